@@ -1,0 +1,4 @@
+"""Bytes in, values out: DER, CertID, OCSP, page records, CRLs and the OCSP part of HTTP. No I/O, no clock.
+
+Others import `certid`, `crl`, `http`, `ocsp`, `page` and `errors`; `der` is for tests and for the modules here.
+"""

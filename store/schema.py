@@ -1,0 +1,91 @@
+"""Key names and issuer record of the store: the contract between the signer, which writes, and the responder.
+
+A page is one hash; its fields are serials (minimal unsigned big-endian) and one header under HEADER_FIELD.
+docs/architecture.md has the whole picture.
+"""
+
+from dataclasses import dataclass
+
+from _fastpath.page import HEADER_FIELD
+from store.errors import StoreFormatError
+
+__all__ = [
+    "FORMAT",
+    "HEADER_FIELD",
+    "KEY_PREFIX",
+    "IssuerRecord",
+    "issuer_key",
+    "page_key",
+    "template_key",
+]
+
+FORMAT = 1
+KEY_PREFIX = b"ocsp:"
+
+
+def issuer_key(issuer: str) -> bytes:
+    """Key of the hash that says how an issuer's pages are laid out."""
+    return b"ocsp:issuer:" + issuer.encode()
+
+
+def template_key(number: int) -> bytes:
+    """Key of one immutable template."""
+    return b"ocsp:template:%d" % number
+
+
+def page_key(issuer: str, page_epoch: int, page: int) -> bytes:
+    """Key of one page of an issuer's page epoch."""
+    return b"ocsp:page:%b:%d:%d" % (issuer.encode(), page_epoch, page)
+
+
+@dataclass(frozen=True, slots=True)
+class IssuerRecord:
+    """The issuer's hash: where its pages are and which templates its records mean."""
+
+    fingerprint: bytes  # IssuerID.fingerprint: the responder compares it with its pinned CA certificate
+    page_epoch: int
+    page_bits: int
+    certid_algorithms: tuple[int, ...]  # certid.SHA1, certid.SHA256
+    templates: dict[int, int]  # slot -> template number
+
+    def encode(self) -> dict[bytes, bytes]:
+        """Fields of the store hash, decimal text where a human may look."""
+        fields = {
+            b"format": b"%d" % FORMAT,
+            b"fingerprint": self.fingerprint,
+            b"page_epoch": b"%d" % self.page_epoch,
+            b"page_bits": b"%d" % self.page_bits,
+            b"certid_algorithms": b",".join(b"%d" % algorithm for algorithm in self.certid_algorithms),
+        }
+        fields.update({b"template:%d" % slot: b"%d" % number for slot, number in self.templates.items()})
+        return fields
+
+    @classmethod
+    def decode(cls, issuer: str, fields: dict[bytes, bytes]) -> "IssuerRecord":
+        """Read the hash back. Raises StoreFormatError, naming the field, for anything but this format."""
+        try:
+            if int(fields[b"format"]) != FORMAT:
+                raise StoreFormatError(
+                    f"issuer {issuer}: the store has format {fields[b'format'].decode(errors='replace')}, "
+                    f"this release reads {FORMAT}",
+                    remedy="upgrade this process, or run `ocsp-signer sign --all` with this release",
+                )
+            page_bits = int(fields[b"page_bits"])
+            if not 0 <= page_bits <= 32:
+                raise ValueError(f"page_bits is {page_bits}, not 0 to 32")
+            return cls(
+                fingerprint=fields[b"fingerprint"],
+                page_epoch=int(fields[b"page_epoch"]),
+                page_bits=page_bits,
+                certid_algorithms=tuple(int(part) for part in fields[b"certid_algorithms"].split(b",")),
+                templates={
+                    int(name.removeprefix(b"template:")): int(value)
+                    for name, value in fields.items()
+                    if name.startswith(b"template:")
+                },
+            )
+        except (KeyError, ValueError) as error:
+            raise StoreFormatError(
+                f"issuer {issuer}: its record in the store cannot be read: {error}",
+                remedy="run `ocsp-signer sign --all`, which writes it anew from the ledger",
+            ) from error
