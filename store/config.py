@@ -1,0 +1,226 @@
+"""Reading ocsp.toml: one file and the environment, into typed sections that name file, line and field when wrong.
+
+Each process reads the sections it owns and passes over the other's. Order: flag > environment > file > default.
+`OCSP__SECTION__KEY` overrides a key of a top-level section.
+"""
+
+import os
+import re
+import tomllib
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, TypeVar
+
+import msgspec
+
+from store.errors import ConfigError
+
+__all__ = [
+    "DEFAULT_FILE",
+    "Document",
+    "Duration",
+    "IssuerSection",
+    "ObjectsSection",
+    "Section",
+    "Size",
+    "StoreSection",
+    "check_unique_names",
+    "convert",
+    "load_document",
+    "parse_duration",
+]
+
+DEFAULT_FILE = Path("ocsp.toml")
+ENVIRONMENT_PREFIX = "OCSP__"
+NAME_PATTERN = r"^[a-z0-9][a-z0-9._-]{0,62}$"
+DURATION_UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86400}
+SIZE_UNITS = {"": 1, "KiB": 1 << 10, "MiB": 1 << 20, "GiB": 1 << 30}
+
+T = TypeVar("T")
+
+
+class Duration(int):
+    """Seconds, written `"90s"`, `"15m"`, `"4h"`, `"7d"` or as a plain number of seconds."""
+
+
+class Size(int):
+    """Octets, written `"64MiB"` or as a plain number."""
+
+
+class Section(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """A table of ocsp.toml. Unknown keys are errors."""
+
+
+class StoreSection(Section):
+    """Where signed responses live: the embedded server, or any Redis >= 7 or Valkey."""
+
+    url: str = "embedded:"
+    username: str | None = None
+    password_file: Path | None = None
+
+
+class ObjectsSection(Section):
+    """Where CRLs are published and served from: a directory or an obstore URL such as s3://bucket/prefix."""
+
+    target: str = "objects"
+
+
+class IssuerSection(Section):
+    """What both processes know of an issuer: its short name and its CA certificate."""
+
+    name: str
+    certificate: Path
+
+    def __post_init__(self) -> None:
+        if not re.match(NAME_PATTERN, self.name):
+            raise ValueError(
+                f"`name` {self.name!r} must be lower-case letters, digits, `.`, `_`, `-`, at most 63"
+            )
+
+
+@dataclass(frozen=True, slots=True)
+class Document:
+    """A parsed file with the environment laid over it."""
+
+    path: Path
+    text: str
+    data: dict[str, Any]
+    environment: dict[str, str] = field(default_factory=dict)  # "section.key" -> variable that set it
+
+    @property
+    def directory(self) -> Path:
+        """What relative paths in the file are relative to."""
+        return self.path.parent
+
+
+def parse_duration(text: str) -> int:
+    """Seconds of `"4h"`. Raises ValueError."""
+    match = re.fullmatch(r"(\d+)([smhd])", text)
+    if match is None:
+        raise ValueError(f'{text!r} is not a duration such as "90s", "15m", "4h" or "7d"')
+    return int(match[1]) * DURATION_UNITS[match[2]]
+
+
+def _parse_size(text: str) -> int:
+    match = re.fullmatch(r"(\d+)(|KiB|MiB|GiB)", text)
+    if match is None:
+        raise ValueError(f'{text!r} is not a size such as "512KiB", "64MiB" or "1GiB"')
+    return int(match[1]) * SIZE_UNITS[match[2]]
+
+
+def load_document(path: Path, environ: Mapping[str, str] = os.environ) -> Document:
+    """Read and parse a file. Raises ConfigError for a missing file, bad TOML or a stray environment variable."""
+    try:
+        text = path.read_text(encoding="utf-8")
+    except FileNotFoundError:
+        raise ConfigError(
+            f"{path}: no such file", remedy="write one with `ocsp-signer init`, or name it with --config FILE"
+        ) from None
+    except (OSError, UnicodeDecodeError) as error:
+        raise ConfigError(
+            f"{path}: cannot be read: {error}", remedy="check the path and its permissions"
+        ) from None
+    try:
+        data = tomllib.loads(text)
+    except tomllib.TOMLDecodeError as error:
+        raise ConfigError(f"{path}: not valid TOML: {error}", remedy="mend the line named above") from None
+    document = Document(path.absolute(), text, data)
+    for variable, value in sorted(environ.items()):
+        if variable.startswith(ENVIRONMENT_PREFIX):
+            _overlay(document, variable, value)
+    return document
+
+
+def _overlay(document: Document, variable: str, value: str) -> None:
+    parts = variable.removeprefix(ENVIRONMENT_PREFIX).lower().split("__")
+    if len(parts) != 2 or not isinstance(document.data.setdefault(parts[0], {}), dict):
+        raise ConfigError(
+            f"{variable}: not of the form OCSP__SECTION__KEY", remedy=f"unset {variable} or rename it"
+        )
+    try:
+        parsed = tomllib.loads(f"value = {value}")["value"]
+    except tomllib.TOMLDecodeError:
+        parsed = value
+    document.data[parts[0]][parts[1]] = parsed
+    document.environment[f"{parts[0]}.{parts[1]}"] = variable
+
+
+def convert(document: Document, type: type[T]) -> T:
+    """The document as a typed struct. Raises ConfigError naming file, line and field."""
+
+    def decode_hook(target: Any, value: Any) -> Any:
+        if target is Path and isinstance(value, str):
+            return document.directory / value
+        if (
+            target in (Duration, Size)
+            and isinstance(value, int)
+            and not isinstance(value, bool)
+            and value >= 0
+        ):
+            return target(value)
+        if target is Duration and isinstance(value, str):
+            return Duration(parse_duration(value))
+        if target is Size and isinstance(value, str):
+            return Size(_parse_size(value))
+        raise ValueError(f"{value!r} is not a {target.__name__.lower()}")
+
+    try:
+        return msgspec.convert(document.data, type, dec_hook=decode_hook)
+    except msgspec.ValidationError as error:
+        raise _explain(document, str(error)) from None
+
+
+def _explain(document: Document, message: str) -> ConfigError:
+    """Turn msgspec's `text - at `$.path`` into file, line and field."""
+    text, _, path = message.partition(" - at `$")
+    steps: list[str | int] = []
+    for name, index in re.findall(r"\.([A-Za-z0-9_-]+)|\[(\d+)\]", path.rstrip("`")):
+        steps.append(name or int(index))
+    named = re.search(r"(unknown|missing required) field `([^`]+)`", text)
+    unknown, missing = (named is not None and named[1].startswith(kind) for kind in ("unknown", "missing"))
+    if named and unknown:
+        steps.append(named[2])
+    dotted = re.sub(r"\.\[", "[", ".".join(f"[{step}]" if isinstance(step, int) else step for step in steps))
+    variable = document.environment.get(dotted)
+    place = variable or f"{document.path}:{_line_of(document.text, steps)}"
+    if named and missing:
+        remedy = f"add `{named[2]}` there; `ocsp-signer init` writes a commented example"
+    elif unknown:
+        remedy = "remove the key, or see the commented example that `ocsp-signer init` writes"
+    else:
+        remedy = f"correct `{dotted}`" if dotted else "correct the sections named"
+    return ConfigError(f"{place}: {dotted or 'file'}: {text}", remedy=remedy)
+
+
+def _line_of(text: str, steps: list[str | int]) -> int:
+    """Best line for a path: its key's, else its table's, else the first."""
+    best = 1
+    depth = 0
+    table: list[str | int] = []
+    seen: dict[str, int] = {}
+    for number, line in enumerate(text.splitlines(), start=1):
+        header = re.match(r"\s*(\[\[?)\s*([A-Za-z0-9_.-]+)\s*\]", line)
+        key = re.match(r"\s*([A-Za-z0-9_.-]+)\s*=", line)
+        if header:
+            table = [*header[2].split(".")]
+            if header[1] == "[[":
+                seen[header[2]] = seen.get(header[2], -1) + 1
+            if table[0] in seen:
+                table.insert(1, seen[str(table[0])])
+            here = table
+        elif key:
+            here = [*table, *key[1].split(".")]
+        else:
+            continue
+        if here == steps[: len(here)] and len(here) > depth:
+            best, depth = number, len(here)
+    return best
+
+
+def check_unique_names(issuers: "list[Any] | tuple[Any, ...]") -> None:
+    """Raises ValueError when two issuers share a name; for the `__post_init__` of a process's root section."""
+    names = [issuer.name for issuer in issuers]
+    for name in names:
+        if names.count(name) > 1:
+            raise ValueError(f"two issuers are named {name!r}; give each [[issuer]] its own name")

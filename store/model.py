@@ -1,0 +1,86 @@
+"""An issuer as both processes know it: its short name, its CA certificate and what CertIDs say of it."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from cryptography import x509
+
+from _fastpath import der
+from _fastpath.certid import IssuerID
+from store.errors import ConfigError
+
+__all__ = ["Issuer", "load_certificate", "load_issuer", "public_key_bits", "subject_name"]
+
+VERSION_TAG = 0xA0
+
+
+@dataclass(frozen=True, slots=True)
+class Issuer:
+    """A CA whose certificates are answered for."""
+
+    name: str
+    certificate: x509.Certificate
+    id: IssuerID
+
+
+def _after(content: bytes, skipped: int) -> bytes:
+    for _ in range(skipped):
+        content = der.read(content)[2]
+    return content
+
+
+def _from_subject(certificate: x509.Certificate) -> bytes:
+    """The TBSCertificate from its subject on: the exact octets, where a re-encoding might differ."""
+    fields = der.read(certificate.tbs_certificate_bytes)[1]
+    has_version = fields[0] == VERSION_TAG
+    return _after(fields, 5 if has_version else 4)  # version, serialNumber, signature, issuer, validity
+
+
+def subject_name(certificate: x509.Certificate) -> bytes:
+    """DER of the subject Name, octet for octet as in the certificate (Q-04, C-02)."""
+    rest = _from_subject(certificate)
+    return rest[: len(rest) - len(_after(rest, 1))]
+
+
+def public_key_bits(certificate: x509.Certificate) -> bytes:
+    """Content of the subjectPublicKey BIT STRING without its unused-bits octet (RFC 6960 section 4.1.1)."""
+    info = der.read(_after(_from_subject(certificate), 1))[1]
+    return der.read(_after(info, 1))[1][1:]
+
+
+def load_certificate(path: Path) -> x509.Certificate:
+    """Read one PEM or DER certificate. Raises ConfigError naming the file."""
+    try:
+        data = path.read_bytes()
+    except OSError as error:
+        raise ConfigError(
+            f"{path}: the certificate cannot be read: {error.strerror}",
+            remedy="check `certificate` and permissions",
+        ) from None
+    try:
+        if b"-----BEGIN" in data:
+            return x509.load_pem_x509_certificate(data)
+        return x509.load_der_x509_certificate(data)
+    except ValueError as error:
+        raise ConfigError(
+            f"{path}: not a PEM or DER certificate: {error}",
+            remedy="`openssl x509 -in FILE -noout -text` must read it",
+        ) from None
+
+
+def load_issuer(name: str, path: Path) -> Issuer:
+    """The CA certificate as an issuer. Raises ConfigError when it is not the certificate of a CA."""
+    certificate = load_certificate(path)
+    try:
+        constraints = certificate.extensions.get_extension_for_class(x509.BasicConstraints).value
+        is_ca = constraints.ca
+    except x509.ExtensionNotFound:
+        is_ca = False
+    except ValueError as error:
+        raise ConfigError(f"{path}: issuer {name}: unreadable extensions: {error}") from None
+    if not is_ca:
+        raise ConfigError(
+            f"{path}: issuer {name}: not a CA certificate (basicConstraints CA is not set)",
+            remedy="name the certificate of the CA that issued the certificates, not a responder's or a subscriber's",
+        )
+    return Issuer(name, certificate, IssuerID(subject_name(certificate), public_key_bits(certificate)))
