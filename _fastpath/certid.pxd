@@ -1,5 +1,6 @@
 """CertIDs (RFC 6960 section 4.1.1): the view of one inside a request, and the issuers they are matched with."""
 
+cimport cython
 from libc.stdint cimport uint8_t, uint32_t
 
 from _fastpath.der cimport Cursor
@@ -23,6 +24,7 @@ cdef struct CertIDView:
     Cursor serial  # minimal unsigned big-endian, at least one octet
 
 
+@cython.final
 cdef class CertID:
     cdef readonly int hash_algorithm
     cdef readonly bytes issuer_name_hash
@@ -30,6 +32,7 @@ cdef class CertID:
     cdef readonly bytes serial_number
 
 
+@cython.final
 cdef class IssuerID:
     cdef readonly bytes name  # DER
     cdef readonly bytes key_hash_sha1  # 20 octets

@@ -106,6 +106,27 @@ cdef inline int read_explicit(Cursor* cursor, uint8_t outer, uint8_t inner, Curs
     return status if status != DER_OK else at_end(&wrapped)
 
 
+cdef inline int read_oid(Cursor* cursor, Cursor* content) noexcept nogil:
+    """Read an OBJECT IDENTIFIER whose arcs are complete and minimal (X.690 section 8.19.2)."""
+    cdef Py_ssize_t index
+    cdef bint first_of_arc = True
+    cdef int status = read_expected(cursor, OBJECT_IDENTIFIER, content)
+    if status != DER_OK:
+        return status
+    for index in range(content.left):
+        if first_of_arc and content.pos[index] == 0x80:
+            return DER_BAD_VALUE
+        first_of_arc = content.pos[index] < 0x80
+    return DER_OK if first_of_arc and content.left > 0 else DER_BAD_VALUE
+
+
+cdef inline void strip_zeros(Cursor* value) noexcept nogil:
+    """Minimal form of unsigned octets (at least one): leading zeros go, the last octet stays."""
+    while value.left > 1 and value.pos[0] == 0:
+        value.pos += 1
+        value.left -= 1
+
+
 # Writers return the address after what they wrote; the caller has sized the buffer with the `_size` functions.
 
 cdef inline Py_ssize_t header_size(Py_ssize_t content) noexcept nogil:

@@ -1,5 +1,6 @@
 """OCSP requests and responses at C level (RFC 6960 section 4): views, sizes and writers without Python objects."""
 
+cimport cython
 from libc.stdint cimport int64_t, uint8_t
 
 from _fastpath.certid cimport CertIDView, IssuerID
@@ -42,6 +43,7 @@ cdef struct ResponseLayout:
     Py_ssize_t response  # OCSPResponse
 
 
+@cython.final
 cdef class Template:
     cdef readonly bytes signature_algorithm
     cdef readonly Py_ssize_t signature_size  # raw octets in a record
@@ -58,6 +60,7 @@ cdef class Template:
     cdef Py_ssize_t certs_size
 
 
+@cython.final
 cdef class SingleResponse:
     cdef readonly bytes serial_number
     cdef SingleStatus status
