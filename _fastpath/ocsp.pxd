@@ -33,11 +33,14 @@ cdef struct ResponseLayout:
     Py_ssize_t serial_size
     const SingleStatus* status
     const uint8_t* raw_signature
+    Cursor r  # ECDSA: the two integers of raw_signature, minimal
+    Cursor s
     Py_ssize_t cert_id
     Py_ssize_t revoked_info  # 0 when good
     Py_ssize_t single_response
     Py_ssize_t response_data
-    Py_ssize_t signature  # ECDSA-Sig-Value TLV or RSA octets
+    Py_ssize_t sig_value  # ECDSA-Sig-Value; 0 for RSA
+    Py_ssize_t signature  # BIT STRING content after the unused-bits octet
     Py_ssize_t basic_response
     Py_ssize_t response_bytes
     Py_ssize_t response  # OCSPResponse
@@ -67,6 +70,7 @@ cdef class SingleResponse:
 
 
 cdef int scan_request(const uint8_t* data, Py_ssize_t size, RequestView* view) noexcept nogil
+# Sizes `layout` and returns the octets that `put_response` will write, or -1 if the hash algorithm is not one of ours.
 cdef Py_ssize_t lay_out_response(
     ResponseLayout* layout,
     Template template,
