@@ -24,6 +24,7 @@ __all__ = [
     "ObjectsSection",
     "Section",
     "Size",
+    "StateSection",
     "StoreSection",
     "check_unique_names",
     "convert",
@@ -52,7 +53,7 @@ class Section(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=T
     """A table of ocsp.toml. Unknown keys are errors."""
 
 
-class StoreSection(Section):
+class StoreSection(Section, frozen=True):
     """Where signed responses live: the embedded server, or any Redis >= 7 or Valkey."""
 
     url: str = "embedded:"
@@ -60,13 +61,23 @@ class StoreSection(Section):
     password_file: Path | None = None
 
 
-class ObjectsSection(Section):
+class StateSection(Section, frozen=True):
+    """Where both processes keep what is theirs on this host: the embedded store, sockets, locks."""
+
+    directory: Path = Path(".ocspeed")  # relative to the file
+
+    def resolve(self, document: "Document") -> Path:
+        """The directory, absolute."""
+        return document.directory / self.directory
+
+
+class ObjectsSection(Section, frozen=True):
     """Where CRLs are published and served from: a directory or an obstore URL such as s3://bucket/prefix."""
 
     target: str = "objects"
 
 
-class IssuerSection(Section):
+class IssuerSection(Section, frozen=True):
     """What both processes know of an issuer: its short name and its CA certificate."""
 
     name: str
