@@ -1,4 +1,4 @@
-"""CertIDs (RFC 6960 section 4.1.1): the view of one inside a request, and the issuers they are matched with."""
+"""CertIDs (RFC 6960 section 4.1.1): the view of one in a request, and the issuers they are compared to."""
 
 cimport cython
 from libc.stdint cimport uint8_t, uint32_t

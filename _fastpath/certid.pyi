@@ -33,8 +33,11 @@ class IssuerID:
     @property
     def key_hash_sha1(self) -> bytes: ...  # the issuer's own byKey ResponderID when it signs directly
     def matches(self, cert_id: CertID) -> bool: ...
-    def lookup_key(self, hash_algorithm: int) -> bytes: ...  # name hash then key hash, for a dict of issuers
-    def encode_cert_id(self, hash_algorithm: int, serial_number: bytes) -> bytes: ...  # DER CertID, parameters NULL
+    def lookup_key(self, hash_algorithm: int) -> bytes:
+        """Name hash then key hash, for a dict of issuers. Raises ValueError for another algorithm."""
+
+    def encode_cert_id(self, hash_algorithm: int, serial_number: bytes) -> bytes:
+        """DER CertID, parameters NULL. Raises ValueError for another algorithm or a serial that is not minimal."""
 
 def minimal_serial(value: bytes) -> bytes:
     """Minimal unsigned big-endian form of any unsigned octets; `b"\\0"` for zero or nothing."""

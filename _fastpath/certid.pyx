@@ -1,8 +1,8 @@
 """CertIDs (RFC 6960 section 4.1.1) and the issuers they name.
 
-Reads the CertID of a request as strict DER, except for the serial, which is any unsigned INTEGER content of 1 to 32
-octets (conformance Q-10). A hash algorithm other than SHA-1 and SHA-256 is not an error but `OTHER` (Q-05). Views
-borrow from the request; the objects own their bytes.
+Reads the CertID of a request as strict DER, except for the serial, which is INTEGER content of 1 to 32 octets
+taken as unsigned (Q-10). A hash algorithm other than SHA-1 and SHA-256 is not an error but `OTHER` (Q-05).
+Views borrow from the request; the objects own their bytes.
 """
 
 cimport cython
@@ -43,7 +43,7 @@ OTHER = HASH_OTHER
 SHA1 = HASH_SHA1
 SHA256 = HASH_SHA256
 
-# AlgorithmIdentifiers of our CertIDs, parameters NULL; a request may also leave the parameters out (RFC 5754).
+# AlgorithmIdentifiers of our CertIDs: parameters NULL, which a request may also leave out (RFC 5754).
 cdef bytes SHA1_ALGORITHM = bytes.fromhex("300906052b0e03021a0500")
 cdef bytes SHA256_ALGORITHM = bytes.fromhex("300d06096086480165030402010500")
 
@@ -74,7 +74,9 @@ cdef class IssuerID:
         self.fingerprint = name_sha256 + key_sha256
         put_prefix(self.prefix_sha1, SHA1_ALGORITHM, name_sha1, self.key_hash_sha1)
         put_prefix(self.prefix_sha256, SHA256_ALGORITHM, name_sha256, key_sha256)
-        self.crc_seed = ocspeed_crc32c(0, <const uint8_t*>PyBytes_AS_STRING(self.fingerprint), 2 * SHA256_SIZE)
+        self.crc_seed = ocspeed_crc32c(
+            0, <const uint8_t*>PyBytes_AS_STRING(self.fingerprint), PyBytes_GET_SIZE(self.fingerprint)
+        )
 
     def matches(self, CertID cert_id not None):
         """Whether name hash and key hash of the CertID are both this issuer's (Q-04)."""
@@ -91,7 +93,7 @@ cdef class IssuerID:
         raise ValueError(f"no CertID hash algorithm {hash_algorithm}")
 
     def encode_cert_id(self, int hash_algorithm, bytes serial_number not None):
-        """DER CertID with NULL parameters. Raises ValueError as `lookup_key`, or if the serial is not minimal."""
+        """DER CertID with NULL parameters. Raises ValueError as `lookup_key`, or for a serial not minimal."""
         cdef Py_ssize_t prefix_size = 0
         cdef const uint8_t* prefix = self.cert_id_prefix(hash_algorithm, &prefix_size)
         cdef const uint8_t* serial = <const uint8_t*>PyBytes_AS_STRING(serial_number)

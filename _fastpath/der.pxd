@@ -127,7 +127,7 @@ cdef inline void strip_zeros(Cursor* value) noexcept nogil:
         value.left -= 1
 
 
-# Writers return the address after what they wrote; the caller has sized the buffer with the `_size` functions.
+# Writers return the address after what they wrote; the caller has sized the buffer by the `_size` functions.
 
 cdef inline Py_ssize_t header_size(Py_ssize_t content) noexcept nogil:
     if content < 0x80:

@@ -1,8 +1,8 @@
 """DER reading and writing (X.690); see `der.pxd` for the checked cursor that everything goes through.
 
-Times are whole seconds since 1970 in UTC, always with seconds and `Z` (RFC 5280 section 4.1.2.5). Memory belongs
-to the caller: a cursor borrows, a writer fills a buffer that was sized before. The functions at the end are thin
-Python faces for tests.
+Times are whole seconds since 1970 in UTC, always with seconds and `Z` (RFC 5280 section 4.1.2.5). Memory is
+the caller's: a cursor borrows, a writer fills a buffer that was sized before. The functions at the end are
+thin Python faces, for tests and for what is written once.
 """
 
 from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_FromStringAndSize, PyBytes_GET_SIZE
@@ -133,7 +133,7 @@ cdef int read_utc_time(const Cursor* content, int64_t* seconds) noexcept nogil:
 
 
 cdef int read_unsigned(const Cursor* content, Cursor* value) noexcept nogil:
-    """Minimal unsigned octets of an INTEGER's content, at least one; DER_BAD_VALUE if negative or not minimal."""
+    """Minimal unsigned octets of an INTEGER's content, at least one; DER_BAD_VALUE for any other form."""
     if content.left == 0 or content.pos[0] & 0x80:
         return DER_BAD_VALUE
     value[0] = content[0]
@@ -182,7 +182,8 @@ def encode_time(int64_t seconds, bint generalized):
     cdef int64_t last = 253402300799 if generalized else 2524607999
     if seconds < first or seconds > last:
         raise MalformedDer(f"{seconds} is outside the years of this time type")
-    cdef bytes result = PyBytes_FromStringAndSize(NULL, GENERALIZED_TIME_SIZE if generalized else UTC_TIME_SIZE)
+    cdef Py_ssize_t size = GENERALIZED_TIME_SIZE if generalized else UTC_TIME_SIZE
+    cdef bytes result = PyBytes_FromStringAndSize(NULL, size)
     cdef uint8_t* out = <uint8_t*>PyBytes_AS_STRING(result)
     if generalized:
         put_generalized_time(out, seconds)

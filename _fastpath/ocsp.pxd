@@ -1,4 +1,4 @@
-"""OCSP requests and responses at C level (RFC 6960 section 4): views, sizes and writers without Python objects."""
+"""OCSP requests and responses at C level (RFC 6960 section 4): views, sizes, writers."""
 
 cimport cython
 from libc.stdint cimport int64_t, uint8_t
@@ -70,7 +70,7 @@ cdef class SingleResponse:
 
 
 cdef int scan_request(const uint8_t* data, Py_ssize_t size, RequestView* view) noexcept nogil
-# Sizes `layout` and returns the octets that `put_response` will write, or -1 if the hash algorithm is not one of ours.
+# Fills `layout` and returns the octets that `put_response` will write, or -1 for a hash algorithm not ours.
 cdef Py_ssize_t lay_out_response(
     ResponseLayout* layout,
     Template template,

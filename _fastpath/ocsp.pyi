@@ -18,11 +18,17 @@ class OCSPRequest:
     def nonce(self) -> bytes | None: ...  # inner OCTET STRING content; answered without it (Q-08)
 
 def parse_request(data: bytes) -> OCSPRequest:
-    """Raises MalformedRequest, also for an unknown critical extension (Q-06) and for octets after the end."""
+    """Raises MalformedRequest, also for an unknown critical extension (Q-06) and for octets after the end.
+
+    Bounding the size (Q-12) is the caller's part.
+    """
 
 @final
 class Template:
-    """What is the same in all responses of one signer. Immutable; numbered by the ledger, stored under its number."""
+    """What is the same in all responses of one signer. Immutable; numbered by the ledger, stored under its number.
+
+    Raises ValueError for an algorithm outside A-01 or a size that does not go with it.
+    """
 
     def __init__(
         self,
@@ -49,11 +55,15 @@ class Template:
         """DER, readable with `openssl asn1parse`; starts with a format number."""
     @staticmethod
     def decode(data: bytes) -> Template:
-        """Raises RecordDamaged or UnknownFormat."""
+        """Raises RecordDamaged, or UnknownFormat for a format or an algorithm of another release."""
 
 @final
 class SingleResponse:
-    """What is said of one certificate, whatever the CertID algorithm. Times are whole seconds since 1970, UTC."""
+    """What is said of one certificate, whatever the CertID algorithm. Times are whole seconds since 1970, UTC.
+
+    Raises ValueError for a serial that is not minimal or above 20 octets, unless this_update <= produced_at <
+    next_update (R-06), and for a reason that is no CRLReason or goes with no revocation.
+    """
 
     def __init__(
         self,
@@ -84,32 +94,10 @@ def encode_tbs_response_data(
     """DER of the ResponseData to sign, with exactly one SingleResponse and no responseExtensions (R-03, R-24)."""
 
 def signature_to_raw(template: Template, signature: bytes) -> bytes:
-    """The signature as stored in a record: ECDSA-Sig-Value becomes r then s, RSA stays. Raises ValueError."""
-
-@final
-class Answer:
-    """A whole OCSPResponse and what the HTTP header needs of it."""
-
-    @property
-    def body(self) -> bytes: ...
-    @property
-    def this_update(self) -> int: ...
-    @property
-    def produced_at(self) -> int: ...
-    @property
-    def next_update(self) -> int: ...
-    @property
-    def revoked(self) -> bool: ...
-    @property
-    def etag(self) -> bytes: ...  # with its quotes (H-07)
-
-def assemble(
-    template: Template, template_number: int, issuer: IssuerID, hash_algorithm: int, serial_number: bytes, record: bytes
-) -> Answer | None:
-    """Check the record's checksum and build the response to (issuer, hash_algorithm, serial_number).
-
-    None when the record has no signature for that algorithm. Raises RecordDamaged, UnknownFormat.
-    """
+    """The signature as stored in a record: Ecdsa-Sig-Value becomes r then s, RSA stays. Raises ValueError."""
 
 def split_response(body: bytes) -> tuple[bytes, bytes, bytes]:
-    """`(tbs_response_data, signature AlgorithmIdentifier, signature)` of our own successful response, for verification. Raises MalformedDer."""
+    """`(tbs_response_data, signature AlgorithmIdentifier, signature)` of our own successful response.
+
+    The signature is as `cryptography` verifies it. Raises MalformedDer.
+    """

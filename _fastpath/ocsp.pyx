@@ -1,8 +1,8 @@
 """OCSP (RFC 6960 section 4): requests read, response data and whole responses written.
 
-`scan_request` takes a request in one pass without recursion and without an object; it is strict DER except where
-`certid` says otherwise and for what RFC 6960 lets a client send and this service ignores (requestorName,
-optionalSignature, non-critical extensions). Writers size everything first, allocate once and write once. Views and
+`scan_request` takes a request in one pass, without recursion and without an object. It refuses what is
+not DER, save for what `certid` tolerates and explicit defaults; requestorName and optionalSignature are
+ignored but for their outer shape. Writers know every size first, allocate once and write once. Views and
 layouts borrow; the caller holds the bytes they point into.
 """
 
@@ -10,7 +10,7 @@ cimport cython
 from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_FromStringAndSize, PyBytes_GET_SIZE
 from libc.string cimport memcmp, memset
 
-from _fastpath.certid cimport CertID, cert_id_of, is_minimal_serial, read_cert_id
+from _fastpath.certid cimport cert_id_of, is_minimal_serial, read_cert_id
 from _fastpath.der cimport (
     BIT_STRING,
     BOOLEAN,
@@ -98,7 +98,7 @@ cdef inline int read_version(Cursor* tbs) noexcept nogil:
 
 
 cdef inline int skip_requestor_name(Cursor* tbs) noexcept nogil:
-    """requestorName [1] EXPLICIT GeneralName: one of nine context-specific tags, content not looked at (Q-03)."""
+    """requestorName [1] EXPLICIT GeneralName: a context-specific tag, content not looked at (Q-03)."""
     cdef Cursor wrapped, name
     cdef uint8_t tag = 0
     cdef int status
@@ -135,7 +135,7 @@ cdef inline int id_pkix_ocsp_arc(const Cursor* oid) noexcept nogil:
 
 
 cdef inline void read_nonce(const Cursor* extension_value, Cursor* nonce) noexcept nogil:
-    """The first nonce of a request, if it is one OCTET STRING; it is never echoed, so a bad one is no error (Q-08)."""
+    """The first nonce, if it is one OCTET STRING; it is never echoed, so a bad one is no error (Q-08)."""
     cdef Cursor outer = extension_value[0]
     cdef Cursor inner
     if nonce.pos == NULL and read_expected(&outer, OCTET_STRING, &inner) == DER_OK and outer.left == 0:
@@ -388,7 +388,7 @@ cdef class Template:
         keep_octets(self)
 
     def encode(self):
-        """SEQUENCE { format, AlgorithmIdentifier, signature size, responder key hash, validity, [0] certificate }."""
+        """SEQUENCE { format, algorithm, signature size, key hash, validity, [0] certificate OPTIONAL }."""
         return encode(
             SEQUENCE,
             encode_count(TEMPLATE_FORMAT)
@@ -538,7 +538,9 @@ cdef inline Py_ssize_t lay_out_response_data(
     return tlv_size(layout.response_data)
 
 
-cdef inline uint8_t* put_cert_status(uint8_t* out, const SingleStatus* status, Py_ssize_t info) noexcept nogil:
+cdef inline uint8_t* put_cert_status(
+    uint8_t* out, const SingleStatus* status, Py_ssize_t info
+) noexcept nogil:
     if not status.revoked:
         return put_header(out, CONTEXT_0, 0)
     out = put_generalized_time(put_header(out, EXPLICIT_1, info), status.revocation_time)
@@ -571,7 +573,7 @@ cdef inline uint8_t* put_response_data(
 cdef inline void lay_out_signature(
     ResponseLayout* layout, Template template, const uint8_t* raw_signature
 ) noexcept nogil:
-    """ECDSA signatures are kept as r then s, both full width, and sent as Ecdsa-Sig-Value (RFC 3279 section 2.2.3)."""
+    """ECDSA: kept as r then s, both full width, and sent as Ecdsa-Sig-Value (RFC 3279 section 2.2.3)."""
     cdef Py_ssize_t half = template.signature_size // 2
     layout.raw_signature = raw_signature
     layout.sig_value = 0
@@ -581,7 +583,8 @@ cdef inline void lay_out_signature(
         cursor_over(&layout.s, raw_signature + half, half)
         strip_zeros(&layout.r)
         strip_zeros(&layout.s)
-        layout.sig_value = unsigned_size(layout.r.pos, layout.r.left) + unsigned_size(layout.s.pos, layout.s.left)
+        layout.sig_value = unsigned_size(layout.r.pos, layout.r.left)
+        layout.sig_value += unsigned_size(layout.s.pos, layout.s.left)
         layout.signature = tlv_size(layout.sig_value)
 
 
@@ -736,7 +739,7 @@ cdef int read_basic_response(Cursor* response, Cursor* basic) noexcept nogil:
     if status == DER_OK:
         status = read_whole(&response_bytes, OBJECT_IDENTIFIER, &field)
     if status == DER_OK and (
-        field.left != OCSP_BASIC_SIZE or memcmp(field.pos, <const char*>ID_PKIX_OCSP_BASIC, OCSP_BASIC_SIZE) != 0
+        field.left != OCSP_BASIC_SIZE or memcmp(field.pos, ID_PKIX_OCSP_BASIC, OCSP_BASIC_SIZE) != 0
     ):
         status = DER_BAD_VALUE
     if status == DER_OK:
@@ -747,7 +750,7 @@ cdef int read_basic_response(Cursor* response, Cursor* basic) noexcept nogil:
 
 
 cdef int read_signed(Cursor* basic, Cursor* tbs, Cursor* algorithm, Cursor* signature) noexcept nogil:
-    """The fields of a BasicOCSPResponse up to the signature, whose octets are whole; certs are passed over."""
+    """What is signed, how, and the signature's octets; of certs only the outer shape is checked."""
     cdef Cursor certs
     cdef int status = read_whole(basic, SEQUENCE, tbs)
     if status == DER_OK:
@@ -766,7 +769,7 @@ cdef int read_signed(Cursor* basic, Cursor* tbs, Cursor* algorithm, Cursor* sign
 
 
 def split_response(bytes body not None):
-    """`(tbs_response_data, signature AlgorithmIdentifier, signature)` of a successful response. Raises MalformedDer."""
+    """`(tbs_response_data, AlgorithmIdentifier, signature)` of a successful response. Raises MalformedDer."""
     cdef Cursor cursor, response, basic, tbs, algorithm, signature
     cdef int status
     cursor_over(&cursor, <const uint8_t*>PyBytes_AS_STRING(body), PyBytes_GET_SIZE(body))
