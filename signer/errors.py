@@ -1,0 +1,42 @@
+"""What can go wrong while signing, as errors that stop one issuer and nothing else."""
+
+from datetime import UTC, datetime
+
+from store.errors import OcspeedError
+
+__all__ = ["ClockBehind", "SignerExpiring", "SigningError", "SigningFault"]
+
+
+class SigningError(OcspeedError):
+    """Root: an issuer's responses could not be signed."""
+
+
+class SigningFault(SigningError):
+    """A signature did not verify after it was made: nothing more is signed with that key (A-05)."""
+
+    def __init__(self, message: str) -> None:
+        super().__init__(
+            message, remedy="stop using this key or token until the cause is known; nothing was stored"
+        )
+
+
+class SignerExpiring(SigningError):
+    """The signer's certificate ends too soon for what it would sign (R-17, B5)."""
+
+    def __init__(self, not_after: int, this_update: int) -> None:
+        end = datetime.fromtimestamp(not_after, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+        hours = (not_after - this_update) / 3600
+        super().__init__(
+            f"the signing certificate ends at {end}, {hours:.1f} h away; 16 h are needed",
+            remedy="install a new responder certificate and name it in `signer.certificate`",
+        )
+
+
+class ClockBehind(SigningError):
+    """The store holds a later thisUpdate than this machine's clock shows (B6)."""
+
+    def __init__(self, issuer: str, page: int, ahead: int) -> None:
+        super().__init__(
+            f"issuer {issuer}: page {page}: the store's thisUpdate is {ahead} s ahead of this clock",
+            remedy="correct this machine's clock; nothing is signed backwards in time",
+        )

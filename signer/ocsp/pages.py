@@ -1,0 +1,177 @@
+"""Pages from the ledger to the store: read at one generation, sign every row, put each page whole, settle refusals."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+
+from _fastpath.errors import FastpathError
+from _fastpath.page import PageHeader
+from signer.errors import ClockBehind
+from signer.ledger.ledger import Ledger
+from signer.ledger.values import CertificateRow, Change, ChangeKind, LedgerIssuer, Snapshot
+from signer.ocsp.responses import ResponseSigner
+from signer.ocsp.schedule import PageRange, ranges_of
+from store.clock import Clock
+from store.schema import page_key
+from store.writer import PagePut, PageWriter, PutResult, PutStatus, RecordPut
+
+__all__ = ["Fault", "PageSigner", "Tally"]
+
+ATTEMPTS = 4  # how often a page that moved on underneath is read again
+TOLERATED_AHEAD = 5  # seconds another signer's clock may be ahead of ours (architecture: signing)
+
+
+@dataclass(frozen=True, slots=True)
+class Fault:
+    """A page that was not brought up to date, and why. The others were."""
+
+    page: int
+    message: str
+
+
+@dataclass(slots=True)
+class Tally:
+    """What a piece of signing came to."""
+
+    pages: int = 0  # written
+    current: int = 0  # found at least as new in the store
+    responses: int = 0
+    faults: list[Fault] = field(default_factory=list)
+
+    def add(self, other: "Tally") -> None:
+        self.pages += other.pages
+        self.current += other.current
+        self.responses += other.responses
+        self.faults += other.faults
+
+
+class PageSigner:
+    """Signs pages and single records of one issuer. For one thread."""
+
+    def __init__(
+        self, ledger: Ledger, issuer: LedgerIssuer, signer: ResponseSigner, writer: PageWriter, clock: Clock
+    ) -> None:
+        self.issuer = issuer
+        self._ledger = ledger
+        self._signer = signer
+        self._writer = writer
+        self._clock = clock
+        self._shift = 32 - issuer.page_bits
+
+    @property
+    def page_count(self) -> int:
+        return 1 << self.issuer.page_bits
+
+    def page_of(self, hash32: int) -> int:
+        return hash32 >> self._shift
+
+    def sign_range(self, pages: PageRange) -> Tally:
+        """Bring pages to the ledger's present state. Faults are of single pages; errors stop the issuer."""
+        tally = Tally()
+        not_before: dict[int, int] = {}
+        pending = [pages]
+        for _ in range(ATTEMPTS):
+            moved = [page for run in pending for page in self._attempt(run, not_before, tally)]
+            if not moved:
+                return tally
+            pending = ranges_of(sorted(moved))
+        tally.faults += [Fault(page, "kept changing while it was signed; it will be tried again") for page in moved]
+        return tally
+
+    def sign_change(self, change: Change) -> Tally:
+        """Sign the one certificate a change is about, into the page it is in."""
+        serial = change.serial
+        if serial is None:
+            return self.sign_range(PageRange(self.page_of(change.first_hash32), self.page_of(change.last_hash32)))
+        this_update = self._clock.now()
+        page = self.page_of(change.first_hash32)
+        snapshot = self._ledger.snapshot(self.issuer.id, change.first_hash32, change.last_hash32)
+        row = next((row for row in snapshot.rows if row.serial == serial), None)
+        if row is None or row.not_after <= this_update:
+            return self.sign_range(PageRange(page, page))
+        result = self._put_record(change, row, this_update)
+        if result.status is PutStatus.STALE and result.header and result.header.as_of < change.generation:
+            urgent = change.kind in (ChangeKind.REVOKE, ChangeKind.UPDATE)
+            ahead = result.header.this_update - this_update
+            if ahead > TOLERATED_AHEAD and not urgent:
+                raise ClockBehind(self.issuer.name, page, ahead)
+            result = self._put_record(change, row, result.header.this_update)
+        return self._settle_record(result, change, page)
+
+    def _put_record(self, change: Change, row: CertificateRow, this_update: int) -> PutResult:
+        record = self._signer.record(row, this_update, max(this_update, self._clock.now()))
+        put = RecordPut(self._key(self.page_of(row.hash32)), change.generation, this_update, row.serial, record)
+        return self._writer.put_records([put])[0]
+
+    def _settle_record(self, result: PutResult, change: Change, page: int) -> Tally:
+        if result.status is PutStatus.WRITTEN:
+            return Tally(responses=len(self._signer.certid_algorithms))
+        if result.status is PutStatus.STALE and result.header and result.header.as_of >= change.generation:
+            return Tally(current=1)
+        return self.sign_range(PageRange(page, page))
+
+    def _attempt(self, pages: PageRange, not_before: dict[int, int], tally: Tally) -> list[int]:
+        """Sign and put once; returns the pages that have to be read again."""
+        # Read before the snapshot: the status is known correct at this instant (R-06).
+        this_update = self._clock.now()
+        first, last = pages.first << self._shift, ((pages.last + 1) << self._shift) - 1
+        snapshot = self._ledger.snapshot(self.issuer.id, first, last)
+        numbers, puts = [], []
+        for page, rows in self._by_page(pages, snapshot):
+            try:
+                puts.append(self._put_of(page, rows, snapshot.generation, not_before.get(page, this_update)))
+                numbers.append(page)
+            except FastpathError as error:
+                tally.faults.append(Fault(page, f"a certificate in it cannot be signed: {error}"))
+        moved = []
+        for page, put, result in zip(numbers, puts, self._writer.put_pages(puts), strict=True):
+            if self._settle(page, put, result, not_before, tally):
+                moved.append(page)
+        return moved
+
+    def _by_page(self, pages: PageRange, snapshot: Snapshot) -> Iterator[tuple[int, list[CertificateRow]]]:
+        """Every page of the range with its rows, empty ones too: rows come ordered by hash32."""
+        rows = iter(snapshot.rows)
+        row = next(rows, None)
+        for page in range(pages.first, pages.last + 1):
+            mine = []
+            while row is not None and row.hash32 >> self._shift == page:
+                mine.append(row)
+                row = next(rows, None)
+            yield page, mine
+
+    def _put_of(self, page: int, rows: list[CertificateRow], generation: int, this_update: int) -> PagePut:
+        """Expired certificates leave the page (R-27, R-28); revoked ones among them are named as removals."""
+        produced_at = max(this_update, self._clock.now())
+        living = [row for row in rows if row.not_after > this_update]
+        gone = [row.serial for row in rows if row.revoked and row.not_after <= this_update]
+        records = {row.serial: self._signer.record(row, this_update, produced_at) for row in living}
+        return PagePut(self._key(page), generation, this_update, records, gone)
+
+    def _settle(
+        self, page: int, put: PagePut, result: PutResult, not_before: dict[int, int], tally: Tally
+    ) -> bool:
+        """Count what a put came to; True if the page has to be read and signed again."""
+        if result.status is PutStatus.WRITTEN:
+            tally.pages += 1
+            tally.responses += len(put.records) * len(self._signer.certid_algorithms)
+            return False
+        if result.status is PutStatus.REVOKED_FELL or result.header is None:
+            tally.faults.append(Fault(page, "the store knows of more revocations than the ledger: was it restored?"))
+            return False
+        return self._settle_stale(page, put, result.header, not_before, tally)
+
+    def _settle_stale(
+        self, page: int, put: PagePut, header: PageHeader, not_before: dict[int, int], tally: Tally
+    ) -> bool:
+        ahead = header.this_update - put.this_update
+        if header.as_of >= put.as_of and ahead >= 0:
+            tally.current += 1
+            return False
+        if ahead > TOLERATED_AHEAD:
+            tally.faults.append(Fault(page, ClockBehind(self.issuer.name, page, ahead).message))
+            return False
+        not_before[page] = max(header.this_update, put.this_update)
+        return True
+
+    def _key(self, page: int) -> bytes:
+        return page_key(self.issuer.name, self.issuer.page_epoch, page)

@@ -1,0 +1,84 @@
+"""One certificate's status into a signed record: which times it carries, and that it was checked before it leaves."""
+
+from typing import Protocol
+
+from _fastpath.ocsp import SingleResponse, Template, encode_tbs_response_data, signature_to_raw
+from _fastpath.page import encode_record
+from signer.errors import SignerExpiring, SigningFault
+from signer.keys.file import SigningKey
+from signer.ledger.values import CertificateRow, StoredTemplate
+from store.model import Issuer
+
+__all__ = ["ResponseSigner", "next_update_of"]
+
+MINIMUM_VALIDITY = 28_800  # 8 h exactly, BR 4.9.9 (R-12, R-15)
+SHORTEST_FROM_SIGNER = 57_600  # below 16 h the signer's certificate has to be rotated first (R-17)
+ALWAYS_VERIFIED = 1_000  # the first thousand of each template (A-05)
+VERIFY_EVERY = 128  # then a sample: about one signature a page
+
+
+def next_update_of(this_update: int, validity: int, not_after: int, signer_not_after: int) -> int:
+    """min(thisUpdate + V, notAfter of signer and of subject), but never under 8 h (R-12, R-17, R-18).
+
+    Raises SignerExpiring when the signer's certificate leaves less than 16 h.
+    """
+    if signer_not_after - this_update < SHORTEST_FROM_SIGNER:
+        raise SignerExpiring(signer_not_after, this_update)
+    clamped = min(this_update + validity, max(not_after, this_update + MINIMUM_VALIDITY))
+    return min(clamped, signer_not_after)
+
+
+class VerifyingKey(Protocol):
+    """What signs: DER signatures under a fixed AlgorithmIdentifier, and their check."""
+
+    def sign_der(self, data: bytes) -> bytes: ...
+    def verify(self, data: bytes, signature: bytes) -> bool: ...
+
+
+class ResponseSigner:
+    """Signs what one issuer says of its certificates under one template. Not shared between threads."""
+
+    def __init__(
+        self,
+        issuer: Issuer,
+        stored: StoredTemplate,
+        key: SigningKey,
+        certid_algorithms: tuple[int, ...],
+        signer_not_after: int,
+    ) -> None:
+        self.issuer = issuer
+        self.slot = stored.slot
+        self.template = Template.decode(stored.content)
+        self.certid_algorithms = certid_algorithms
+        self._key: VerifyingKey = key
+        self._signer_not_after = signer_not_after
+        self._signed = 0
+
+    def record(self, row: CertificateRow, this_update: int, produced_at: int) -> bytes:
+        """The record of `row`: one signature per CertID algorithm (R-03). Raises SigningFault, SignerExpiring."""
+        response = SingleResponse(
+            row.serial,
+            this_update=this_update,
+            produced_at=produced_at,
+            next_update=next_update_of(
+                this_update, self.template.validity, row.not_after, self._signer_not_after
+            ),
+            revocation_time=row.revocation_time,
+            reason=row.reason,
+        )
+        signatures = {algorithm: self._signature(response, algorithm) for algorithm in self.certid_algorithms}
+        return encode_record(
+            self.issuer.id, self.template, self.slot, response, signatures.get(1), signatures.get(2)
+        )
+
+    def _signature(self, response: SingleResponse, algorithm: int) -> bytes:
+        data = encode_tbs_response_data(self.template, self.issuer.id, algorithm, response)
+        signature = self._key.sign_der(data)
+        self._signed += 1
+        if (self._signed <= ALWAYS_VERIFIED or self._signed % VERIFY_EVERY == 0) and not self._key.verify(
+            data, signature
+        ):
+            raise SigningFault(
+                f"issuer {self.issuer.name}: serial {response.serial_number.hex()}: bad signature made"
+            )
+        return signature_to_raw(self.template, signature)
