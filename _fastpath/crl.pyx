@@ -1,10 +1,10 @@
 """CRLs (RFC 5280 section 5): a writer that makes one pass over the entries, and a reader to check it with.
 
 The writer grows one buffer of entries and copies it once, behind the header, when its size is known.
-The reader shares none of the writer's code. It takes only what conformance rows C-01 to C-15 allow: version 2,
-one algorithm named twice, both dates, no empty list, reasonCode as the only entry extension and the three CRL
-extensions; whether a reason, date or URL is the right one is for its caller to say. It holds the CRL it was
-given and walks the entries in place.
+The reader shares none of the writer's code. It takes only what conformance rows C-01 to C-15 allow: version
+2, one algorithm named twice, both dates, no empty list, reasonCode as the only entry extension and the three
+CRL extensions; whether a reason, date or URL is the right one is for its caller to say. It holds the CRL it
+was given and walks the entries in place.
 """
 
 cimport cython
