@@ -1,0 +1,121 @@
+"""Paths, manifest and reading of the object store, over a directory and over memory."""
+
+import asyncio
+from pathlib import Path
+
+import obstore
+import pytest
+from obstore.store import LocalStore, MemoryStore, S3Store
+
+from store.errors import ConfigError, StoreFormatError, StoreUnavailable
+from store.objects import (
+    Manifest,
+    ObjectStore,
+    PublishedShard,
+    ccadb_path,
+    crl_path,
+    decode_manifest,
+    manifest_path,
+    open_object_store,
+    read_object,
+    read_object_async,
+)
+
+PATH = crl_path("r1", 0, 12)
+
+MANIFEST = Manifest(
+    issuer="r1",
+    generated_at=1_790_000_000,
+    shards=[
+        PublishedShard(
+            url="http://c.example/r1/0-12.crl",
+            path=PATH,
+            series=0,
+            shard_index=12,
+            crl_number=2**62,
+            this_update=1_790_000_000,
+            next_update=1_790_604_799,
+            entries=3,
+            size=400,
+            sha256="ab" * 32,
+        )
+    ],
+)
+
+
+@pytest.fixture(params=["directory", "memory"])
+def objects(request: pytest.FixtureRequest, tmp_path: Path) -> ObjectStore:
+    if request.param == "memory":
+        return MemoryStore()
+    return open_object_store(str(tmp_path / "objects"), create=True)
+
+
+def test_paths() -> None:
+    assert PATH == "crl/r1/0-12.crl"
+    assert manifest_path("r1") == "crl/r1/manifest.json"
+    assert ccadb_path("r1") == "crl/r1/ccadb.json"
+
+
+def test_a_missing_object_is_none(objects: ObjectStore) -> None:
+    assert read_object(objects, PATH) is None
+    assert asyncio.run(read_object_async(objects, PATH)) is None
+
+
+def test_an_object_is_read_whole_with_its_tag(objects: ObjectStore) -> None:
+    written = obstore.put(objects, PATH, b"0" * 200_000)
+    found = read_object(objects, PATH)
+    assert found is not None
+    assert (found.data, found.e_tag) == (b"0" * 200_000, written["e_tag"])
+    assert asyncio.run(read_object_async(objects, PATH)) == found
+
+
+def test_an_unchanged_object_is_not_read_again(objects: ObjectStore) -> None:
+    obstore.put(objects, PATH, b"one")
+    known = read_object(objects, PATH)
+    assert asyncio.run(read_object_async(objects, PATH, known)) is known
+    obstore.put(objects, PATH, b"another")
+    changed = asyncio.run(read_object_async(objects, PATH, known))
+    assert changed is not None
+    assert changed.data == b"another"
+    obstore.delete(objects, PATH)
+    assert asyncio.run(read_object_async(objects, PATH, known)) is None
+
+
+def test_a_file_in_place_of_the_folder_is_a_fault_and_not_an_absence(tmp_path: Path) -> None:
+    (tmp_path / "crl").write_bytes(b"")
+    with pytest.raises(StoreUnavailable, match=r"crl/r1/0-12\.crl: .*\n  check `objects.target`"):
+        read_object(LocalStore(tmp_path), PATH)
+
+
+def test_targets_are_directories_or_urls(tmp_path: Path) -> None:
+    local = open_object_store(str(tmp_path / "new"), create=True)
+    assert isinstance(local, LocalStore)
+    assert local.prefix == tmp_path / "new"
+    assert isinstance(open_object_store((tmp_path / "new").as_uri()), LocalStore)
+    assert isinstance(open_object_store("s3://bucket/prefix"), S3Store)
+
+
+@pytest.mark.parametrize("target", ["missing/directory", "nonsense://bucket", "http://["])
+def test_targets_that_cannot_be_opened(target: str) -> None:
+    with pytest.raises(ConfigError) as caught:
+        open_object_store(target)
+    assert f"objects.target {target!r}" in caught.value.message
+    assert len(str(caught.value).splitlines()) == 2
+
+
+def test_manifest_comes_back_as_written() -> None:
+    assert decode_manifest(MANIFEST.encode()) == MANIFEST
+    assert b'"crl_number": 4611686018427387904' in MANIFEST.encode()
+
+
+@pytest.mark.parametrize(
+    ("data", "message"),
+    [
+        (b"", "truncated"),
+        (b'{"issuer": "r1", "generated_at": 1}', "shards"),
+        (MANIFEST.encode().replace(b'"size": 400', b'"size": "400"'), r"\$\.shards\[0\]\.size"),
+    ],
+)
+def test_manifests_that_cannot_be_read(data: bytes, message: str) -> None:
+    with pytest.raises(StoreFormatError, match=message):
+        decode_manifest(data)
