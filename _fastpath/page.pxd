@@ -1,0 +1,54 @@
+"""Records and page headers at C level: what the store holds, checked before anything of it is believed."""
+
+from libc.stdint cimport int64_t, uint8_t, uint32_t, uint64_t
+
+from _fastpath.certid cimport IssuerID
+from _fastpath.ocsp cimport SingleResponse, SingleStatus, Template
+
+
+cdef enum RecordStatus:
+    RECORD_OK = 0
+    RECORD_DAMAGED = 1  # length or checksum is not that of the record asked for
+    RECORD_UNKNOWN_FORMAT = 2  # another format number, or an imported whole response
+
+
+cdef struct RecordView:
+    # Borrowed from the record; valid as long as its bytes are held.
+    int template_slot
+    SingleStatus status
+    const uint8_t* sha1_signature  # template.signature_size octets, or NULL
+    const uint8_t* sha256_signature
+
+
+cdef class PageHeader:
+    cdef readonly uint64_t as_of  # generation: epoch << 48 | counter
+    cdef readonly uint32_t this_update  # newest of the page, seconds since 1970
+    cdef readonly uint32_t count
+    cdef readonly uint32_t revoked_count
+
+
+cdef class Record:
+    cdef readonly int template_slot
+    cdef readonly SingleResponse response
+    cdef readonly bytes sha1_signature  # None when absent
+    cdef readonly bytes sha256_signature
+
+
+cdef class Answer:
+    cdef readonly bytes body
+    cdef readonly int64_t this_update
+    cdef readonly int64_t produced_at
+    cdef readonly int64_t next_update
+    cdef readonly bint revoked
+    cdef readonly bytes etag
+
+
+cdef int read_record(
+    const uint8_t* record,
+    Py_ssize_t record_size,
+    Template template,
+    IssuerID issuer,
+    const uint8_t* serial,
+    Py_ssize_t serial_size,
+    RecordView* view,
+) noexcept nogil
