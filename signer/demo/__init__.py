@@ -1,0 +1,1 @@
+"""`ocsp-signer demo`: a whole CA on one machine, from index.txt to verified answers."""
