@@ -1,0 +1,81 @@
+"""Reading the store outside the request path, and the commands that the request path writes itself."""
+
+from typing import Any
+
+import redis
+
+from _fastpath.errors import FastpathError
+from _fastpath.ocsp import Template
+from _fastpath.page import HEADER_FIELD, PageHeader
+from store.connection import translated
+from store.errors import StoreFormatError
+from store.schema import IssuerRecord, issuer_key, page_key, template_key
+
+__all__ = ["StoreReader", "encode_hget", "encode_hlen"]
+
+
+def encode_hget(key: bytes, field: bytes) -> bytes:
+    """A HGET as it goes over the wire (RESP array of bulk strings)."""
+    return b"*3\r\n$4\r\nHGET\r\n$%d\r\n%b\r\n$%d\r\n%b\r\n" % (len(key), key, len(field), field)
+
+
+def encode_hlen(key: bytes) -> bytes:
+    """A HLEN as it goes over the wire; a whole page has its header's count + 1 fields."""
+    return b"*2\r\n$4\r\nHLEN\r\n$%d\r\n%b\r\n" % (len(key), key)
+
+
+class StoreReader:
+    """Decoded contents of the store. Every method may raise StoreUnavailable, StoreFormatError."""
+
+    def __init__(self, client: redis.Redis, url: str) -> None:
+        self._client = client
+        self._url = url
+
+    def issuer(self, name: str) -> IssuerRecord | None:
+        """An issuer's record; None if nothing was ever signed for it."""
+        fields = self._hash(issuer_key(name))
+        return IssuerRecord.decode(name, fields) if fields else None
+
+    def template(self, number: int) -> Template | None:
+        """One template by its number."""
+        with translated(self._url):
+            value: Any = self._client.get(template_key(number))
+        if value is None:
+            return None
+        try:
+            return Template.decode(value)
+        except FastpathError as error:
+            raise _damaged(f"template {number}", error) from error
+
+    def header(self, issuer: str, page_epoch: int, page: int) -> PageHeader | None:
+        """Header of a page; None where the page has none."""
+        with translated(self._url):
+            value: Any = self._client.hget(page_key(issuer, page_epoch, page), HEADER_FIELD)
+        return None if value is None else _header(value, issuer, page)
+
+    def page(self, issuer: str, page_epoch: int, page: int) -> tuple[PageHeader, dict[bytes, bytes]] | None:
+        """A page's header and its records by serial; None unless the page is whole."""
+        fields = self._hash(page_key(issuer, page_epoch, page))
+        value = fields.pop(HEADER_FIELD, None)
+        if value is None:
+            return None
+        header = _header(value, issuer, page)
+        return (header, fields) if header.count == len(fields) else None
+
+    def _hash(self, key: bytes) -> dict[bytes, bytes]:
+        with translated(self._url):
+            fields: Any = self._client.hgetall(key)  # bytes; redis-py's types leave decoding open
+        return dict(fields)
+
+
+def _header(value: bytes, issuer: str, page: int) -> PageHeader:
+    try:
+        return PageHeader.decode(value)
+    except FastpathError as error:
+        raise _damaged(f"issuer {issuer}: header of page {page}", error) from error
+
+
+def _damaged(what: str, error: FastpathError) -> StoreFormatError:
+    return StoreFormatError(
+        f"{what} cannot be read: {error}", remedy="run `ocsp-signer sign --all`, which writes the store anew"
+    )
