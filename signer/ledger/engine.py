@@ -1,0 +1,103 @@
+"""Opening the ledger's database: connection settings, write transactions and the state of its schema."""
+
+import os
+from pathlib import Path
+from typing import Any
+
+from alembic import command
+from alembic.config import Config
+from alembic.runtime.migration import MigrationContext
+from alembic.script import ScriptDirectory
+from sqlalchemy import Connection, Engine, create_engine, event, make_url
+from sqlalchemy.engine import URL
+from sqlalchemy.exc import ArgumentError, DatabaseError
+
+from signer.ledger.errors import LedgerError
+
+__all__ = ["WRITE", "open_engine"]
+
+WRITE = "ledger_write"
+FILE_MODE = 0o600
+BUSY_TIMEOUT_MS = 30_000
+CREATE_REMEDY = "create it with `ocsp-signer import`, or correct `[ledger] url`"
+
+
+def open_engine(url: str, *, create: bool) -> Engine:
+    """An engine over a ledger whose schema is the newest; `create` makes or upgrades it first."""
+    parsed = _parse(url)
+    path = Path(parsed.database or "")
+    if create:
+        _create_file(path)
+    elif not path.is_file():
+        raise LedgerError(f"{path}: there is no ledger here", remedy=CREATE_REMEDY)
+    engine = create_engine(parsed)
+    event.listen(engine, "connect", _configure)
+    event.listen(engine, "begin", _begin)
+    try:
+        _migrate(engine, path, create=create)
+    except DatabaseError as error:
+        engine.dispose()
+        raise LedgerError(
+            f"{path}: cannot be used as a ledger: {error.orig}",
+            remedy="check that the file is a ledger, that its disk has room and that you may write to it",
+        ) from None
+    except LedgerError:
+        engine.dispose()
+        raise
+    return engine
+
+
+def _parse(url: str) -> URL:
+    try:
+        parsed = make_url(url)
+    except ArgumentError:
+        parsed = None
+    if parsed is None or parsed.get_backend_name() != "sqlite" or not parsed.database:
+        raise LedgerError(
+            "`[ledger] url` is not the address of a ledger", remedy='write url = "sqlite:///ledger.db"'
+        )
+    return parsed
+
+
+def _create_file(path: Path) -> None:
+    """The file has its mode before it has content; SQLite gives the WAL beside it the same one."""
+    try:
+        os.close(os.open(path, os.O_RDWR | os.O_CREAT, FILE_MODE))
+    except OSError as error:
+        raise LedgerError(
+            f"{path}: the ledger cannot be created: {error.strerror}",
+            remedy="make the directory, or correct `[ledger] url`",
+        ) from None
+
+
+def _configure(connection: Any, record: object) -> None:
+    """Durable at commit: FULL makes WAL sync on every one. Transactions are begun by `_begin` alone."""
+    connection.isolation_level = None
+    for setting in (
+        f"busy_timeout = {BUSY_TIMEOUT_MS}",
+        "journal_mode = WAL",
+        "synchronous = FULL",
+        "foreign_keys = ON",
+    ):
+        connection.execute(f"PRAGMA {setting}").close()
+
+
+def _begin(connection: Connection) -> None:
+    """A write takes the lock at once: upgrading a read lock fails when another writer came between."""
+    writes = connection.get_execution_options().get(WRITE, False)
+    connection.exec_driver_sql("BEGIN IMMEDIATE" if writes else "BEGIN")
+
+
+def _migrate(engine: Engine, path: Path, *, create: bool) -> None:
+    config = Config()
+    config.set_main_option("script_location", str(Path(__file__).parent / "migrations").replace("%", "%%"))
+    head = ScriptDirectory.from_config(config).get_current_head()
+    with engine.execution_options(**{WRITE: create}).begin() as connection:
+        found = MigrationContext.configure(connection).get_current_revision()
+        if found == head:
+            return
+        if not create:
+            state = f"has schema {found}" if found else "is not a ledger"
+            raise LedgerError(f"{path}: {state}, this release needs schema {head}", remedy=CREATE_REMEDY)
+        config.attributes["connection"] = connection
+        command.upgrade(config, "head")

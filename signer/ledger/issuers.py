@@ -1,0 +1,115 @@
+"""Issuers of the ledger and the numbers of their templates."""
+
+from cryptography.hazmat.primitives.serialization import Encoding
+from sqlalchemy import Connection, Row, insert, select
+
+from signer import journal
+from signer.ledger import crls, schema
+from signer.ledger.errors import LedgerError
+from signer.ledger.values import LedgerIssuer, SeriesSpec, StoredTemplate
+from store.model import Issuer
+
+__all__ = ["add_template", "by_id", "by_name", "ensure", "everyone", "templates"]
+
+FIRST_PAGE_EPOCH = 1
+FIRST_LEDGER_EPOCH = 1
+MAX_SLOT = 255  # one octet in a record
+
+_c = schema.issuer.c
+_columns = select(_c.id, _c.name, _c.page_bits, _c.page_epoch, _c.generation)
+
+
+def everyone(connection: Connection) -> list[LedgerIssuer]:
+    return [_value(row) for row in connection.execute(_columns.order_by(_c.name))]
+
+
+def by_id(connection: Connection, issuer_id: int) -> LedgerIssuer:
+    return _value(connection.execute(_columns.where(_c.id == issuer_id)).one())
+
+
+def by_name(connection: Connection, name: str) -> LedgerIssuer:
+    row = connection.execute(_columns.where(_c.name == name)).first()
+    if row is not None:
+        return _value(row)
+    known = ", ".join(issuer.name for issuer in everyone(connection)) or "none yet"
+    raise LedgerError(
+        f"the ledger has no issuer {name!r}; it knows: {known}",
+        remedy=f"`ocsp-signer import --issuer {name} ...` records its first certificates",
+    )
+
+
+def ensure(
+    connection: Connection, issuer: Issuer, page_bits: int, series: SeriesSpec, now: int, actor: str
+) -> LedgerIssuer:
+    """Find or add, and see that the open CRL series is `series`."""
+    known = connection.execute(select(_c.id, _c.fingerprint).where(_c.name == issuer.name)).first()
+    if known is None:
+        issuer_id = _add(connection, issuer, page_bits, now)
+        detail = {"issuer": issuer.name, "page_bits": page_bits}
+        journal.append(connection, now=now, actor=actor, event="issuer", detail=detail)
+    else:
+        issuer_id = known.id
+        _check_same(issuer, known.fingerprint)
+    before = len(crls.series(connection, issuer_id))
+    opened = crls.open_series(connection, issuer_id, series, now)
+    if opened.number == before:
+        detail = {
+            "issuer": issuer.name,
+            "series": opened.number,
+            "url_pattern": opened.url_pattern,
+            "shard_count": opened.shard_count,
+        }
+        journal.append(connection, now=now, actor=actor, event="series", detail=detail)
+    return by_id(connection, issuer_id)
+
+
+def _add(connection: Connection, issuer: Issuer, page_bits: int, now: int) -> int:
+    statement = (
+        insert(schema.issuer)
+        .values(
+            name=issuer.name,
+            certificate=issuer.certificate.public_bytes(Encoding.DER),
+            fingerprint=issuer.id.fingerprint,
+            page_bits=page_bits,
+            page_epoch=FIRST_PAGE_EPOCH,
+            generation=FIRST_LEDGER_EPOCH << schema.EPOCH_SHIFT,
+            created_at=now,
+        )
+        .returning(_c.id)
+    )
+    return int(connection.execute(statement).scalar_one())
+
+
+def _check_same(issuer: Issuer, fingerprint: bytes) -> None:
+    """A renewed CA certificate has the same name and key, and so the same CertIDs; another CA has not."""
+    if issuer.id.fingerprint != fingerprint:
+        raise LedgerError(
+            f"issuer {issuer.name}: its CA certificate has another name or key than the one in the ledger",
+            remedy="give the other CA a name of its own in ocsp.toml, or put the right `certificate` back",
+        )
+
+
+def templates(connection: Connection, issuer_id: int) -> list[StoredTemplate]:
+    c = schema.template.c
+    statement = select(c.number, c.slot, c.content).where(c.issuer_id == issuer_id).order_by(c.slot)
+    return [StoredTemplate(*row) for row in connection.execute(statement)]
+
+
+def add_template(connection: Connection, issuer_id: int, content: bytes) -> StoredTemplate:
+    known = templates(connection, issuer_id)
+    for one in known:
+        if one.content == content:
+            return one
+    slot = len(known)  # slots are never given back: old records still name them
+    if slot > MAX_SLOT:
+        raise LedgerError(
+            "all 256 template slots of this issuer are taken", remedy="a new page epoch is needed"
+        )
+    values = {"issuer_id": issuer_id, "slot": slot, "content": content}
+    statement = insert(schema.template).values(values).returning(schema.template.c.number)
+    number = connection.execute(statement).scalar_one()
+    return StoredTemplate(int(number), slot, content)
+
+
+def _value(row: Row[int, str, int, int, int]) -> LedgerIssuer:
+    return LedgerIssuer(*row)

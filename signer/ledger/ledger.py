@@ -1,0 +1,271 @@
+"""The ledger: the one authority on who was issued, who was revoked and which CRLs were published.
+
+Thread-safe: every call has its own connection and its own transaction. Times are whole seconds since 1970.
+"""
+
+import itertools
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager
+from threading import Lock
+from typing import Any
+
+from sqlalchemy import Connection, Engine
+
+from signer import journal as chain
+from signer.ledger import bulk, crls, generations, issuers, pages, positions, revocation
+from signer.ledger.engine import WRITE, open_engine
+from signer.ledger.errors import LedgerError
+from signer.ledger.values import (
+    CertificateCounts,
+    CertificateRow,
+    Change,
+    ImportOutcome,
+    LedgerCertificate,
+    LedgerIssuer,
+    Publication,
+    Revocation,
+    RevocationOutcome,
+    RevokeResult,
+    SeriesRow,
+    SeriesSpec,
+    Snapshot,
+    StoredTemplate,
+)
+from store.model import Issuer
+
+__all__ = ["Ledger"]
+
+REVOKE_BATCH = 1_000  # revocations a commit
+
+
+class Ledger:
+    """Open with `Ledger.open`. Every method that writes has committed, durably, when it returns."""
+
+    def __init__(self, engine: Engine) -> None:
+        self._engine = engine
+        self._writer = engine.execution_options(**{WRITE: True})
+        self._watch = engine.raw_connection()
+        self._watching = Lock()
+
+    @classmethod
+    def open(cls, url: str, *, create: bool = False) -> "Ledger":
+        """Open the ledger at `sqlite:///PATH`; `create` makes it or upgrades its schema. Raises LedgerError."""
+        return cls(open_engine(url, create=create))
+
+    def close(self) -> None:
+        self._watch.close()
+        self._engine.dispose()
+
+    def _read(self) -> AbstractContextManager[Connection]:
+        return self._engine.begin()
+
+    def _write(self) -> AbstractContextManager[Connection]:
+        return self._writer.begin()
+
+    # Issuers
+
+    def ensure_issuer(
+        self, issuer: Issuer, page_bits: int, series: SeriesSpec, now: int, *, actor: str = "ocsp-signer"
+    ) -> LedgerIssuer:
+        """Find or add an issuer, and open a new CRL series when `series` is not the open one.
+
+        `page_bits` is used when the issuer is new. Refuses another CA name or key under a known name.
+        """
+        with self._write() as connection:
+            return issuers.ensure(connection, issuer, page_bits, series, now, actor)
+
+    def issuer(self, name: str) -> LedgerIssuer:
+        """Raises LedgerError that names the known issuers."""
+        with self._read() as connection:
+            return issuers.by_name(connection, name)
+
+    def issuers(self) -> list[LedgerIssuer]:
+        """All issuers, by name."""
+        with self._read() as connection:
+            return issuers.everyone(connection)
+
+    # Certificates
+
+    def snapshot(self, issuer_id: int, first_hash32: int, last_hash32: int) -> Snapshot:
+        """Certificates from `first_hash32` to `last_hash32`, both included, and the generation they are as of."""
+        with self._read() as connection:
+            return pages.snapshot(connection, issuer_id, first_hash32, last_hash32)
+
+    def find(self, issuer_id: int, serial: bytes) -> LedgerCertificate | None:
+        with self._read() as connection:
+            return pages.find(connection, issuer_id, serial)
+
+    def counts(self, issuer_id: int, now: int) -> CertificateCounts:
+        """Reads every certificate of the issuer: for people, not for loops."""
+        with self._read() as connection:
+            return pages.counts(connection, issuer_id, now)
+
+    def add_certificates(
+        self,
+        issuer_id: int,
+        rows: Iterable[CertificateRow],
+        now: int,
+        *,
+        progress: Callable[[int], None] | None = None,
+    ) -> ImportOutcome:
+        """Record certificates ordered by (hash32, serial), each serial once; commits every few thousand.
+
+        `progress` is told how many rows each commit settled. What is known stays as it is, except that a
+        revocation is taken over; a revoked certificate that comes as good stays revoked and is reported.
+        """
+        total = ImportOutcome()
+        last: tuple[int, bytes] = (-1, b"")
+        source = iter(rows)
+        while batch := list(itertools.islice(source, bulk.BATCH)):
+            last = _check_order(last, batch)
+            with self._write() as connection:
+                issuer = issuers.by_id(connection, issuer_id)
+                series = crls.series(connection, issuer_id)[-1]
+                total.add(bulk.add_batch(connection, issuer, series, batch, now))
+            if progress is not None:
+                progress(len(batch))
+        return total
+
+    def revoke(self, issuer_id: int, asked: Sequence[Revocation], now: int, actor: str) -> RevocationOutcome:
+        """Revoke for ever, journalled, some hundreds a commit. Unknown serials are rejected one by one.
+
+        On a revoked certificate only an earlier time or keyCompromise changes anything (A6). Raises LedgerError,
+        before anything is written, for a reason that is not allowed or a time after `now`.
+        """
+        revocation.check(asked, now)
+        results: list[RevokeResult] = []
+        for start in range(0, len(asked), REVOKE_BATCH):
+            with self._write() as connection:
+                before = generations.current(connection, issuer_id)
+                done = revocation.apply(connection, issuer_id, asked[start : start + REVOKE_BATCH], now)
+                after = generations.current(connection, issuer_id)
+                if after > before:
+                    name = issuers.by_id(connection, issuer_id).name
+                    detail = {
+                        "issuer": name,
+                        "certificates": after - before,
+                        "first_generation": before + 1,
+                        "last_generation": after,
+                    }
+                    chain.append(connection, now=now, actor=actor, event="revoke", detail=detail)
+            results += done
+        return RevocationOutcome(self.generation(issuer_id), results)
+
+    # Changes and positions
+
+    def generation(self, issuer_id: int) -> int:
+        with self._read() as connection:
+            return generations.current(connection, issuer_id)
+
+    def data_version(self) -> int:
+        """A number that differs when another connection committed since the last call. Costs microseconds."""
+        with self._watching:
+            cursor = self._watch.cursor()
+            cursor.execute("PRAGMA data_version")
+            (version,) = cursor.fetchall()[0]
+            cursor.close()
+            return int(version)
+
+    def changes(self, issuer_id: int, after: int, limit: int) -> list[Change]:
+        """The first `limit` changes with a generation above `after`, in order."""
+        with self._read() as connection:
+            return positions.changes(connection, issuer_id, after, limit)
+
+    def tail_position(self, issuer_id: int) -> int:
+        """Generation up to which every change is signed and stored; 0 before the first."""
+        with self._read() as connection:
+            return positions.tail(connection, issuer_id)
+
+    def set_tail_position(self, issuer_id: int, generation: int) -> None:
+        with self._write() as connection:
+            positions.set_tail(connection, issuer_id, generation)
+
+    def checkpoint(self, issuer_id: int) -> tuple[int, int] | None:
+        """(cycle_start, next_page) of the scheduled pass, None before the first."""
+        with self._read() as connection:
+            return positions.checkpoint(connection, issuer_id)
+
+    def set_checkpoint(self, issuer_id: int, cycle_start: int, next_page: int) -> None:
+        with self._write() as connection:
+            positions.set_checkpoint(connection, issuer_id, cycle_start, next_page)
+
+    # Templates
+
+    def templates(self, issuer_id: int) -> dict[int, StoredTemplate]:
+        """All templates of an issuer, by slot."""
+        with self._read() as connection:
+            return {one.slot: one for one in issuers.templates(connection, issuer_id)}
+
+    def add_template(self, issuer_id: int, content: bytes) -> StoredTemplate:
+        """The template with this content, added to the lowest free slot (0 to 255) if there is none."""
+        with self._write() as connection:
+            return issuers.add_template(connection, issuer_id, content)
+
+    # CRLs
+
+    def series(self, issuer_id: int) -> list[SeriesRow]:
+        """All CRL series, oldest first; the last one takes new certificates."""
+        with self._read() as connection:
+            return crls.series(connection, issuer_id)
+
+    @contextmanager
+    def shard_entries(
+        self, issuer_id: int, series: int, index: int, *, after: Publication | None
+    ) -> Iterator[tuple[int, Iterator[tuple[bytes, int, int]]]]:
+        """`with` gives the generation and an iterator of (serial, revocation time, reason), by serial.
+
+        Both are of one snapshot; the iterator is good inside the `with`. An entry is left out when it was in
+        `after` and its certificate had expired before that CRL's thisUpdate (C-18).
+        """
+        with (
+            self._read() as connection,
+            crls.shard_entries(connection, issuer_id, series, index, after) as found,
+        ):
+            yield found
+
+    def may_vanish(self, issuer_id: int, serial: bytes, live_this_update: int) -> bool:
+        """Whether an entry of the live CRL may be missing from the next (C-18). Never for an unknown serial."""
+        with self._read() as connection:
+            return crls.may_vanish(connection, issuer_id, serial, live_this_update)
+
+    def latest_publication(self, issuer_id: int, series: int, index: int) -> Publication | None:
+        with self._read() as connection:
+            return crls.latest_publication(connection, issuer_id, series, index)
+
+    def reserve_crl_number(self, issuer_id: int, series: int, index: int, *, at_least: int = 1) -> int:
+        """A crlNumber never given out before for this shard, committed before it is returned (C-08).
+
+        `at_least` is one more than the number of a CRL found published, for a ledger restored from a backup.
+        """
+        with self._write() as connection:
+            return crls.reserve_number(connection, issuer_id, series, index, at_least)
+
+    def add_publication(self, publication: Publication) -> None:
+        """Record a published CRL. Raises LedgerError for a number, time or generation that goes back."""
+        with self._write() as connection:
+            crls.add_publication(connection, publication)
+
+    # Journal
+
+    def journal(self, event: str, detail: dict[str, Any], now: int, actor: str) -> None:
+        """Add an entry for a deed that is not a change of the ledger itself."""
+        with self._write() as connection:
+            chain.append(connection, now=now, actor=actor, event=event, detail=detail)
+
+    def journal_entries(self) -> list[chain.JournalEntry]:
+        with self._read() as connection:
+            return list(chain.entries(connection))
+
+    def verify_journal(self) -> int:
+        """Length of the journal's unbroken chain. Raises LedgerError naming the first altered entry."""
+        with self._read() as connection:
+            return chain.verify(connection)
+
+
+def _check_order(last: tuple[int, bytes], batch: Sequence[CertificateRow]) -> tuple[int, bytes]:
+    for row in batch:
+        key = (row.hash32, row.serial)
+        if key <= last:
+            raise LedgerError(f"serial {row.serial.hex()} came out of order or twice")
+        last = key
+    return last

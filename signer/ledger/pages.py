@@ -1,0 +1,55 @@
+"""Reading certificates: by page range for signing, one by one, and counted."""
+
+from sqlalchemy import Connection, and_, case, func, select
+
+from _fastpath.page import hash32
+from signer.ledger import generations, schema
+from signer.ledger.values import CertificateCounts, CertificateRow, LedgerCertificate, PlacedBy, Snapshot
+
+__all__ = ["counts", "find", "snapshot"]
+
+_c = schema.certificate.c
+
+
+def snapshot(connection: Connection, issuer_id: int, first: int, last: int) -> Snapshot:
+    """Generation and rows of one read transaction, so that neither is newer than the other."""
+    generation = generations.current(connection, issuer_id)
+    statement = (
+        select(_c.hash32, _c.serial, _c.not_after, _c.revocation_time, _c.reason)
+        .where(_c.issuer_id == issuer_id, _c.hash32.between(first, last))
+        .order_by(_c.hash32, _c.serial)
+    )
+    rows = connection.execute(statement).all()
+    return Snapshot(generation, [CertificateRow._make(row) for row in rows])
+
+
+def find(connection: Connection, issuer_id: int, serial: bytes) -> LedgerCertificate | None:
+    statement = select(schema.certificate).where(
+        _c.issuer_id == issuer_id, _c.hash32 == hash32(serial), _c.serial == serial
+    )
+    row = connection.execute(statement).first()
+    if row is None:
+        return None
+    return LedgerCertificate(
+        serial=row.serial,
+        not_after=row.not_after,
+        series=row.series,
+        shard_index=row.shard_index,
+        placed_by=PlacedBy(row.placed_by),
+        revocation_time=row.revocation_time,
+        reason=row.reason,
+        issued_generation=row.issued_generation,
+        revoked_generation=row.revoked_generation,
+    )
+
+
+def counts(connection: Connection, issuer_id: int, now: int) -> CertificateCounts:
+    revoked = _c.revocation_time.is_not(None)
+    expired = and_(_c.revocation_time.is_(None), _c.not_after < now)
+    statement = select(
+        func.count(),
+        func.coalesce(func.sum(case((revoked, 1), else_=0)), 0),
+        func.coalesce(func.sum(case((expired, 1), else_=0)), 0),
+    ).where(_c.issuer_id == issuer_id)
+    total, revoked_count, expired_count = connection.execute(statement).one()
+    return CertificateCounts(total, total - revoked_count - expired_count, revoked_count, expired_count)

@@ -1,0 +1,118 @@
+"""Revoking in the ledger: final, and only ever made earlier or more serious (invariants A1, A6)."""
+
+from collections.abc import Sequence
+
+from sqlalchemy import Connection, Row, bindparam, select, update
+
+from _fastpath.page import hash32
+from signer.ledger import generations, schema
+from signer.ledger.errors import LedgerError
+from signer.ledger.values import (
+    ALLOWED_REASONS,
+    KEY_COMPROMISE,
+    Change,
+    ChangeKind,
+    Outcome,
+    Revocation,
+    RevokeResult,
+)
+
+__all__ = ["apply", "check", "decide", "lookup", "write"]
+
+_c = schema.certificate.c
+_Known = Row[int, bytes, int | None, int]
+
+_mark = (
+    update(schema.certificate)
+    .where(_c.issuer_id == bindparam("b_issuer"), _c.hash32 == bindparam("b_hash32"))
+    .where(_c.serial == bindparam("b_serial"))
+    .values(
+        revocation_time=bindparam("b_time"),
+        reason=bindparam("b_reason"),
+        revoked_generation=bindparam("b_generation"),
+    )
+)
+
+
+def lookup(connection: Connection, issuer_id: int, hashes: Sequence[int]) -> dict[bytes, _Known]:
+    """What is recorded under these hash32 values, by serial: hash32, serial, revocation_time, reason."""
+    statement = select(_c.hash32, _c.serial, _c.revocation_time, _c.reason).where(
+        _c.issuer_id == issuer_id, _c.hash32.in_(hashes)
+    )
+    return {row.serial: row for row in connection.execute(statement)}
+
+
+def decide(asked: Revocation, known: tuple[int | None, int]) -> RevokeResult:
+    """What a revocation does to a certificate whose (revocation_time, reason) is `known`.
+
+    A revoked one keeps the earlier time, and its reason may only become keyCompromise.
+    """
+    time, reason = known
+    if time is None:
+        return RevokeResult(asked.serial, Outcome.REVOKED, asked.revocation_time, asked.reason)
+    earlier = min(time, asked.revocation_time)
+    graver = KEY_COMPROMISE if asked.reason == KEY_COMPROMISE else reason
+    outcome = Outcome.ALREADY if (earlier, graver) == known else Outcome.UPDATED
+    return RevokeResult(asked.serial, outcome, earlier, graver)
+
+
+def apply(
+    connection: Connection, issuer_id: int, asked: Sequence[Revocation], now: int
+) -> list[RevokeResult]:
+    """Revoke in this write transaction. Each that changes something is a change of its own."""
+    known = {
+        serial: (row.revocation_time, row.reason)
+        for serial, row in lookup(connection, issuer_id, [hash32(one.serial) for one in asked]).items()
+    }
+    results: list[RevokeResult] = []
+    changed: list[RevokeResult] = []
+    for one in asked:
+        if one.serial not in known:
+            results.append(RevokeResult(one.serial, Outcome.REJECTED, None, 0))
+            continue
+        result = decide(one, known[one.serial])
+        known[one.serial] = (result.revocation_time, result.reason)
+        results.append(result)
+        if result.outcome is not Outcome.ALREADY:
+            changed.append(result)
+    if changed:
+        write(connection, issuer_id, changed, now)
+    return results
+
+
+def check(asked: Sequence[Revocation], now: int) -> None:
+    """Raises LedgerError for the first reason that is not allowed or time after `now`."""
+    for one in asked:
+        if one.reason not in ALLOWED_REASONS:
+            raise LedgerError(
+                f"serial {one.serial.hex()}: reason {one.reason} is not allowed on subscriber certificates",
+                remedy="use 0, 1, 3, 4, 5 or 9 (RFC 5280 section 5.3.1, BR 7.2.2)",
+            )
+        if one.revocation_time > now:
+            raise LedgerError(
+                f"serial {one.serial.hex()}: its revocation time is in the future",
+                remedy="give a time that has passed; revocation is at once and for ever",
+            )
+
+
+def write(connection: Connection, issuer_id: int, changed: Sequence[RevokeResult], now: int) -> None:
+    """Mark certificates revoked as decided, and log each."""
+    first = generations.take(connection, issuer_id, len(changed))
+    rows = []
+    log = []
+    for generation, result in enumerate(changed, start=first):
+        place = hash32(result.serial)
+        rows.append(
+            {
+                "b_issuer": issuer_id,
+                "b_hash32": place,
+                "b_serial": result.serial,
+                "b_time": result.revocation_time,
+                "b_reason": result.reason,
+                "b_generation": generation,
+            }
+        )
+        kind = ChangeKind.REVOKE if result.outcome is Outcome.REVOKED else ChangeKind.UPDATE
+        log.append(Change(generation, kind, place, place, result.serial))
+    connection.execute(_mark, rows)
+    generations.record(connection, issuer_id, log, now)

@@ -1,0 +1,178 @@
+"""Tables of the ledger, the durable record of who was issued, who was revoked and which CRLs were published."""
+
+from sqlalchemy import (
+    BigInteger,
+    CheckConstraint,
+    Column,
+    ForeignKey,
+    ForeignKeyConstraint,
+    Index,
+    Integer,
+    LargeBinary,
+    MetaData,
+    String,
+    Table,
+    Text,
+    UniqueConstraint,
+    text,
+)
+
+__all__ = [
+    "EPOCH_SHIFT",
+    "certificate",
+    "change",
+    "checkpoint",
+    "crl_number",
+    "crl_publication",
+    "crl_series",
+    "issuer",
+    "journal",
+    "metadata",
+    "tail",
+    "template",
+]
+
+EPOCH_SHIFT = 48  # a generation is epoch << 48 | counter; restoring a backup raises the epoch
+
+metadata = MetaData()
+
+issuer = Table(
+    "issuer",
+    metadata,
+    Column("id", Integer, primary_key=True),
+    Column("name", String(63), nullable=False, unique=True),
+    Column("certificate", LargeBinary, nullable=False),
+    Column("fingerprint", LargeBinary, nullable=False),
+    Column("page_bits", Integer, nullable=False),
+    Column("page_epoch", Integer, nullable=False),
+    Column("generation", BigInteger, nullable=False),
+    Column("created_at", BigInteger, nullable=False),
+)
+
+crl_series = Table(
+    "crl_series",
+    metadata,
+    Column("issuer_id", ForeignKey("issuer.id"), primary_key=True),
+    Column("number", Integer, primary_key=True, autoincrement=False),
+    Column("url_pattern", Text, nullable=False),
+    Column("shard_count", Integer, nullable=False),
+    Column("opened_at", BigInteger, nullable=False),
+)
+
+# Clustered by (issuer, hash32, serial): a page is one contiguous range (SQLite WITHOUT ROWID).
+certificate = Table(
+    "certificate",
+    metadata,
+    Column("issuer_id", Integer, primary_key=True),
+    Column("hash32", BigInteger, primary_key=True, autoincrement=False),
+    Column("serial", LargeBinary, primary_key=True),
+    Column("not_after", BigInteger, nullable=False),
+    Column("series", Integer, nullable=False),
+    Column("shard_index", Integer, nullable=False),
+    Column("placed_by", String(11), nullable=False),
+    Column("revocation_time", BigInteger),
+    Column("reason", Integer, nullable=False),
+    Column("revoked_generation", BigInteger),
+    Column("issued_generation", BigInteger, nullable=False),
+    ForeignKeyConstraint(["issuer_id", "series"], ["crl_series.issuer_id", "crl_series.number"]),
+    CheckConstraint("reason IN (0, 1, 3, 4, 5, 9)", name="certificate_reason_allowed"),
+    CheckConstraint(
+        "(revocation_time IS NULL) = (revoked_generation IS NULL)", name="certificate_revocation_whole"
+    ),
+    sqlite_with_rowid=False,
+)
+
+# Everything a CRL build reads, in the order in which it writes.
+Index(
+    "certificate_by_shard",
+    certificate.c.issuer_id,
+    certificate.c.series,
+    certificate.c.shard_index,
+    certificate.c.serial,
+    certificate.c.revocation_time,
+    certificate.c.reason,
+    certificate.c.not_after,
+    certificate.c.revoked_generation,
+    sqlite_where=text("revocation_time IS NOT NULL"),
+    postgresql_where=text("revocation_time IS NOT NULL"),
+)
+
+change = Table(
+    "change",
+    metadata,
+    Column("issuer_id", ForeignKey("issuer.id"), primary_key=True),
+    Column("generation", BigInteger, primary_key=True, autoincrement=False),
+    Column("kind", String(6), nullable=False),
+    Column("first_hash32", BigInteger, nullable=False),
+    Column("last_hash32", BigInteger, nullable=False),
+    Column("serial", LargeBinary),
+    Column("recorded_at", BigInteger, nullable=False),
+    sqlite_with_rowid=False,
+)
+
+crl_publication = Table(
+    "crl_publication",
+    metadata,
+    Column("issuer_id", Integer, primary_key=True),
+    Column("series", Integer, primary_key=True),
+    Column("shard_index", Integer, primary_key=True),
+    Column("crl_number", BigInteger, primary_key=True, autoincrement=False),
+    Column("this_update", BigInteger, nullable=False),
+    Column("next_update", BigInteger, nullable=False),
+    Column("generation", BigInteger, nullable=False),
+    Column("entries", Integer, nullable=False),
+    Column("size", Integer, nullable=False),
+    Column("sha256", LargeBinary, nullable=False),
+    Column("published_at", BigInteger, nullable=False),
+    ForeignKeyConstraint(["issuer_id", "series"], ["crl_series.issuer_id", "crl_series.number"]),
+)
+
+# Highest number ever taken for a shard, committed before signing: a crash never uses a number twice (C-08).
+crl_number = Table(
+    "crl_number",
+    metadata,
+    Column("issuer_id", Integer, primary_key=True),
+    Column("series", Integer, primary_key=True),
+    Column("shard_index", Integer, primary_key=True),
+    Column("reserved", BigInteger, nullable=False),
+    ForeignKeyConstraint(["issuer_id", "series"], ["crl_series.issuer_id", "crl_series.number"]),
+)
+
+template = Table(
+    "template",
+    metadata,
+    Column("number", Integer, primary_key=True),
+    Column("issuer_id", ForeignKey("issuer.id"), nullable=False),
+    Column("slot", Integer, nullable=False),
+    Column("content", LargeBinary, nullable=False),
+    UniqueConstraint("issuer_id", "slot", name="template_slot"),
+    UniqueConstraint("issuer_id", "content", name="template_content"),
+    sqlite_autoincrement=True,
+)
+
+tail = Table(
+    "tail",
+    metadata,
+    Column("issuer_id", ForeignKey("issuer.id"), primary_key=True),
+    Column("generation", BigInteger, nullable=False),
+)
+
+checkpoint = Table(
+    "checkpoint",
+    metadata,
+    Column("issuer_id", ForeignKey("issuer.id"), primary_key=True),
+    Column("cycle_start", BigInteger, nullable=False),
+    Column("next_page", BigInteger, nullable=False),
+)
+
+journal = Table(
+    "journal",
+    metadata,
+    Column("seq", Integer, primary_key=True, autoincrement=False),
+    Column("recorded_at", BigInteger, nullable=False),
+    Column("actor", Text, nullable=False),
+    Column("event", Text, nullable=False),
+    Column("detail", Text, nullable=False),
+    Column("previous_hash", LargeBinary, nullable=False),
+    Column("entry_hash", LargeBinary, nullable=False),
+)

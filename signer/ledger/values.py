@@ -1,0 +1,225 @@
+"""What the ledger takes and gives: plain values, times in whole seconds since 1970, serials minimal unsigned."""
+
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import NamedTuple
+
+__all__ = [
+    "ALLOWED_REASONS",
+    "KEY_COMPROMISE",
+    "UNSPECIFIED",
+    "CertificateCounts",
+    "CertificateRow",
+    "Change",
+    "ChangeKind",
+    "ImportOutcome",
+    "LedgerCertificate",
+    "LedgerIssuer",
+    "Outcome",
+    "PlacedBy",
+    "Publication",
+    "Revocation",
+    "RevocationOutcome",
+    "RevokeResult",
+    "SeriesRow",
+    "SeriesSpec",
+    "Snapshot",
+    "StoredTemplate",
+]
+
+UNSPECIFIED = 0
+KEY_COMPROMISE = 1
+# CRLReason values a subscriber certificate may have (RFC 5280 section 5.3.1, BR 7.2.2; conformance C-15).
+ALLOWED_REASONS = frozenset({UNSPECIFIED, KEY_COMPROMISE, 3, 4, 5, 9})
+
+
+class ChangeKind(StrEnum):
+    """What a row of the change log says happened."""
+
+    ISSUE = "issue"
+    IMPORT = "import"
+    REVOKE = "revoke"
+    UPDATE = "update"
+
+
+class PlacedBy(StrEnum):
+    """Who chose a certificate's shard: the hash of its serial, or its CRL distribution point."""
+
+    HASH = "hash"
+    CERTIFICATE = "certificate"
+
+
+class Outcome(StrEnum):
+    """What became of one revocation that was asked for."""
+
+    REVOKED = "revoked"
+    ALREADY = "already"
+    UPDATED = "updated"
+    REJECTED = "rejected"
+
+
+@dataclass(frozen=True, slots=True)
+class SeriesSpec:
+    """How configuration wants an issuer's CRLs to be cut and where they are."""
+
+    url_pattern: str  # with {issuer}, {series}, {index}
+    shard_count: int
+
+
+@dataclass(frozen=True, slots=True)
+class SeriesRow:
+    """One set of CRL shards. Never altered: a changed specification opens the next number."""
+
+    issuer_id: int
+    number: int
+    url_pattern: str
+    shard_count: int
+    opened_at: int
+
+    def url(self, issuer: str, index: int) -> str:
+        """The distribution point of one shard, byte for byte as in certificates and in the IDP (C-09)."""
+        pattern = self.url_pattern.replace("{issuer}", issuer)
+        return pattern.replace("{series}", str(self.number)).replace("{index}", str(index))
+
+
+@dataclass(frozen=True, slots=True)
+class LedgerIssuer:
+    """An issuer as the ledger knows it. `generation` is that of its newest committed change."""
+
+    id: int
+    name: str
+    page_bits: int
+    page_epoch: int
+    generation: int
+
+
+class CertificateRow(NamedTuple):
+    """One certificate as pages and imports see it. A tuple, because both handle millions of them."""
+
+    hash32: int
+    serial: bytes
+    not_after: int
+    revocation_time: int | None
+    reason: int
+
+    @property
+    def revoked(self) -> bool:
+        return self.revocation_time is not None
+
+
+@dataclass(frozen=True, slots=True)
+class Snapshot:
+    """A range of certificates as of one generation, ordered by (hash32, serial)."""
+
+    generation: int
+    rows: list[CertificateRow]
+
+
+@dataclass(frozen=True, slots=True)
+class LedgerCertificate:
+    """Everything the ledger holds about one certificate."""
+
+    serial: bytes
+    not_after: int
+    series: int
+    shard_index: int
+    placed_by: PlacedBy
+    revocation_time: int | None
+    reason: int
+    issued_generation: int
+    revoked_generation: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """One row of the change log: a serial, or all that an import put between two hash32 values, both included."""
+
+    generation: int
+    kind: ChangeKind
+    first_hash32: int
+    last_hash32: int
+    serial: bytes | None
+
+
+@dataclass(frozen=True, slots=True)
+class StoredTemplate:
+    """A template as numbered by the ledger; records name it by its slot."""
+
+    number: int
+    slot: int
+    content: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Publication:
+    """One CRL of one shard that was published. `generation` is the ledger's when its entries were read."""
+
+    issuer_id: int
+    series: int
+    shard_index: int
+    crl_number: int
+    this_update: int
+    next_update: int
+    generation: int
+    entries: int
+    size: int  # octets
+    sha256: bytes
+    published_at: int
+
+
+@dataclass(slots=True)
+class ImportOutcome:
+    """What an import did to the ledger, counted in distinct serials."""
+
+    new: int = 0
+    unchanged: int = 0
+    revoked: int = 0  # known before as good
+    updated: int = 0  # revoked before; now an earlier time or keyCompromise
+    kept_revoked: list[bytes] = field(default_factory=list)  # the import says good, the ledger says revoked
+
+    def add(self, other: "ImportOutcome") -> None:
+        self.new += other.new
+        self.unchanged += other.unchanged
+        self.revoked += other.revoked
+        self.updated += other.updated
+        self.kept_revoked += other.kept_revoked
+
+
+@dataclass(frozen=True, slots=True)
+class Revocation:
+    """A revocation that is asked for."""
+
+    serial: bytes
+    revocation_time: int
+    reason: int = UNSPECIFIED
+
+
+@dataclass(frozen=True, slots=True)
+class RevokeResult:
+    """What became of it, with the time and reason that hold now."""
+
+    serial: bytes
+    outcome: Outcome
+    revocation_time: int | None
+    reason: int
+
+
+@dataclass(frozen=True, slots=True)
+class RevocationOutcome:
+    """Results in the order asked, and the generation after them."""
+
+    generation: int
+    results: list[RevokeResult]
+
+    def count(self, outcome: Outcome) -> int:
+        return sum(result.outcome is outcome for result in self.results)
+
+
+@dataclass(frozen=True, slots=True)
+class CertificateCounts:
+    """certificates = good + revoked + expired; revoked wins over expired."""
+
+    certificates: int
+    good: int
+    revoked: int
+    expired: int
