@@ -1,0 +1,92 @@
+"""A worker: one configuration, one store connection, one row of counters, and the ASGI application over them."""
+
+import asyncio
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+
+import structlog
+from uvicorn.config import STARTUP_FAILURE
+
+from responder.config import Settings, load_settings
+from responder.counters import CounterFile, Counters
+from responder.crls import CrlEndpoint
+from responder.endpoints import Endpoints, Receive, Scope, Send
+from responder.issuers import Issuers
+from responder.logs import configure
+from responder.lookup import StoreLink
+from responder.protocol import ServingState
+from responder.resolver import Resolver
+from store.clock import Clock, SystemClock
+from store.errors import OcspeedError
+
+__all__ = ["Application", "WorkerFactory"]
+
+log = structlog.get_logger()
+
+WARM_UP = 1.0  # seconds that a start waits for the store before it serves tryLater
+
+
+class Application:
+    """ASGI: connects at start-up, answers, and disconnects at shutdown."""
+
+    def __init__(self, settings: Settings, counters: Counters, clock: Clock) -> None:
+        section = settings.responder
+        timeout = section.lookup_timeout_ms / 1000
+        self.link = StoreLink(settings.store, waiting_room=section.waiting_room, counters=counters)
+        self.issuers = Issuers(
+            settings.issuers, self.link, counters, verify_all=section.verify == "all", timeout=timeout
+        )
+        self.resolver = Resolver(self.issuers, self.link, counters, clock, timeout=timeout)
+        self._endpoints = Endpoints(
+            section, self.resolver, CrlEndpoint(settings.objects, counters), counters, clock
+        )
+        self._state = ServingState(section, counters, clock)
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] == "http":
+            await self._endpoints(scope, receive, send)
+        elif scope["type"] == "lifespan":
+            await self._live(scope, receive, send)
+
+    async def start(self) -> None:
+        """Connect; wait a moment for the issuers, so that the first answers are not tryLater."""
+        self.link.start(self.issuers)
+        try:
+            async with asyncio.timeout(WARM_UP):
+                await self.link.up.wait()
+                await self.issuers.settled()
+        except TimeoutError:
+            log.warning("serving without the store: it did not answer yet")
+
+    async def stop(self) -> None:
+        """Disconnect from the store."""
+        await self.link.stop()
+
+    async def _live(self, scope: Scope, receive: Receive, send: Send) -> None:
+        await receive()
+        scope["state"][ServingState.KEY] = self._state
+        await self.start()
+        await send({"type": "lifespan.startup.complete"})
+        await receive()
+        await self.stop()
+        await send({"type": "lifespan.shutdown.complete"})
+
+
+@dataclass(frozen=True)
+class WorkerFactory:
+    """What the supervisor hands a worker: the file to read anew, so that SIGHUP takes up its changes."""
+
+    config: Path
+    counters: Path
+    verbosity: int
+
+    def __call__(self) -> Application:
+        configure(self.verbosity)
+        try:
+            settings = load_settings(self.config)
+            counters = CounterFile(self.counters).claim()
+        except OcspeedError as error:
+            log.error("worker cannot start", reason=str(error))
+            sys.exit(STARTUP_FAILURE)
+        return Application(settings, counters, SystemClock())

@@ -1,0 +1,177 @@
+"""The issuers that are answered for: pinned in the configuration, with what the store says of each."""
+
+import asyncio
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+import structlog
+
+from _fastpath.certid import OTHER, SHA1, SHA256, CertID
+from _fastpath.errors import FastpathError, UnknownFormat
+from _fastpath.ocsp import Template
+from responder.counters import Counters
+from responder.errors import LookupFailed, TryLater, TryLaterCause
+from responder.lookup import StoreLink
+from responder.trust import TrustedTemplate, Untrusted, trust_template
+from store.errors import StoreFormatError
+from store.model import Issuer
+from store.schema import KEY_PREFIX, IssuerRecord, issuer_key, template_key
+
+__all__ = ["IssuerView", "Issuers", "PinnedIssuer"]
+
+log = structlog.get_logger()
+
+RELOAD_INTERVAL = 1.0  # seconds between two reloads that a record asks for
+MAX_RELOADS = 3  # in a row, while invalidations keep coming
+PAGE_PREFIX = KEY_PREFIX + b"page:"
+
+
+@dataclass(frozen=True, slots=True)
+class IssuerView:
+    """What the store said of an issuer at one time. Identity tells whether it still holds."""
+
+    record: IssuerRecord
+    templates: dict[int, TrustedTemplate]  # by slot
+    refused: dict[int, TryLaterCause]  # slots that must not be served, and why
+    loaded_at: float  # loop time
+
+
+class PinnedIssuer:
+    """One issuer of the configuration and its present view."""
+
+    def __init__(self, issuer: Issuer) -> None:
+        self.issuer = issuer
+        self.view: IssuerView | TryLaterCause | None = None  # None: to be read
+        self.failure: TryLaterCause = "store_down"  # of the last attempt to read
+        self.version = 0  # how often it was invalidated
+        self.reading: asyncio.Task[None] | None = None
+
+
+class Issuers:
+    """Finds the issuer of a CertID and keeps its view fresh."""
+
+    def __init__(
+        self,
+        issuers: Iterable[Issuer],
+        link: StoreLink,
+        counters: Counters,
+        *,
+        verify_all: bool,
+        timeout: float,
+    ) -> None:
+        self.pinned = tuple(PinnedIssuer(issuer) for issuer in issuers)
+        self._by_hashes = {
+            pinned.issuer.id.lookup_key(algorithm): pinned
+            for pinned in self.pinned
+            for algorithm in (SHA1, SHA256)  # their lengths differ, so that one dict holds both
+        }
+        self._link = link
+        self._counters = counters
+        self._verify_all = verify_all
+        self._timeout = timeout
+
+    def find(self, cert_id: CertID) -> PinnedIssuer | None:
+        """The issuer whose name and key hashes these are (Q-04)."""
+        if cert_id.hash_algorithm == OTHER:
+            return None
+        return self._by_hashes.get(cert_id.issuer_name_hash + cert_id.issuer_key_hash)
+
+    def connected(self) -> None:
+        """Read everything again: changes were not tracked while the connection was lost."""
+        self.invalidated(None)
+
+    def invalidated(self, keys: list[bytes] | None) -> None:
+        """Read again what these keys are about; a template is one of any issuer's."""
+        for pinned in self.pinned:
+            if keys is None or any(_concerns(key, pinned.issuer.name) for key in keys):
+                pinned.version += 1
+                pinned.view = None
+                self._read(pinned)
+
+    async def settled(self) -> None:
+        """Wait until what is being read has been read."""
+        await asyncio.gather(*(pinned.reading for pinned in self.pinned if pinned.reading is not None))
+
+    async def view(self, pinned: PinnedIssuer) -> IssuerView:
+        """The issuer's present view. Raises TryLater when there is none to be had."""
+        if pinned.view is None:
+            await asyncio.shield(self._read(pinned))
+        if isinstance(pinned.view, IssuerView):
+            return pinned.view
+        raise TryLater(pinned.view or pinned.failure)
+
+    async def view_again(self, pinned: PinnedIssuer) -> IssuerView:
+        """A view read anew, for a record that the present one does not explain; at most one a second."""
+        present = pinned.view
+        if isinstance(present, IssuerView):
+            if asyncio.get_running_loop().time() - present.loaded_at < RELOAD_INTERVAL:
+                return present
+            pinned.view = None
+        return await self.view(pinned)
+
+    def _read(self, pinned: PinnedIssuer) -> "asyncio.Task[None]":
+        if pinned.reading is None or pinned.reading.done():
+            pinned.reading = asyncio.create_task(self._read_until_settled(pinned))
+        return pinned.reading
+
+    async def _read_until_settled(self, pinned: PinnedIssuer) -> None:
+        for _ in range(MAX_RELOADS):
+            version = pinned.version
+            try:
+                found = await self._fetch(pinned.issuer)
+            except LookupFailed as error:
+                pinned.failure = error.cause
+                return
+            if pinned.version == version:
+                pinned.view = found
+                return
+
+    async def _fetch(self, issuer: Issuer) -> IssuerView | TryLaterCause:
+        """A view, or why there is none until something changes. Raises LookupFailed."""
+        self._counters.add("ocsp_issuer_reloads_total")
+        loop = asyncio.get_running_loop()
+        deadline = loop.time() + self._timeout
+        fields = await self._link.hgetall(issuer_key(issuer.name), deadline)
+        if not fields:
+            return _fault(issuer, "issuer_missing", "nothing was signed for it yet")
+        try:
+            record = IssuerRecord.decode(issuer.name, fields)
+        except StoreFormatError as error:
+            return _fault(issuer, "unknown_format", error.message)
+        if record.fingerprint != issuer.id.fingerprint:
+            return _fault(issuer, "issuer_wrong", "the store's issuer has another name or key")
+        values = await asyncio.gather(
+            *(self._link.get(template_key(number), deadline) for number in record.templates.values())
+        )
+        view = IssuerView(record, {}, {}, loop.time())
+        for (slot, number), value in zip(record.templates.items(), values, strict=True):
+            self._admit(issuer, view, slot, number, value)
+        return view
+
+    def _admit(self, issuer: Issuer, view: IssuerView, slot: int, number: int, value: bytes | None) -> None:
+        cause: TryLaterCause
+        try:
+            if value is None:
+                raise Untrusted("it is not in the store")
+            template = Template.decode(value)
+            view.templates[slot] = trust_template(issuer, number, template, verify_all=self._verify_all)
+            return
+        except Untrusted as error:
+            cause = "template_missing" if value is None else "template_untrusted"
+            reason = str(error)
+        except FastpathError as error:
+            cause = "unknown_format" if isinstance(error, UnknownFormat) else "record_damaged"
+            reason = str(error)
+        view.refused[slot] = cause
+        log.error("template refused", issuer=issuer.name, template=number, cause=cause, reason=reason)
+
+
+def _concerns(key: bytes, issuer: str) -> bool:
+    if key.startswith(PAGE_PREFIX):
+        return False
+    return key == issuer_key(issuer) or key.startswith(KEY_PREFIX + b"template:")
+
+
+def _fault(issuer: Issuer, cause: TryLaterCause, reason: str) -> TryLaterCause:
+    log.error("issuer cannot be served", issuer=issuer.name, cause=cause, reason=reason)
+    return cause

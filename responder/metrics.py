@@ -1,0 +1,62 @@
+"""The workers' counters as Prometheus metrics, read when asked for."""
+
+import platform
+from collections.abc import Iterable
+from importlib.metadata import version
+from itertools import accumulate
+
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily, Metric
+from prometheus_client.registry import Collector, CollectorRegistry
+
+from responder.counters import COUNTERS, HISTOGRAMS, SLOTS, SUM_UNITS, CounterFile, Family, Totals
+
+__all__ = ["registry_of"]
+
+
+class _Workers(Collector):
+    def __init__(self, file: CounterFile) -> None:
+        self._file = file
+
+    def collect(self) -> Iterable[Metric]:
+        totals = self._file.totals()
+        yield from (_counter(family, totals) for family in COUNTERS)
+        yield from (_histogram(family, totals) for family in HISTOGRAMS)
+        yield _gauge("ocsp_workers", "Workers that serve", len(totals.live))
+        connected = [row[SLOTS[("store_up",)]] for row in totals.live]
+        yield _gauge("store_up", "1 while every worker has its lookup connection", min(connected, default=0))
+        yield _build_info()
+
+
+def _gauge(name: str, text: str, value: int) -> Metric:
+    return GaugeMetricFamily(name, text, value=value)
+
+
+def _counter(family: Family, totals: Totals) -> Metric:
+    metric = CounterMetricFamily(family.name.removesuffix("_total"), family.help, labels=family.labels)
+    for labels in family.combinations():
+        metric.add_metric(labels, totals.cell(family.name, *labels))
+    return metric
+
+
+def _histogram(family: Family, totals: Totals) -> Metric:
+    metric = HistogramMetricFamily(family.name, family.help, labels=family.labels)
+    bounds = [*(str(bound) for bound in family.buckets), "+Inf"]
+    for labels in family.combinations():
+        counts = [totals.cell(family.name, *labels, offset=place) for place in range(len(bounds))]
+        total = totals.cell(family.name, *labels, offset=len(bounds)) / SUM_UNITS
+        metric.add_metric(labels, list(zip(bounds, accumulate(counts), strict=True)), total)
+    return metric
+
+
+def _build_info() -> Metric:
+    labels = {"version": version("ocspeed"), "python": platform.python_version()}
+    metric = GaugeMetricFamily("ocsp_build_info", "What is running", labels=list(labels))
+    metric.add_metric(list(labels.values()), 1)
+    return metric
+
+
+def registry_of(file: CounterFile) -> CollectorRegistry:
+    """A registry that reads the workers' counters at every scrape."""
+    registry = CollectorRegistry()
+    registry.register(_Workers(file))
+    return registry

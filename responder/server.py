@@ -1,0 +1,166 @@
+"""The supervisor: binds both listeners, keeps the embedded store and the workers running, serves the admin port."""
+
+import contextlib
+import os
+import socket
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+
+import structlog
+import uvicorn
+from uvicorn.config import STARTUP_FAILURE
+from uvicorn.supervisors import Multiprocess
+
+from responder.admin import admin_app, check_readiness
+from responder.app import WorkerFactory
+from responder.config import Address, Settings
+from responder.counters import CounterFile
+from responder.errors import AddressUnavailable, WorkerFailed
+from responder.logs import uvicorn_config
+from responder.metrics import registry_of
+from store.clock import SystemClock
+from store.embedded import EmbeddedStore
+from store.errors import StoreError
+
+__all__ = ["bind", "serve"]
+
+log = structlog.get_logger()
+
+BACKLOG = 2048
+GRACE = 10  # seconds for requests under way when a worker is told to stop
+SPARE_ROWS = 16  # counter rows for workers that are being replaced
+WATCH_INTERVAL = 1.0
+
+
+def bind(field: str, address: Address) -> socket.socket:
+    """A listening socket; `::` listens for both families. Raises AddressUnavailable naming the field."""
+    family = socket.AF_INET6 if ":" in address.host else socket.AF_INET
+    listener = socket.socket(family)
+    try:
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        if family == socket.AF_INET6:
+            listener.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, address.host != "::")
+        listener.bind((address.host, address.port))
+        listener.listen(BACKLOG)
+    except OSError as error:
+        listener.close()
+        raise AddressUnavailable(
+            f"responder.{field} = {str(address)!r}: {error.strerror or error}",
+            remedy=f"stop what uses port {address.port}, or set `responder.{field}` to a free address of this host",
+        ) from None
+    listener.set_inheritable(True)
+    return listener
+
+
+def serve(settings: Settings, verbosity: int) -> None:
+    """Serve until SIGTERM or SIGINT. Raises AddressUnavailable, StoreError, WorkerFailed."""
+    section = settings.responder
+    with contextlib.ExitStack() as stack:
+        public = stack.enter_context(bind("listen", Address.parse(section.listen)))
+        admin = stack.enter_context(bind("admin", Address.parse(section.admin)))
+        if settings.embedded:
+            stack.enter_context(_embedded_store(settings.state_directory))
+        counters = stack.enter_context(_counter_file(settings))
+        config = _worker_config(settings, counters.path, verbosity)
+        supervisor = Multiprocess(config, sockets=[public])
+        stack.enter_context(_admin_server(settings, counters, admin, verbosity))
+        log.info("serving", listen=section.listen, admin=section.admin, workers=section.workers)
+        supervisor.run()
+        if any(process.exitcode == STARTUP_FAILURE for process in supervisor.processes):
+            raise WorkerFailed(
+                "a worker could not start", remedy="see the message above; `ocsp-responder check-config`"
+            )
+
+
+def _worker_config(settings: Settings, counters: Path, verbosity: int) -> uvicorn.Config:
+    section = settings.responder
+    return uvicorn.Config(
+        WorkerFactory(settings.file, counters, verbosity),
+        factory=True,
+        workers=section.workers,
+        loop="uvloop",
+        http="responder.protocol:OCSPProtocol",
+        ws="none",
+        lifespan="on",
+        interface="asgi3",
+        log_config=uvicorn_config(verbosity, access_log=section.access_log),
+        access_log=section.access_log,
+        proxy_headers=False,
+        server_header=False,
+        date_header=False,  # each answer carries the second that it was made for
+        limit_concurrency=section.limit_concurrency,
+        backlog=BACKLOG,
+        timeout_keep_alive=section.keep_alive,
+        timeout_graceful_shutdown=GRACE,
+    )
+
+
+@contextlib.contextmanager
+def _counter_file(settings: Settings) -> Iterator[CounterFile]:
+    settings.state_directory.mkdir(parents=True, exist_ok=True)
+    path = settings.state_directory / f"responder-{os.getpid()}.counters"
+    try:
+        yield CounterFile(path, rows=2 * settings.responder.workers + SPARE_ROWS)
+    finally:
+        path.unlink(missing_ok=True)
+
+
+@contextlib.contextmanager
+def _embedded_store(directory: Path) -> Iterator[None]:
+    """Start the store or find it, and start it again when the process that owned it ended it."""
+    store = EmbeddedStore(directory)
+    store.ensure_running()
+    ended = threading.Event()
+    watcher = threading.Thread(target=_watch, args=(store, ended), name="embedded store", daemon=True)
+    watcher.start()
+    try:
+        yield
+    finally:
+        ended.set()
+        watcher.join()
+        store.stop()
+
+
+def _watch(store: EmbeddedStore, ended: threading.Event) -> None:
+    while not ended.wait(WATCH_INTERVAL):
+        if _listens(store.socket):
+            continue
+        log.warning("embedded store ended; starting it again")
+        try:
+            store.ensure_running()
+        except StoreError as error:
+            log.error("embedded store cannot be started", reason=str(error))
+
+
+def _listens(path: Path) -> bool:
+    with socket.socket(socket.AF_UNIX) as probe:
+        return probe.connect_ex(os.fspath(path)) == 0
+
+
+@contextlib.contextmanager
+def _admin_server(
+    settings: Settings, counters: CounterFile, listener: socket.socket, verbosity: int
+) -> Iterator[None]:
+    """Serve the admin listener from a thread of the supervisor."""
+    clock = SystemClock()
+    app = admin_app(lambda: check_readiness(settings, clock), registry_of(counters))
+    config = uvicorn.Config(
+        app,
+        loop="asyncio",
+        http="httptools",
+        ws="none",
+        lifespan="off",
+        log_config=uvicorn_config(verbosity, access_log=False),
+        access_log=False,
+        proxy_headers=False,
+        server_header=False,
+    )
+    server = uvicorn.Server(config)
+    thread = threading.Thread(target=server.run, args=([listener],), name="admin", daemon=True)
+    thread.start()
+    try:
+        yield
+    finally:
+        server.should_exit = True
+        thread.join()

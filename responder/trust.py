@@ -1,0 +1,123 @@
+"""Whether what comes out of the store was signed for a pinned CA: templates always, records on a sample (C2)."""
+
+from dataclasses import dataclass, field
+
+from cryptography import x509
+from cryptography.exceptions import InvalidSignature
+from cryptography.hazmat.primitives import hashes
+from cryptography.hazmat.primitives.asymmetric import ec, padding, rsa
+from cryptography.hazmat.primitives.serialization import Encoding
+from cryptography.x509.oid import ExtendedKeyUsageOID
+
+from _fastpath.certid import IssuerID
+from _fastpath.errors import MalformedDer
+from _fastpath.ocsp import Template, split_response
+from store.model import Issuer, public_key_bits, subject_name
+
+__all__ = ["SignatureSampler", "TrustedTemplate", "Untrusted", "trust_template"]
+
+SAMPLE_INTERVAL = 256  # one record in so many is verified, and the first of each template
+ALGORITHMS: dict[
+    bytes, tuple[type[rsa.RSAPublicKey] | type[ec.EllipticCurvePublicKey], hashes.HashAlgorithm]
+] = {
+    bytes.fromhex("300a06082a8648ce3d040302"): (ec.EllipticCurvePublicKey, hashes.SHA256()),
+    bytes.fromhex("300a06082a8648ce3d040303"): (ec.EllipticCurvePublicKey, hashes.SHA384()),
+    bytes.fromhex("300a06082a8648ce3d040304"): (ec.EllipticCurvePublicKey, hashes.SHA512()),
+    bytes.fromhex("300d06092a864886f70d01010b0500"): (rsa.RSAPublicKey, hashes.SHA256()),
+    bytes.fromhex("300d06092a864886f70d01010c0500"): (rsa.RSAPublicKey, hashes.SHA384()),
+    bytes.fromhex("300d06092a864886f70d01010d0500"): (rsa.RSAPublicKey, hashes.SHA512()),
+}  # A-01
+
+
+class Untrusted(Exception):
+    """A template whose signer does not hold for the pinned CA; the message says why."""
+
+
+@dataclass(slots=True)
+class SignatureSampler:
+    """Chooses the records whose signature is verified. After a failure every one is, until the template is read again."""
+
+    every: bool
+    seen: int = 0
+    failed: bool = False
+
+    def choose(self) -> bool:
+        """Whether the next record is to be verified."""
+        self.seen += 1
+        return self.every or self.failed or self.seen % SAMPLE_INTERVAL == 1
+
+
+@dataclass(frozen=True, slots=True)
+class TrustedTemplate:
+    """A template whose signer may answer for the issuer, while its certificate is valid."""
+
+    number: int
+    template: Template
+    public_key: rsa.RSAPublicKey | ec.EllipticCurvePublicKey
+    not_before: int
+    not_after: int
+    sampler: SignatureSampler = field(default_factory=lambda: SignatureSampler(every=False))
+
+    def holds_at(self, now: int) -> bool:
+        """Whether the signer's certificate is valid at `now`."""
+        return self.not_before <= now <= self.not_after
+
+    def verifies(self, body: bytes) -> bool:
+        """Whether a response assembled with this template carries a signature of its signer."""
+        _, digest = ALGORITHMS[self.template.signature_algorithm]
+        try:
+            tbs_response_data, algorithm, signature = split_response(body)
+            if algorithm != self.template.signature_algorithm:
+                return False
+            if isinstance(self.public_key, rsa.RSAPublicKey):
+                self.public_key.verify(signature, tbs_response_data, padding.PKCS1v15(), digest)
+            else:
+                self.public_key.verify(signature, tbs_response_data, ec.ECDSA(digest))
+        except (InvalidSignature, MalformedDer):
+            return False
+        return True
+
+
+def trust_template(issuer: Issuer, number: int, template: Template, *, verify_all: bool) -> TrustedTemplate:
+    """Tie a template to the pinned CA certificate. Raises Untrusted.
+
+    Its signer is the CA, or has a responder certificate that the CA issued itself (RFC 6960 section 4.2.2.2).
+    """
+    certificate = _signer_certificate(issuer, template)
+    signer = IssuerID(subject_name(certificate), public_key_bits(certificate))
+    if signer.key_hash_sha1 != template.responder_key_hash:
+        raise Untrusted("the responder ID is not that of the signer's key")
+    kind, _ = ALGORITHMS.get(template.signature_algorithm, (None, None))
+    key = certificate.public_key()
+    if (
+        kind is None
+        or not isinstance(key, rsa.RSAPublicKey | ec.EllipticCurvePublicKey)
+        or not isinstance(key, kind)
+    ):
+        raise Untrusted("the signature algorithm does not fit the signer's key")
+    return TrustedTemplate(
+        number,
+        template,
+        key,
+        int(certificate.not_valid_before_utc.timestamp()),
+        int(certificate.not_valid_after_utc.timestamp()),
+        SignatureSampler(every=verify_all),
+    )
+
+
+def _signer_certificate(issuer: Issuer, template: Template) -> x509.Certificate:
+    ca = issuer.certificate
+    if template.certificates in (b"", ca.public_bytes(Encoding.DER)):
+        return ca
+    try:
+        certificate = x509.load_der_x509_certificate(template.certificates)
+        certificate.verify_directly_issued_by(ca)
+        usages = certificate.extensions.get_extension_for_class(x509.ExtendedKeyUsage).value
+    except x509.ExtensionNotFound:
+        raise Untrusted("the responder certificate has no extendedKeyUsage") from None
+    except (ValueError, TypeError, InvalidSignature) as error:
+        reason = str(error) or "its signature is not the CA's"
+        raise Untrusted(f"the responder certificate is not one of the CA: {reason}") from None
+    if ExtendedKeyUsageOID.OCSP_SIGNING not in usages:
+        raise Untrusted("the responder certificate is not for OCSP signing")
+    return certificate
