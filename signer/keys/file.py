@@ -19,10 +19,10 @@ __all__ = ["EcKey", "RsaKey", "SigningKey", "load_key"]
 MINIMUM_RSA_BITS = 2048
 
 # Curve -> AlgorithmIdentifier, hash; the curve fixes the hash (BR 7.1.3.2.2).
-CURVES: dict[str, tuple[str, type[hashes.HashAlgorithm]]] = {
-    "secp256r1": ("300a06082a8648ce3d040302", hashes.SHA256),
-    "secp384r1": ("300a06082a8648ce3d040303", hashes.SHA384),
-    "secp521r1": ("300a06082a8648ce3d040304", hashes.SHA512),
+CURVES: dict[str, tuple[str, hashes.HashAlgorithm]] = {
+    "secp256r1": ("300a06082a8648ce3d040302", hashes.SHA256()),
+    "secp384r1": ("300a06082a8648ce3d040303", hashes.SHA384()),
+    "secp521r1": ("300a06082a8648ce3d040304", hashes.SHA512()),
 }
 RSA_SHA256 = "300d06092a864886f70d01010b0500"
 
@@ -52,7 +52,7 @@ class EcKey:
         self._key = key
         self._public_key = key.public_key()
         self._digest = getattr(hashlib, algorithm.name)
-        self._algorithm = ec.ECDSA(Prehashed(algorithm()))
+        self._algorithm = ec.ECDSA(Prehashed(algorithm))
 
     @property
     def public_key(self) -> ec.EllipticCurvePublicKey:

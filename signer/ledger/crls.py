@@ -1,14 +1,13 @@
 """What the ledger keeps for CRLs: series, shard entries in order, numbers and publications."""
 
 from collections.abc import Iterator
-from contextlib import contextmanager
 
 from sqlalchemy import Connection, Select, and_, func, insert, not_, select, update
 
 from _fastpath.page import hash32
 from signer.ledger import generations, schema
 from signer.ledger.errors import LedgerError
-from signer.ledger.values import Publication, SeriesRow, SeriesSpec
+from signer.ledger.values import Publication, SeriesRow, SeriesSpec, ShardSnapshot
 
 __all__ = [
     "add_publication",
@@ -17,7 +16,7 @@ __all__ = [
     "open_series",
     "reserve_number",
     "series",
-    "shard_entries",
+    "shard_snapshot",
 ]
 
 BATCH = 5_000
@@ -49,18 +48,20 @@ def open_series(connection: Connection, issuer_id: int, spec: SeriesSpec, now: i
     return row
 
 
-@contextmanager
-def shard_entries(
+def shard_snapshot(
     connection: Connection, issuer_id: int, series: int, index: int, after: Publication | None
-) -> Iterator[tuple[int, Iterator[tuple[bytes, int, int]]]]:
-    """The generation, and (serial, revocation time, reason) of each entry ordered by serial, both of one snapshot.
+) -> ShardSnapshot:
+    """The generation and the entries of one shard, good as long as the connection's transaction.
 
     An entry that was in `after`, when its certificate had already expired, is left out (C-18).
     """
-    generation = generations.current(connection, issuer_id)
     statement = _entries(issuer_id, series, index, after).execution_options(yield_per=BATCH)
-    with connection.execute(statement) as result:
-        yield generation, ((serial, time, reason) for serial, time, reason in result)
+
+    def entries() -> Iterator[tuple[bytes, int, int]]:
+        with connection.execute(statement) as result:
+            yield from ((serial, time, reason) for serial, time, reason in result)
+
+    return ShardSnapshot(generations.current(connection, issuer_id), entries)
 
 
 def _entries(issuer_id: int, series: int, index: int, after: Publication | None) -> Select[bytes, int, int]:

@@ -28,6 +28,7 @@ from signer.ledger.values import (
     RevokeResult,
     SeriesRow,
     SeriesSpec,
+    ShardSnapshot,
     Snapshot,
     StoredTemplate,
 )
@@ -209,19 +210,16 @@ class Ledger:
             return crls.series(connection, issuer_id)
 
     @contextmanager
-    def shard_entries(
+    def shard_snapshot(
         self, issuer_id: int, series: int, index: int, *, after: Publication | None
-    ) -> Iterator[tuple[int, Iterator[tuple[bytes, int, int]]]]:
-        """`with` gives the generation and an iterator of (serial, revocation time, reason), by serial.
+    ) -> Iterator[ShardSnapshot]:
+        """Entries of one shard, to be read inside the `with` as often as needed, always as of one generation.
 
-        Both are of one snapshot; the iterator is good inside the `with`. An entry is left out when it was in
-        `after` and its certificate had expired before that CRL's thisUpdate (C-18).
+        An entry is left out when it was in `after` and its certificate had expired before that CRL's
+        thisUpdate (C-18).
         """
-        with (
-            self._read() as connection,
-            crls.shard_entries(connection, issuer_id, series, index, after) as found,
-        ):
-            yield found
+        with self._read() as connection:
+            yield crls.shard_snapshot(connection, issuer_id, series, index, after)
 
     def may_vanish(self, issuer_id: int, serial: bytes, live_this_update: int) -> bool:
         """Whether an entry of the live CRL may be missing from the next (C-18). Never for an unknown serial."""

@@ -23,6 +23,7 @@ __all__ = [
     "RevokeResult",
     "SeriesRow",
     "SeriesSpec",
+    "ShardSnapshot",
     "Snapshot",
     "StoredTemplate",
 ]

@@ -74,14 +74,18 @@ class PageSigner:
             if not moved:
                 return tally
             pending = ranges_of(sorted(moved))
-        tally.faults += [Fault(page, "kept changing while it was signed; it will be tried again") for page in moved]
+        tally.faults += [
+            Fault(page, "kept changing while it was signed; it will be tried again") for page in moved
+        ]
         return tally
 
     def sign_change(self, change: Change) -> Tally:
         """Sign the one certificate a change is about, into the page it is in."""
         serial = change.serial
         if serial is None:
-            return self.sign_range(PageRange(self.page_of(change.first_hash32), self.page_of(change.last_hash32)))
+            return self.sign_range(
+                PageRange(self.page_of(change.first_hash32), self.page_of(change.last_hash32))
+            )
         this_update = self._clock.now()
         page = self.page_of(change.first_hash32)
         snapshot = self._ledger.snapshot(self.issuer.id, change.first_hash32, change.last_hash32)
@@ -99,7 +103,9 @@ class PageSigner:
 
     def _put_record(self, change: Change, row: CertificateRow, this_update: int) -> PutResult:
         record = self._signer.record(row, this_update, max(this_update, self._clock.now()))
-        put = RecordPut(self._key(self.page_of(row.hash32)), change.generation, this_update, row.serial, record)
+        put = RecordPut(
+            self._key(self.page_of(row.hash32)), change.generation, this_update, row.serial, record
+        )
         return self._writer.put_records([put])[0]
 
     def _settle_record(self, result: PutResult, change: Change, page: int) -> Tally:
@@ -156,7 +162,9 @@ class PageSigner:
             tally.responses += len(put.records) * len(self._signer.certid_algorithms)
             return False
         if result.status is PutStatus.REVOKED_FELL or result.header is None:
-            tally.faults.append(Fault(page, "the store knows of more revocations than the ledger: was it restored?"))
+            tally.faults.append(
+                Fault(page, "the store knows of more revocations than the ledger: was it restored?")
+            )
             return False
         return self._settle_stale(page, put, result.header, not_before, tally)
 

@@ -81,7 +81,9 @@ class Tail:
         faulty = {fault.page for fault in tally.faults}
         position = after
         for change in changes:
-            pages = range(self._signer.page_of(change.first_hash32), self._signer.page_of(change.last_hash32) + 1)
+            pages = range(
+                self._signer.page_of(change.first_hash32), self._signer.page_of(change.last_hash32) + 1
+            )
             if any(page in faulty for page in pages):
                 break
             position = change.generation

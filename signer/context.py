@@ -1,0 +1,190 @@
+"""Everything a signing process works with, opened from one ocsp.toml: ledger, store, keys, clock."""
+
+from contextlib import ExitStack
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+import redis
+from cryptography import x509
+from cryptography.hazmat.primitives.serialization import Encoding
+
+from _fastpath.ocsp import Template
+from signer.config import IssuerTable, Settings, load_settings
+from signer.keys.file import SigningKey, load_key
+from signer.keys.responder_certificate import (
+    OcspSigner,
+    check_ca_as_signer,
+    check_responder_certificate,
+    key_matches,
+)
+from signer.ledger.ledger import Ledger
+from signer.ledger.values import LedgerIssuer, SeriesSpec, StoredTemplate
+from signer.ocsp.pages import PageSigner
+from signer.ocsp.responses import ResponseSigner
+from store.clock import Clock, SystemClock
+from store.config import Document
+from store.connection import EMBEDDED, Endpoint
+from store.embedded import EmbeddedStore
+from store.errors import ConfigError
+from store.model import Issuer, load_certificate, load_issuer
+from store.schema import IssuerRecord
+from store.writer import PageWriter, check_functions
+
+__all__ = ["CaKey", "Context", "page_bits_for"]
+
+CERTIFICATES_A_PAGE = 64
+DEFAULT_PAGE_BITS = 4
+
+
+def page_bits_for(certificates: int) -> int:
+    """Bits for about 64 certificates a page, at least 16 pages."""
+    return max(DEFAULT_PAGE_BITS, (max(certificates, 1) // CERTIFICATES_A_PAGE).bit_length())
+
+
+class CaKey:
+    """The CA's own key, for its CRLs."""
+
+    def __init__(self, certificate: x509.Certificate, key: SigningKey) -> None:
+        self.certificate = certificate
+        self.signature_algorithm = key.signature_algorithm
+        self.sign_der = key.sign_der
+
+
+class Context:
+    """Opens things when they are first needed and closes what it opened. For one thread."""
+
+    def __init__(self, settings: Settings, clock: Clock | None = None) -> None:
+        self.settings = settings
+        self.clock: Clock = clock or SystemClock()
+        self.endpoint = Endpoint.of(settings.root.store, settings.state_directory)
+        self._ledger: Ledger | None = None
+        self._embedded: EmbeddedStore | None = None
+        self._client: redis.Redis | None = None
+        self._closing = ExitStack()
+
+    @classmethod
+    def open(cls, file: Path, clock: Clock | None = None) -> Self:
+        return cls(load_settings(file), clock)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._closing.close()
+
+    @property
+    def ledger(self) -> Ledger:
+        """Made, or its schema upgraded, at the first use."""
+        if self._ledger is None:
+            self._ledger = Ledger.open(self.settings.ledger_url, create=True)
+            self._closing.callback(self._ledger.close)
+        return self._ledger
+
+    @property
+    def client(self) -> redis.Redis:
+        """The store, with this release's functions loaded. An embedded one is started if nobody has."""
+        if self._client is None:
+            self.ensure_store()
+            client = self.endpoint.client()
+            self._closing.callback(client.close)
+            check_functions(client, self.endpoint.url)
+            self._client = client
+        return self._client
+
+    def ensure_store(self) -> None:
+        """Start the embedded server unless it runs; nothing for any other store."""
+        if self.settings.root.store.url != EMBEDDED:
+            return
+        if self._embedded is None:
+            self._embedded = self._closing.enter_context(EmbeddedStore(self.settings.state_directory))
+        else:
+            self._embedded.ensure_running()
+
+    @property
+    def writer(self) -> PageWriter:
+        return PageWriter(self.client, self.endpoint.url)
+
+    def issuer(self, name: str) -> Issuer:
+        table = self.settings.issuer(name)
+        return load_issuer(table.name, table.certificate)
+
+    def ledger_issuer(self, name: str, certificates: int = 0) -> LedgerIssuer:
+        """The issuer's row, added at its first use; `certificates` is how many it is about to get."""
+        table = self.settings.issuer(name)
+        bits = table.ocsp.page_bits
+        series = SeriesSpec(table.crl.url, table.crl.shards)
+        return self.ledger.ensure_issuer(
+            self.issuer(name), page_bits_for(certificates) if bits is None else bits, series, self.clock.now()
+        )
+
+    def ocsp_signer(self, name: str) -> OcspSigner:
+        """The key and certificate an issuer's responses are signed with. Raises ConfigError if unfit (G3)."""
+        table, issuer, now = self.settings.issuer(name), self.issuer(name), self.clock.now()
+        key = load_key(table.signer.key, table.signer.passphrase_file)
+        path = table.signer.certificate or table.certificate
+        certificate = load_certificate(path)
+        if not key_matches(key, certificate):
+            raise ConfigError(
+                f"{table.signer.key}: issuer {name}: not the key of {path}",
+                remedy="correct `signer.key` or `signer.certificate`",
+            )
+        if certificate == issuer.certificate:
+            check_ca_as_signer(path, certificate, now)
+        else:
+            check_responder_certificate(path, certificate, issuer, now)
+        # The CA signing itself embeds its certificate, or GnuTLS cannot find the signer (D-09).
+        return OcspSigner(key, certificate, certificate.public_bytes(Encoding.DER))
+
+    def ca_key(self, name: str) -> CaKey:
+        """The CA's key for CRLs. Raises ConfigError when config names none that is the CA's."""
+        table, issuer = self.settings.issuer(name), self.issuer(name)
+        path = table.crl.key or table.signer.key
+        passphrase = table.crl.passphrase_file if table.crl.key else table.signer.passphrase_file
+        key = load_key(path, passphrase)
+        if not key_matches(key, issuer.certificate):
+            raise ConfigError(
+                f"{path}: issuer {name}: not the key of {table.certificate}; CRLs are signed by the CA itself",
+                remedy="name the CA's key as `crl.key`",
+            )
+        return CaKey(issuer.certificate, key)
+
+    def page_signer(self, name: str) -> PageSigner:
+        """Signs pages of one issuer. Its template is numbered in the ledger."""
+        issuer, found = self.issuer(name), self.ledger_issuer(name)
+        signer = self.ocsp_signer(name)
+        stored = self.ledger.add_template(found.id, _template(self.settings.issuer(name), signer).encode())
+        algorithms = self.settings.issuer(name).ocsp.algorithms
+        responses = ResponseSigner(issuer, stored, signer.key, algorithms, signer.not_after)
+        return PageSigner(self.ledger, found, responses, self.writer, self.clock)
+
+    def announce(self, name: str) -> None:
+        """Write templates, then the issuer record that names them, to the store."""
+        found = self.ledger_issuer(name)
+        templates: dict[int, StoredTemplate] = self.ledger.templates(found.id)
+        for stored in templates.values():
+            self.writer.write_template(stored.number, stored.content)
+        record = IssuerRecord(
+            fingerprint=self.issuer(name).id.fingerprint,
+            page_epoch=found.page_epoch,
+            page_bits=found.page_bits,
+            certid_algorithms=self.settings.issuer(name).ocsp.algorithms,
+            templates={slot: stored.number for slot, stored in templates.items()},
+        )
+        self.writer.write_issuer(name, record)
+
+    @property
+    def document(self) -> Document:
+        return self.settings.document
+
+
+def _template(table: IssuerTable, signer: OcspSigner) -> Template:
+    return Template(
+        signature_algorithm=signer.key.signature_algorithm,
+        signature_size=signer.key.signature_size,
+        responder_key_hash=signer.key_hash,
+        certificates=signer.embedded,
+        validity=table.ocsp.validity - 1,  # a duration counts both ends (B2)
+    )
