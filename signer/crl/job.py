@@ -115,9 +115,7 @@ class CrlJob:
         path = crl_path(self._issuer.name, series.number, index)
         live = self._live(path)
         latest = self._latest(series, index)
-        number = self._ledger.reserve_crl_number(
-            self._issuer.id, series.number, index, at_least=live.crl_number + 1 if live else 1
-        )
+        number = self._next_number(series, index, live, dry_run)
         # Read before the snapshot: everything revoked until this instant is in the CRL.
         now = self._clock.now()
         fields = CrlFields(
@@ -155,6 +153,13 @@ class CrlJob:
             publish(self._objects, path, data, live.crl_number if live else None)
             self._ledger.add_publication(replace(publication, published_at=self._clock.now()))
         return publication
+
+    def _next_number(self, series: SeriesRow, index: int, live: Crl | None, dry_run: bool) -> int:
+        """Reserved in the ledger before it is signed, so that no crash gives it out twice; not for a dry run."""
+        at_least = live.crl_number + 1 if live else 1
+        if dry_run:
+            return at_least
+        return self._ledger.reserve_crl_number(self._issuer.id, series.number, index, at_least=at_least)
 
     def _may_vanish(self, serial: bytes, live_this_update: int) -> bool:
         return self._ledger.may_vanish(self._issuer.id, serial, live_this_update)

@@ -168,6 +168,15 @@ class Publication:
     published_at: int
 
 
+@dataclass(frozen=True, slots=True)
+class ShardSnapshot:
+    """What a CRL of one shard has to say at one generation."""
+
+    generation: int
+    # (serial, revocation time, reason) by serial, read anew from the same snapshot at every call
+    entries: Callable[[], Iterator[tuple[bytes, int, int]]]
+
+
 @dataclass(slots=True)
 class ImportOutcome:
     """What an import did to the ledger, counted in distinct serials."""
