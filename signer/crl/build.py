@@ -14,10 +14,10 @@ from store.model import subject_name
 __all__ = [
     "CrlEntry",
     "CrlFields",
+    "CrlKey",
     "CrlScope",
     "CrlSigner",
     "build_shard",
-    "check_crl_issuer",
     "subject_key_identifier",
 ]
 
@@ -25,12 +25,8 @@ __all__ = [
 CrlEntry = tuple[bytes, int, int]
 
 
-class CrlSigner(Protocol):
-    """The CA key itself: nobody else signs its CRLs (C-02)."""
-
-    @property
-    def certificate(self) -> x509.Certificate:
-        """The CA's certificate."""
+class CrlKey(Protocol):
+    """A private key, in a file or a token."""
 
     @property
     def signature_algorithm(self) -> bytes:
@@ -38,6 +34,29 @@ class CrlSigner(Protocol):
 
     def sign_der(self, data: bytes) -> bytes:
         """The signature as it stands in the BIT STRING."""
+
+
+@dataclass(frozen=True, slots=True)
+class CrlSigner:
+    """The CA itself: nobody else signs its CRLs (C-02).
+
+    Raises ConfigError unless its keyUsage has cRLSign (C-04) and there is a subjectKeyIdentifier to name (C-07).
+    """
+
+    certificate: x509.Certificate
+    key: CrlKey
+
+    def __post_init__(self) -> None:
+        try:
+            may_sign = self.certificate.extensions.get_extension_for_class(x509.KeyUsage).value.crl_sign
+        except x509.ExtensionNotFound:
+            may_sign = False
+        if not may_sign:
+            raise ConfigError(
+                f"the CA certificate {self.certificate.subject.rfc4514_string()} has no cRLSign in its keyUsage",
+                remedy="CRLs are signed with the CA's own key: use the certificate of a CA that may sign them",
+            )
+        subject_key_identifier(self.certificate)
 
 
 class CrlScope(Enum):
@@ -71,13 +90,11 @@ class CrlFields:
 def build_shard(signer: CrlSigner, fields: CrlFields, entries: Iterable[CrlEntry]) -> bytes:
     """DER of one signed CRL over `entries`, in their order and read once.
 
-    Raises ConfigError if the certificate may not sign CRLs and ValueError, naming the entry, for one that may
-    not stand in a CRL.
+    Raises ValueError, naming the entry, for one that may not stand in a CRL.
     """
-    check_crl_issuer(signer.certificate)
     tbs_cert_list = encode_tbs_cert_list(
         entries,
-        signature_algorithm=signer.signature_algorithm,
+        signature_algorithm=signer.key.signature_algorithm,
         issuer_name=subject_name(signer.certificate),
         this_update=fields.this_update,
         next_update=fields.next_update,
@@ -85,21 +102,7 @@ def build_shard(signer: CrlSigner, fields: CrlFields, entries: Iterable[CrlEntry
         crl_number=fields.crl_number,
         issuing_distribution_point=fields.issuing_distribution_point(),
     )
-    return encode_crl(tbs_cert_list, signer.signature_algorithm, signer.sign_der(tbs_cert_list))
-
-
-def check_crl_issuer(certificate: x509.Certificate) -> None:
-    """Raises ConfigError unless keyUsage has cRLSign (C-04) and there is a subjectKeyIdentifier to name (C-07)."""
-    try:
-        may_sign = certificate.extensions.get_extension_for_class(x509.KeyUsage).value.crl_sign
-    except x509.ExtensionNotFound:
-        may_sign = False
-    if not may_sign:
-        raise ConfigError(
-            f"the CA certificate {certificate.subject.rfc4514_string()} does not have cRLSign in its keyUsage",
-            remedy="CRLs are signed with the CA's own key: use the certificate of a CA that may sign them",
-        )
-    subject_key_identifier(certificate)
+    return encode_crl(tbs_cert_list, signer.key.signature_algorithm, signer.key.sign_der(tbs_cert_list))
 
 
 def subject_key_identifier(certificate: x509.Certificate) -> bytes:
