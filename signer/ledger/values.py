@@ -1,5 +1,6 @@
 """What the ledger takes and gives: plain values, times in whole seconds since 1970, serials minimal unsigned."""
 
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import NamedTuple
