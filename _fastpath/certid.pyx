@@ -64,7 +64,7 @@ cdef class CertID:
 cdef class IssuerID:
     """An issuer's Name and public key, hashed once in every way in which a CertID or a record needs them."""
 
-    def __init__(self, bytes name not None, bytes public_key_bits not None):
+    def __cinit__(self, bytes name not None, bytes public_key_bits not None):
         cdef bytes name_sha1 = hashlib.sha1(name, usedforsecurity=False).digest()
         cdef bytes name_sha256 = hashlib.sha256(name).digest()
         cdef bytes key_sha256 = hashlib.sha256(public_key_bits).digest()

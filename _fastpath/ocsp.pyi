@@ -96,6 +96,11 @@ def encode_tbs_response_data(
 def signature_to_raw(template: Template, signature: bytes) -> bytes:
     """The signature as stored in a record: Ecdsa-Sig-Value becomes r then s, RSA stays. Raises ValueError."""
 
+def encode_response(
+    template: Template, issuer: IssuerID, hash_algorithm: int, response: SingleResponse, raw_signature: bytes
+) -> bytes:
+    """A successful OCSPResponse: what `page.assemble` makes of a record, before there is one."""
+
 def split_response(body: bytes) -> tuple[bytes, bytes, bytes]:
     """`(tbs_response_data, signature AlgorithmIdentifier, signature)` of our own successful response.
 

@@ -682,6 +682,27 @@ def encode_tbs_response_data(
     return result
 
 
+def encode_response(
+    Template template not None,
+    IssuerID issuer not None,
+    int hash_algorithm,
+    SingleResponse response not None,
+    bytes raw_signature not None,
+):
+    """The OCSPResponse around a signature from `signature_to_raw`. Raises ValueError for another size."""
+    if PyBytes_GET_SIZE(raw_signature) != template.signature_size:
+        raise ValueError(f"a raw signature of this template has {template.signature_size} octets")
+    return build_response(
+        template,
+        issuer,
+        hash_algorithm,
+        <const uint8_t*>PyBytes_AS_STRING(response.serial_number),
+        PyBytes_GET_SIZE(response.serial_number),
+        &response.status,
+        <const uint8_t*>PyBytes_AS_STRING(raw_signature),
+    )
+
+
 # Signatures, and reading back.
 
 cdef int read_half(Cursor* integers, uint8_t* out, Py_ssize_t half) noexcept nogil:
