@@ -142,9 +142,14 @@ def read_settings(document: Document) -> Settings:
     directory = root.state.resolve(document)
     issuers = tuple(load_issuer(table.name, table.certificate) for table in root.issuer)
     _check_distinct(document, issuers)
-    target = root.objects.target
-    objects = target if "://" in target else str(document.directory / target)
-    return Settings(document.path, root, directory, issuers, Endpoint.of(root.store, directory), objects)
+    return Settings(
+        document.path,
+        root,
+        directory,
+        issuers,
+        Endpoint.of(root.store, directory),
+        root.objects.resolve(document),
+    )
 
 
 def _check_distinct(document: Document, issuers: tuple[Issuer, ...]) -> None:

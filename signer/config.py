@@ -157,6 +157,10 @@ class Settings:
         path = self.document.directory / self.root.ledger.url.removeprefix("sqlite:///")
         return f"sqlite:///{path}"
 
+    @property
+    def objects_target(self) -> str:
+        return self.root.objects.resolve(self.document)
+
     def issuer(self, name: str) -> IssuerTable:
         """Raises ConfigError that names the issuers there are."""
         for table in self.root.issuer:

@@ -11,6 +11,7 @@ from cryptography.hazmat.primitives.serialization import Encoding
 
 from _fastpath.ocsp import Template
 from signer.config import IssuerTable, Settings, load_settings
+from signer.crl.job import CrlJob
 from signer.keys.file import SigningKey, load_key
 from signer.keys.responder_certificate import (
     OcspSigner,
@@ -20,14 +21,17 @@ from signer.keys.responder_certificate import (
 )
 from signer.ledger.ledger import Ledger
 from signer.ledger.values import LedgerIssuer, SeriesSpec, StoredTemplate
+from signer.ocsp.batch import Pool
 from signer.ocsp.pages import PageSigner
 from signer.ocsp.responses import ResponseSigner
+from signer.ocsp.service import IssuerService
 from store.clock import Clock, SystemClock
-from store.config import Document
 from store.connection import EMBEDDED, Endpoint
 from store.embedded import EmbeddedStore
 from store.errors import ConfigError
 from store.model import Issuer, load_certificate, load_issuer
+from store.objects import open_object_store
+from store.reader import StoreReader
 from store.schema import IssuerRecord
 from store.writer import PageWriter, check_functions
 
@@ -48,7 +52,10 @@ class CaKey:
     def __init__(self, certificate: x509.Certificate, key: SigningKey) -> None:
         self.certificate = certificate
         self.signature_algorithm = key.signature_algorithm
-        self.sign_der = key.sign_der
+        self._key = key
+
+    def sign_der(self, data: bytes) -> bytes:
+        return self._key.sign_der(data)
 
 
 class Context:
@@ -160,6 +167,21 @@ class Context:
         responses = ResponseSigner(issuer, stored, signer.key, algorithms, signer.not_after)
         return PageSigner(self.ledger, found, responses, self.writer, self.clock)
 
+    def service(self, name: str, pool: Pool) -> IssuerService:
+        """Everything that keeps one issuer's responses fresh; the store is told of the issuer first."""
+        signer = self.page_signer(name)
+        self.announce(name)
+        reader = StoreReader(self.client, self.endpoint.url)
+        cycle = self.settings.issuer(name).ocsp.cycle
+        return IssuerService(self.ledger, signer, reader, pool, self.clock, cycle)
+
+    def crl_job(self, name: str) -> CrlJob:
+        """Builds and publishes one issuer's CRLs."""
+        target = self.settings.objects_target
+        objects = open_object_store(target, create=True)
+        validity = self.settings.issuer(name).crl.validity
+        return CrlJob(self.ledger, self.ledger_issuer(name), self.ca_key(name), objects, self.clock, validity)
+
     def announce(self, name: str) -> None:
         """Write templates, then the issuer record that names them, to the store."""
         found = self.ledger_issuer(name)
@@ -174,10 +196,6 @@ class Context:
             templates={slot: stored.number for slot, stored in templates.items()},
         )
         self.writer.write_issuer(name, record)
-
-    @property
-    def document(self) -> Document:
-        return self.settings.document
 
 
 def _template(table: IssuerTable, signer: OcspSigner) -> Template:

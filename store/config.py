@@ -76,6 +76,10 @@ class ObjectsSection(Section, frozen=True):
 
     target: str = "objects"
 
+    def resolve(self, document: "Document") -> str:
+        """A URL as it is, a directory absolute."""
+        return self.target if "://" in self.target else str(document.directory / self.target)
+
 
 class IssuerSection(Section, frozen=True):
     """What both processes know of an issuer: its short name and its CA certificate."""

@@ -1,5 +1,6 @@
 """Reading the store outside the request path, and the commands that the request path writes itself."""
 
+from collections.abc import Sequence
 from typing import Any
 
 import redis
@@ -62,10 +63,31 @@ class StoreReader:
         header = _header(value, issuer, page)
         return (header, fields) if header.count == len(fields) else None
 
+    def incomplete_pages(self, issuer: str, page_epoch: int, pages: Sequence[int]) -> list[int]:
+        """Those of `pages` that are absent, or have no readable header, or not as many fields as it says."""
+        pipeline = self._client.pipeline(transaction=False)
+        for page in pages:
+            key = page_key(issuer, page_epoch, page)
+            pipeline.hget(key, HEADER_FIELD)
+            pipeline.hlen(key)
+        with translated(self._url):
+            replies: list[Any] = pipeline.execute()
+        pairs = zip(pages, replies[::2], replies[1::2], strict=True)
+        return [page for page, header, fields in pairs if not _is_whole(header, fields)]
+
     def _hash(self, key: bytes) -> dict[bytes, bytes]:
         with translated(self._url):
             fields: Any = self._client.hgetall(key)  # bytes; redis-py's types leave decoding open
         return dict(fields)
+
+
+def _is_whole(header: bytes | None, fields: int) -> bool:
+    if header is None:
+        return False
+    try:
+        return PageHeader.decode(header).count + 1 == fields
+    except FastpathError:
+        return False
 
 
 def _header(value: bytes, issuer: str, page: int) -> PageHeader:

@@ -1,0 +1,159 @@
+"""`ocsp-signer run`: the tail, the schedule and the CRLs of every issuer, until told to stop."""
+
+import fcntl
+import os
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import structlog
+
+from signer.config import IssuerTable
+from signer.context import Context
+from signer.crl.job import ShardOutcome, ShardStatus
+from signer.errors import SigningFault
+from signer.ocsp.batch import Pool
+from signer.ocsp.pages import Tally
+from signer.ocsp.service import IssuerService
+from store.errors import OcspeedError, StoreError
+
+__all__ = ["Runner", "only_signer"]
+
+log = structlog.get_logger()
+
+POLL = 0.02  # seconds between looks at the ledger
+IDLE_STEP = 1.0  # the schedule is looked at once a second even if nothing changed
+BACK_OFF = 1.0  # after the store failed
+RETRY = 60.0  # after an issuer failed
+CRL_CHECK = 5.0  # between looks at which shards are due
+
+
+@dataclass(slots=True)
+class _Issuer:
+    """One issuer in the loop."""
+
+    name: str
+    service: IssuerService | None = None
+    retry_at: float = 0.0
+    stopped: bool = False
+
+
+@contextmanager
+def only_signer(directory: Path) -> Iterator[None]:
+    """Hold the state directory's signer lock. Raises OcspeedError if another `run` has it."""
+    directory.mkdir(parents=True, exist_ok=True)
+    path = directory / "signer.lock"
+    with path.open("a+") as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            lock.seek(0)
+            raise OcspeedError(
+                f"{path}: another `ocsp-signer run` is at work (process {lock.read().strip() or 'unknown'})",
+                remedy="stop that one first; one signer a ledger is enough",
+            ) from None
+        lock.truncate(0)
+        lock.write(f"{os.getpid()}\n")
+        lock.flush()
+        yield
+
+
+class Runner:
+    """Runs until `stop` is set. OCSP is signed on the calling thread, CRLs on one of their own."""
+
+    def __init__(self, file: Path) -> None:
+        self._file = file
+
+    def run(self, stop: threading.Event) -> None:
+        """Raises OcspeedError for what makes a start senseless: configuration, keys, another signer."""
+        with Context.open(self._file) as context, only_signer(context.settings.state_directory):
+            context.ensure_store()
+            for table in context.settings.root.issuer:
+                context.ocsp_signer(table.name)
+                context.ca_key(table.name)
+                context.ledger_issuer(table.name)
+            crls = threading.Thread(target=self._run_crls, args=(stop,), name="crl", daemon=True)
+            crls.start()
+            try:
+                with Pool(self._file, context.settings.root.signer.worker_count) as pool:
+                    self._run_ocsp(context, pool, stop)
+            finally:
+                stop.set()
+                crls.join()
+
+    def _run_ocsp(self, context: Context, pool: Pool, stop: threading.Event) -> None:
+        issuers = [_Issuer(table.name) for table in context.settings.root.issuer]
+        log.info("signing", issuers=[issuer.name for issuer in issuers])
+        version, stepped = -1, 0.0
+        while not stop.wait(POLL):
+            now = context.clock.monotonic()
+            latest = context.ledger.data_version()
+            busy = any(issuer.service is None or issuer.service.busy for issuer in issuers)
+            if latest == version and not busy and now - stepped < IDLE_STEP:
+                continue
+            version, stepped = latest, now
+            for issuer in issuers:
+                if not issuer.stopped and now >= issuer.retry_at:
+                    self._step(context, pool, issuer)
+
+    def _step(self, context: Context, pool: Pool, issuer: _Issuer) -> None:
+        try:
+            if issuer.service is None:
+                context.ensure_store()
+                issuer.service = context.service(issuer.name, pool)
+                missing = issuer.service.enqueue_missing()
+                log.info("issuer ready", issuer=issuer.name, missing_pages=missing)
+            _report(issuer.name, issuer.service.step())
+        except SigningFault as error:
+            issuer.stopped = True
+            log.critical("issuer stopped", issuer=issuer.name, reason=str(error))
+        except StoreError as error:
+            # What the store lost meanwhile is found by looking at every page again.
+            issuer.service = None
+            issuer.retry_at = context.clock.monotonic() + BACK_OFF
+            log.error("store failed", issuer=issuer.name, reason=str(error))
+        except OcspeedError as error:
+            issuer.retry_at = context.clock.monotonic() + RETRY
+            log.error("issuer failed", issuer=issuer.name, reason=str(error))
+
+    def _run_crls(self, stop: threading.Event) -> None:
+        with Context.open(self._file) as context:
+            while not stop.is_set():
+                refused = [
+                    table.name
+                    for table in context.settings.root.issuer
+                    if not self._build_due(context, table)
+                ]
+                stop.wait(RETRY if refused else CRL_CHECK)
+
+    def _build_due(self, context: Context, table: IssuerTable) -> bool:
+        """Whether every shard of the issuer is as it should be."""
+        try:
+            job = context.crl_job(table.name)
+            outcomes = job.build(job.due(table.crl.interval), lambda done: _report_shard(table.name, done))
+        except OcspeedError as error:
+            log.error("crl job failed", issuer=table.name, reason=str(error))
+            return False
+        return all(outcome.status is not ShardStatus.REFUSED for outcome in outcomes)
+
+
+def _report(issuer: str, tally: Tally) -> None:
+    if tally.responses:
+        log.info("signed", issuer=issuer, pages=tally.pages, responses=tally.responses)
+    for fault in tally.faults:
+        log.error("page not signed", issuer=issuer, page=fault.page, reason=fault.message)
+
+
+def _report_shard(issuer: str, done: ShardOutcome) -> None:
+    if done.status is ShardStatus.REFUSED:
+        log.error("crl refused", issuer=issuer, shard_index=done.shard_index, reason=done.message)
+    else:
+        log.info(
+            "crl published",
+            issuer=issuer,
+            shard_index=done.shard_index,
+            crl_number=done.crl_number,
+            entries=done.entries,
+        )
