@@ -6,13 +6,13 @@ from types import TracebackType
 from typing import Self
 
 import redis
-from cryptography import x509
 from cryptography.hazmat.primitives.serialization import Encoding
 
 from _fastpath.ocsp import Template
 from signer.config import IssuerTable, Settings, load_settings
+from signer.crl.build import CrlSigner
 from signer.crl.job import CrlJob
-from signer.keys.file import SigningKey, load_key
+from signer.keys.file import load_key
 from signer.keys.responder_certificate import (
     OcspSigner,
     check_ca_as_signer,
@@ -35,7 +35,7 @@ from store.reader import StoreReader
 from store.schema import IssuerRecord
 from store.writer import PageWriter, check_functions
 
-__all__ = ["CaKey", "Context", "page_bits_for"]
+__all__ = ["Context", "page_bits_for"]
 
 CERTIFICATES_A_PAGE = 64
 DEFAULT_PAGE_BITS = 4
@@ -44,18 +44,6 @@ DEFAULT_PAGE_BITS = 4
 def page_bits_for(certificates: int) -> int:
     """Bits for about 64 certificates a page, at least 16 pages."""
     return max(DEFAULT_PAGE_BITS, (max(certificates, 1) // CERTIFICATES_A_PAGE).bit_length())
-
-
-class CaKey:
-    """The CA's own key, for its CRLs."""
-
-    def __init__(self, certificate: x509.Certificate, key: SigningKey) -> None:
-        self.certificate = certificate
-        self.signature_algorithm = key.signature_algorithm
-        self._key = key
-
-    def sign_der(self, data: bytes) -> bytes:
-        return self._key.sign_der(data)
 
 
 class Context:
@@ -145,7 +133,7 @@ class Context:
         # The CA signing itself embeds its certificate, or GnuTLS cannot find the signer (D-09).
         return OcspSigner(key, certificate, certificate.public_bytes(Encoding.DER))
 
-    def ca_key(self, name: str) -> CaKey:
+    def crl_signer(self, name: str) -> CrlSigner:
         """The CA's key for CRLs. Raises ConfigError when config names none that is the CA's."""
         table, issuer = self.settings.issuer(name), self.issuer(name)
         path = table.crl.key or table.signer.key
@@ -156,7 +144,7 @@ class Context:
                 f"{path}: issuer {name}: not the key of {table.certificate}; CRLs are signed by the CA itself",
                 remedy="name the CA's key as `crl.key`",
             )
-        return CaKey(issuer.certificate, key)
+        return CrlSigner(issuer.certificate, key)
 
     def page_signer(self, name: str) -> PageSigner:
         """Signs pages of one issuer. Its template is numbered in the ledger."""
@@ -180,7 +168,9 @@ class Context:
         target = self.settings.objects_target
         objects = open_object_store(target, create=True)
         validity = self.settings.issuer(name).crl.validity
-        return CrlJob(self.ledger, self.ledger_issuer(name), self.ca_key(name), objects, self.clock, validity)
+        return CrlJob(
+            self.ledger, self.ledger_issuer(name), self.crl_signer(name), objects, self.clock, validity
+        )
 
     def announce(self, name: str) -> None:
         """Write templates, then the issuer record that names them, to the store."""

@@ -72,7 +72,7 @@ class Runner:
             context.ensure_store()
             for table in context.settings.root.issuer:
                 context.ocsp_signer(table.name)
-                context.ca_key(table.name)
+                context.crl_signer(table.name)
                 context.ledger_issuer(table.name)
             crls = threading.Thread(target=self._run_crls, args=(stop,), name="crl", daemon=True)
             crls.start()
