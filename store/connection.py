@@ -83,6 +83,7 @@ class Endpoint:
             "protocol": 3,
             "socket_timeout": TIMEOUT,
             "socket_connect_timeout": TIMEOUT,
+            "driver_info": None,  # no CLIENT SETINFO: Redis 7.0 does not know it and so cannot grant it
             # A hosted service's failover notices: one command more a connection, unknown to Redis 7 and Valkey.
             "maint_notifications_config": MaintNotificationsConfig(enabled=False),
         }

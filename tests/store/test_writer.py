@@ -1,0 +1,107 @@
+"""PageWriter and StoreReader together: what one writes the other reads; the rest of the guard is in test_functions."""
+
+import pytest
+import redis
+
+from _fastpath.page import HEADER_FIELD, PageHeader
+from store.connection import Endpoint
+from store.errors import StoreError, StoreFormatError
+from store.reader import StoreReader, encode_hget, encode_hlen
+from store.schema import IssuerRecord, issuer_key, page_key, template_key
+from store.writer import PageWriter, PutStatus
+from tests.store.pages import ISSUER, KEY, NOW, TEMPLATE, page
+
+
+@pytest.fixture
+def writer(client: redis.Redis, endpoint: Endpoint) -> PageWriter:
+    return PageWriter(client, endpoint.url)
+
+
+@pytest.fixture
+def reader(client: redis.Redis, endpoint: Endpoint) -> StoreReader:
+    return StoreReader(client, endpoint.url)
+
+
+def test_results_come_in_the_order_of_the_pages(writer: PageWriter, reader: StoreReader) -> None:
+    keys = [page_key("demo", 1, number) for number in range(20)]
+    writer.put_pages([page({}, 50, key=keys[3]), page({}, 50, key=keys[17])])
+    results = writer.put_pages(page({b"\1": False}, 10 + index, key=key) for index, key in enumerate(keys))
+    stale = [index for index, result in enumerate(results) if result.status is PutStatus.STALE]
+    assert stale == [3, 17]
+    assert [result.header.as_of for result in results if result.header] == [
+        50 if index in stale else 10 + index for index in range(20)
+    ]
+    assert reader.header("demo", 1, 19) == PageHeader(29, NOW, 1, 0)
+
+
+def test_nothing_to_put(writer: PageWriter) -> None:
+    assert writer.put_pages([]) == []
+    assert writer.put_records([]) == []
+
+
+def test_page_is_read_back(writer: PageWriter, reader: StoreReader) -> None:
+    put = page({b"\1": False, b"#": True}, 3)
+    writer.put_pages([put])
+    assert reader.page("demo", 1, 0) == (PageHeader(3, NOW, 2, 1), put.records)
+    assert reader.page("demo", 1, 1) is None
+    assert reader.header("demo", 1, 1) is None
+
+
+def test_a_page_that_lost_a_field_is_not_whole(
+    writer: PageWriter, reader: StoreReader, client: redis.Redis
+) -> None:
+    writer.put_pages([page({b"\1": False, b"\2": True}, 3)])
+    client.hdel(KEY, b"\2")
+    assert reader.page("demo", 1, 0) is None
+
+
+def test_a_damaged_header_is_an_error(reader: StoreReader, client: redis.Redis) -> None:
+    client.hset(KEY, HEADER_FIELD, b"\1\2\3")
+    with pytest.raises(StoreFormatError, match="header of page 0"):
+        reader.header("demo", 1, 0)
+
+
+def test_issuer_round_trip(writer: PageWriter, reader: StoreReader) -> None:
+    assert reader.issuer("demo") is None
+    first = IssuerRecord(ISSUER.fingerprint, 1, 4, (1, 2), {0: 7})
+    second = IssuerRecord(ISSUER.fingerprint, 2, 6, (2,), {0: 7, 1: 8})
+    for record in (first, second):
+        writer.write_issuer("demo", record)
+        assert reader.issuer("demo") == record
+
+
+def test_an_issuer_record_of_another_format_is_an_error(reader: StoreReader, client: redis.Redis) -> None:
+    client.hset(issuer_key("demo"), "format", "2")
+    with pytest.raises(StoreFormatError, match="format 2"):
+        reader.issuer("demo")
+
+
+def test_templates_are_immutable(writer: PageWriter, reader: StoreReader, client: redis.Redis) -> None:
+    assert reader.template(7) is None
+    writer.write_template(7, TEMPLATE.encode())
+    writer.write_template(7, TEMPLATE.encode())
+    with pytest.raises(StoreError, match="template 7"):
+        writer.write_template(7, TEMPLATE.encode() + b"\0")
+    found = reader.template(7)
+    assert found is not None
+    assert found.encode() == TEMPLATE.encode()
+    client.set(template_key(8), b"\x30\x03\x02\x01\x02")
+    with pytest.raises(StoreFormatError, match="template 8"):
+        reader.template(8)
+
+
+def test_old_page_epoch_is_unlinked(writer: PageWriter, reader: StoreReader) -> None:
+    for epoch in (1, 2):
+        writer.put_pages(page({}, 1, key=page_key("demo", epoch, number)) for number in range(8))
+    assert writer.unlink_pages("demo", 1, 3) == 8
+    assert writer.unlink_pages("demo", 1, 3) == 0
+    assert all(reader.header("demo", 1, number) is None for number in range(8))
+    assert all(reader.header("demo", 2, number) is not None for number in range(8))
+
+
+def test_commands_as_they_go_over_the_wire() -> None:
+    assert encode_hget(b"ocsp:page:a:1:0", b"\r\n\0") == (
+        b"*3\r\n$4\r\nHGET\r\n$15\r\nocsp:page:a:1:0\r\n$3\r\n\r\n\0\r\n"
+    )
+    assert encode_hget(b"k", HEADER_FIELD) == b"*3\r\n$4\r\nHGET\r\n$1\r\nk\r\n$0\r\n\r\n"
+    assert encode_hlen(b"k") == b"*2\r\n$4\r\nHLEN\r\n$1\r\nk\r\n"
