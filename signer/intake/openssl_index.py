@@ -1,0 +1,124 @@
+r"""index.txt of `openssl ca`: lines of status, notAfter, revocation, serial, file and subject, tab between.
+
+Status is V, R or E; V is not always made E when a certificate expires. A revocation is
+`date[,reason[,extra]]`. Dates are UTCTime (YYMMDDHHMMSSZ) or GeneralizedTime (YYYYMMDDHHMMSSZ). A tab inside a
+field is written `\` tab. Lines that begin with # and empty lines say nothing.
+"""
+
+import binascii
+from collections.abc import Iterable, Iterator
+from datetime import UTC, datetime
+
+from _fastpath.certid import minimal_serial
+from signer.intake.rows import ImportRow, RowError, fit_reason, fit_time, reason_number
+from signer.ledger.values import KEY_COMPROMISE, UNSPECIFIED
+
+__all__ = ["OpensslIndex", "parse_serial"]
+
+FIELDS = 6
+MAX_SERIAL = 20  # octets (RFC 5280 section 4.1.2.2)
+FIRST_YEAR_OF_1900S = 50  # UTCTime: 50 to 99 are 1950 to 1999 (RFC 5280 section 4.1.2.5.1)
+# What `openssl ca` writes in place of a reason when there is something extra: what it means and what is lost.
+EXTENDED_REASONS = {
+    "holdinstruction": (6, ""),
+    "keytime": (KEY_COMPROMISE, "the time of compromise is not published (no invalidityDate)"),
+    "cakeytime": (2, ""),
+}
+
+
+class OpensslIndex:
+    """Reads lines into rows; keeps the days it has seen. `now` decides what is expired or in the future."""
+
+    def __init__(self, now: int) -> None:
+        self._now = now
+        self._days: dict[bytes, int] = {}
+
+    def read(self, lines: Iterable[bytes]) -> Iterator[tuple[int, ImportRow | RowError]]:
+        """Line number, from 1, and what it says."""
+        for number, line in enumerate(lines, start=1):
+            text = line.rstrip(b"\r\n")
+            if not text or text.startswith(b"#"):
+                continue
+            try:
+                yield number, self.parse(text)
+            except RowError as error:
+                yield number, error
+
+    def parse(self, line: bytes) -> ImportRow:
+        """One line without its end. Raises RowError."""
+        fields = line.split(b"\t", FIELDS - 1)
+        if len(fields) != FIELDS or b"\t" in fields[-1].replace(b"\\\t", b""):
+            raise RowError("line", f"not {FIELDS} fields with tabs between")
+        status, end, revocation, serial, _, _ = fields
+        number = parse_serial(serial)
+        not_after = self._time("notAfter", end)
+        if status == b"R":
+            time, reason, adjusted = self._revocation(revocation)
+            return ImportRow(number, not_after, time, reason, False, adjusted)
+        if status not in (b"V", b"E"):
+            raise RowError("status", f"{_show(status)} is not V, R or E")
+        if revocation:
+            raise RowError("revocation", f"a certificate of status {status.decode()} has a revocation date")
+        return ImportRow(number, not_after, None, UNSPECIFIED, status == b"E" or not_after < self._now, "")
+
+    def _revocation(self, field: bytes) -> tuple[int, int, str]:
+        date, _, rest = field.partition(b",")
+        name = rest.partition(b",")[0].decode("ascii", "replace")
+        time, clamped = fit_time(self._time("revocation", date), self._now)
+        reason, adjusted = _reason(name)
+        return time, reason, "; ".join(filter(None, (clamped, adjusted)))
+
+    def _time(self, field: str, text: bytes) -> int:
+        """Seconds since 1970. Millions of rows share few days, so a day is worked out once."""
+        size = len(text)
+        if size not in (13, 15) or text[-1:] != b"Z" or not text[:-1].isdigit():
+            raise RowError(field, f"{_show(text)} is not YYMMDDHHMMSSZ or YYYYMMDDHHMMSSZ")
+        date = text[: size - 7]
+        day = self._days.get(date)
+        if day is None:
+            day = self._days[date] = _day(field, date)
+        clock = int(text[size - 7 : -1])
+        hours, minutes, seconds = clock // 10_000, clock // 100 % 100, clock % 100
+        if hours > 23 or minutes > 59 or seconds > 59:
+            raise RowError(field, f"{_show(text)} is no time of day")
+        return day + hours * 3600 + minutes * 60 + seconds
+
+
+def parse_serial(text: bytes) -> bytes:
+    """Minimal unsigned octets of hex digits in either case, odd or even in number. Raises RowError."""
+    try:
+        octets = binascii.unhexlify(text if len(text) % 2 == 0 else b"0" + text)
+    except ValueError:
+        octets = b""
+    if not octets:
+        what = "is negative" if text.startswith(b"-") else "is not hexadecimal"
+        raise RowError("serial", f"{_show(text)} {what}")
+    serial = minimal_serial(octets)
+    if len(serial) > MAX_SERIAL:
+        raise RowError("serial", f"{_show(text)} has {len(serial)} octets, more than {MAX_SERIAL}")
+    return serial
+
+
+def _reason(name: str) -> tuple[int, str]:
+    if not name:
+        return UNSPECIFIED, ""
+    number, lost = EXTENDED_REASONS.get(name.lower(), (reason_number(name), ""))
+    if number is None:
+        return UNSPECIFIED, f"reason {name[:40]!r} is not known: taken as unspecified"
+    reason, adjusted = fit_reason(number)
+    return reason, adjusted or lost
+
+
+def _day(field: str, date: bytes) -> int:
+    year = int(date[:-4])
+    if len(date) == 6:
+        year += 1900 if year >= FIRST_YEAR_OF_1900S else 2000
+    try:
+        return int(datetime(year, int(date[-4:-2]), int(date[-2:]), tzinfo=UTC).timestamp())
+    except ValueError:
+        raise RowError(field, f"{_show(date)} is no date") from None
+
+
+def _show(text: bytes) -> str:
+    """A field as it may be printed: short, ASCII, no control characters."""
+    return repr(text[:48].decode("ascii", "backslashreplace"))

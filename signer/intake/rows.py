@@ -1,0 +1,83 @@
+"""What every import format is read into: one row a certificate, or one problem a row that cannot be read."""
+
+from dataclasses import dataclass, field
+from typing import NamedTuple
+
+from signer.ledger.values import ALLOWED_REASONS, UNSPECIFIED
+
+__all__ = ["ImportRow", "Note", "Notes", "RowError", "REASONS", "fit_reason", "fit_time", "reason_number"]
+
+# CRLReason by the names of RFC 5280 section 5.3.1, and as `openssl ca` spells them, in lower case.
+REASONS = {
+    "unspecified": 0,
+    "keycompromise": 1,
+    "cacompromise": 2,
+    "affiliationchanged": 3,
+    "superseded": 4,
+    "cessationofoperation": 5,
+    "certificatehold": 6,
+    "removefromcrl": 8,
+    "privilegewithdrawn": 9,
+    "aacompromise": 10,
+}
+MAX_NOTES = 1_000  # kept of each kind; all are counted
+
+
+class ImportRow(NamedTuple):
+    """One certificate. `adjusted` says what of its revocation had to be changed to be allowed, "" for nothing."""
+
+    serial: bytes  # minimal unsigned big-endian
+    not_after: int
+    revocation_time: int | None
+    reason: int
+    expired: bool
+    adjusted: str
+
+
+class RowError(ValueError):
+    """A row that says nothing certain: which field of it, and why."""
+
+    def __init__(self, field: str, message: str) -> None:
+        super().__init__(f"{field}: {message}")
+
+
+@dataclass(frozen=True, slots=True)
+class Note:
+    """Something to tell of one row. `line` counts from 1."""
+
+    line: int
+    message: str
+
+
+@dataclass(slots=True)
+class Notes:
+    """The first notes of a kind and the number of all, so that a bad file of any size is told in bounded memory."""
+
+    count: int = 0
+    first: list[Note] = field(default_factory=list)
+
+    def add(self, line: int, message: str) -> None:
+        self.count += 1
+        if len(self.first) < MAX_NOTES:
+            self.first.append(Note(line, message))
+
+
+def reason_number(name: str) -> int | None:
+    """CRLReason of a name in any case or of a number; None for anything else."""
+    if name.isascii() and name.isdigit():
+        return int(name)
+    return REASONS.get(name.lower())
+
+
+def fit_reason(reason: int) -> tuple[int, str]:
+    """The reason that may be published and what was changed: a revocation is never refused for its reason (C-15)."""
+    if reason in ALLOWED_REASONS:
+        return reason, ""
+    return UNSPECIFIED, f"reason {reason} is not allowed on subscriber certificates: taken as unspecified"
+
+
+def fit_time(time: int, now: int) -> tuple[int, str]:
+    """The revocation time that may be published and what was changed: never after now (C-17)."""
+    if time <= now:
+        return time, ""
+    return now, "revocation time in the future: taken as now"
