@@ -29,7 +29,7 @@ class IssuerID:
     @property
     def name(self) -> bytes: ...
     @property
-    def fingerprint(self) -> bytes: ...  # SHA-256 name hash then SHA-256 key hash, 64 octets; seeds record CRCs
+    def fingerprint(self) -> bytes: ...  # SHA-256 name hash then key hash, 64 octets; seeds record CRCs
     @property
     def key_hash_sha1(self) -> bytes: ...  # the issuer's own byKey ResponderID when it signs directly
     def matches(self, cert_id: CertID) -> bool: ...

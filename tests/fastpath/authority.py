@@ -2,6 +2,7 @@
 
 import dataclasses
 import datetime
+import functools
 import hashlib
 
 from cryptography import x509
@@ -87,6 +88,12 @@ def issue(
     return builder.sign(key, hash_algorithm)
 
 
+@functools.cache
+def rsa_key(bits: int) -> rsa.RSAPrivateKey:
+    """One key for all tests that do not compare keys: making one takes a while."""
+    return rsa.generate_private_key(65537, bits)
+
+
 def make_authority(kind: str = "secp256r1", *, secret: int = 7, embed: bool = True) -> Authority:
     """An authority of one of the kinds above that signs directly, with its certificate in `certs` or without."""
     key: PrivateKey
@@ -95,7 +102,7 @@ def make_authority(kind: str = "secp256r1", *, secret: int = 7, embed: bool = Tr
         key = ec.derive_private_key(secret, curve)
     else:
         hash_algorithm, algorithm, size = RSA[kind]
-        key = rsa.generate_private_key(65537, 8 * size)
+        key = rsa_key(8 * size)
     certificate = issue(key, hash_algorithm, NAME, 1)
     template = Template(
         signature_algorithm=algorithm,
