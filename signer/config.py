@@ -66,7 +66,7 @@ class OcspTable(Section, frozen=True):
 class CrlTable(Section, frozen=True):
     """An issuer's CRLs; they are always signed with the CA's own key (C-02)."""
 
-    url: str = "http://localhost:2560/crl/{issuer}/{series}-{index}.crl"
+    url: str  # pattern with {issuer}, {series}, {index}: the URL in the certificates, character for character
     key: Path | None = None  # absent: signer.key, when that is the CA's
     passphrase_file: Path | None = None
     shards: int = 1
@@ -90,8 +90,8 @@ class IssuerTable(IssuerSection, frozen=True):
     """One CA: who it is, who signs for it, and how."""
 
     signer: SignerTable
+    crl: CrlTable
     ocsp: OcspTable = OcspTable()
-    crl: CrlTable = CrlTable()
 
 
 class SignerSection(Section, frozen=True):
