@@ -25,7 +25,7 @@ from redis.retry import Retry
 from store.config import StoreSection
 from store.errors import ConfigError, StoreError, StoreUnavailable
 
-__all__ = ["Endpoint", "check_server", "socket_path", "store_error", "translated"]
+__all__ = ["EMBEDDED", "Endpoint", "check_server", "socket_path", "store_error", "translated"]
 
 EMBEDDED = "embedded:"
 SCHEMES = {

@@ -105,3 +105,11 @@ def test_commands_as_they_go_over_the_wire() -> None:
     )
     assert encode_hget(b"k", HEADER_FIELD) == b"*3\r\n$4\r\nHGET\r\n$1\r\nk\r\n$0\r\n\r\n"
     assert encode_hlen(b"k") == b"*2\r\n$4\r\nHLEN\r\n$1\r\nk\r\n"
+
+
+def test_incomplete_pages_are_found(writer: PageWriter, reader: StoreReader, client: redis.Redis) -> None:
+    keys = [page_key("demo", 1, number) for number in range(5)]
+    writer.put_pages(page({b"\1": False, b"\2": True}, 1, key=key) for key in keys[:4])
+    client.hdel(keys[1], b"\2")
+    client.hset(keys[2], HEADER_FIELD, b"\1\2\3")
+    assert reader.incomplete_pages("demo", 1, range(5)) == [1, 2, 4]
