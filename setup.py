@@ -22,6 +22,7 @@ setup(
             Extension(
                 f"_fastpath.{name}",
                 [f"_fastpath/{name}.pyx"],
+                depends=["_fastpath/crc32c.h"],
                 extra_compile_args=CFLAGS,
                 extra_link_args=LDFLAGS,
             )

@@ -1,6 +1,7 @@
 """The signer's sections of ocsp.toml."""
 
 import os
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -80,8 +81,8 @@ class CrlTable(Section, frozen=True):
             raise ValueError("`validity` must be 1 h to 10 d (BR 7.2)")
         if not 60 <= self.interval <= min(24 * HOUR, self.validity // 2):
             raise ValueError("`interval` must be at least 1 m, at most 24 h and half of validity (BR 4.9.7)")
-        if not self.url.startswith("http://"):
-            raise ValueError("`url` must begin with http:// (BR 7.1.2.11.2)")
+        if not re.fullmatch(r"http://[!-~]+", self.url):
+            raise ValueError("`url` must begin with http:// and be printable ASCII (BR 7.1.2.11.2)")
         if self.shards > 1 and "{index}" not in self.url:
             raise ValueError("`url` must contain {index} when there are several shards")
 

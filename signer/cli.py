@@ -1,0 +1,119 @@
+"""The `ocsp-signer` command. What a sub-command needs is imported when it runs: `--help` stays instant."""
+
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+__all__ = ["app", "main"]
+
+SETTINGS = {"help_option_names": ["-h", "--help"]}
+
+app = typer.Typer(
+    help="Keep the ledger of a CA, sign its OCSP responses ahead of time, publish its CRLs.",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    context_settings=SETTINGS,
+)
+crl_app = typer.Typer(help="Build and look at CRLs.", no_args_is_help=True, context_settings=SETTINGS)
+app.add_typer(crl_app, name="crl")
+
+Config = Annotated[Path, typer.Option("--config", "-c", help="Configuration file.", dir_okay=False)]
+Issuer = Annotated[str | None, typer.Option("--issuer", "-i", help="Only this issuer.")]
+Json = Annotated[bool, typer.Option("--json", help="Print JSON, one object a line.")]
+Verbose = Annotated[int, typer.Option("--verbose", "-v", count=True, help="Log more.")]
+Quiet = Annotated[int, typer.Option("--quiet", "-q", count=True, help="Log less, show no progress.")]
+DryRun = Annotated[bool, typer.Option("--dry-run", help="Say what would happen and change nothing.")]
+DEFAULT_CONFIG = Path("ocsp.toml")
+
+
+@app.command(epilog="Example: ocsp-signer sign --all --json | jq .responses")
+def sign(
+    config: Config = DEFAULT_CONFIG,
+    everything: Annotated[
+        bool, typer.Option("--all", help="Every page, not only those that are due.")
+    ] = False,
+    issuer: Issuer = None,
+    workers: Annotated[
+        int | None, typer.Option(min=1, max=256, help="Processes; default one a core.")
+    ] = None,
+    json: Json = False,
+    quiet: Quiet = 0,
+) -> None:
+    """Sign what changed, what is due and what the store has lost; then exit."""
+    from signer.commands import signing
+
+    raise typer.Exit(
+        signing.sign(
+            config, everything=everything, issuer=issuer, workers=workers, as_json=json, quiet=bool(quiet)
+        )
+    )
+
+
+@app.command(epilog="Example: ocsp-signer run --config /etc/ocspeed/ocsp.toml")
+def run(config: Config = DEFAULT_CONFIG, verbose: Verbose = 0, quiet: Quiet = 0) -> None:
+    """Sign changes at once and pages on schedule, publish CRLs; until SIGTERM or Ctrl-C."""
+    from signer.commands import signing
+
+    signing.run(config)
+
+
+@app.command(epilog="Example: ocsp-signer demo --check")
+def demo(
+    certs: Annotated[
+        int, typer.Option(min=100, max=10_000_000, help="Certificates of the demo's CA.")
+    ] = 10_000,
+    directory: Annotated[Path, typer.Option("--dir", help="Where its files go.")] = Path("demo"),
+    check: Annotated[
+        bool, typer.Option("--check", help="End after the checks; exit 0 if all passed.")
+    ] = False,
+    seed: Annotated[int | None, typer.Option(help="Make the same serials again.")] = None,
+) -> None:
+    """Make a CA, sign, publish, serve and check it; stay until Ctrl-C."""
+    from signer.commands.demo import demo as play
+
+    play(directory, certs, check=check, seed=seed)
+
+
+@crl_app.command("build", epilog="Example: ocsp-signer crl build --issuer demo --dry-run")
+def crl_build(
+    config: Config = DEFAULT_CONFIG,
+    issuer: Issuer = None,
+    dry_run: DryRun = False,
+    json: Json = False,
+    quiet: Quiet = 0,
+) -> None:
+    """Build, check and publish every shard now; then exit."""
+    from signer.commands import crl
+
+    raise typer.Exit(crl.build(config, issuer=issuer, dry_run=dry_run, as_json=json, quiet=bool(quiet)))
+
+
+@crl_app.command("show", epilog="Example: ocsp-signer crl show --entries objects/crl/demo/0-0.crl")
+def crl_show(
+    file: Annotated[Path | None, typer.Argument(help="A CRL in DER; without it, what is published.")] = None,
+    config: Config = DEFAULT_CONFIG,
+    issuer: Issuer = None,
+    entries: Annotated[bool, typer.Option("--entries", help="List the entries of FILE.")] = False,
+    json: Json = False,
+) -> None:
+    """Number, dates and size of each published shard, or of one CRL file."""
+    from signer.commands import crl
+
+    crl.show(config, file, issuer=issuer, entries=entries, as_json=json)
+
+
+def main() -> None:
+    """Entry point: errors are printed with their remedy, without a traceback."""
+    try:
+        app()
+    except KeyboardInterrupt:
+        sys.exit(130)
+    except Exception as error:
+        from store.errors import OcspeedError
+
+        if not isinstance(error, OcspeedError):
+            raise
+        typer.echo(f"error: {error}", err=True)
+        sys.exit(error.exit_code)

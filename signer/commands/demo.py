@@ -1,0 +1,49 @@
+"""`demo`: show all of it on one machine."""
+
+import secrets
+import signal
+import threading
+from pathlib import Path
+
+from signer.commands.output import remark
+from signer.demo.play import Demo
+from signer.progress import bar
+from signer.run import Runner
+
+__all__ = ["demo"]
+
+
+def demo(directory: Path, certificates: int, *, check: bool, seed: int | None) -> None:
+    """Play it; with `check` end after the checks, else stay until Ctrl-C with `run` at work."""
+    play = Demo(directory.absolute(), certificates, say=_say, bar=bar)
+    with play.play(secrets.randbits(32) if seed is None else seed):
+        if check:
+            return
+        for line in _what_next(play):
+            remark(line)
+        stop = threading.Event()
+        for number in (signal.SIGTERM, signal.SIGINT):
+            signal.signal(number, lambda received, frame: stop.set())
+        Runner(play.file).run(stop)
+        remark("stopped")
+
+
+def _say(text: str) -> None:
+    remark(f"  {text}")
+
+
+def _what_next(play: Demo) -> list[str]:
+    config = play.file
+    return [
+        "",
+        "Open     " + f"{play.url}/crl/demo/0-0.crl",
+        "         " + f"http://127.0.0.1:{play.admin_port}/metrics and /readyz",
+        "Type     " + f"cd {play.directory}",
+        "         " + f"openssl ocsp -issuer ca.pem -cert good.pem -CAfile ca.pem -url {play.url}",
+        "         " + f"ocsp-signer revoke --config {config} --issuer demo --reason superseded \\",
+        "             $(openssl x509 -in good.pem -noout -serial | cut -d= -f2)",
+        "         and ask openssl again: revoked, without a restart",
+        "         " + f"ocsp-signer status --config {config}",
+        "Ctrl-C ends it.",
+        "",
+    ]

@@ -1,0 +1,86 @@
+"""`ocsp-signer init`: a configuration to start from."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from signer.console import say
+from store.errors import UsageError
+
+__all__ = ["EXAMPLE", "init_command"]
+
+FILE_MODE = 0o640
+
+EXAMPLE = """\
+# ocsp.toml: read by ocsp-signer and ocsp-responder; each passes over what is only the other's.
+# Paths are relative to this file. Durations: "90s", "15m", "4h", "7d". Sizes: "64MiB".
+# OCSP__SECTION__KEY in the environment goes before a key of [section]. Lines with # show the defaults.
+
+[store]                       # signed responses; can be lost and is rebuilt from the ledger
+# url = "embedded:"           # or redis://host:6379/0, rediss://, valkey://, valkeys://, unix:///path
+# username = "ocsp-signer"    # default: none
+# password_file = "/run/secrets/store-password"
+
+[ledger]                      # who was issued and revoked: back it up
+# url = "sqlite:///ledger.db"
+
+[objects]                     # where CRLs are published and served from
+# target = "objects"          # a directory, or s3://bucket/prefix
+
+[state]                       # embedded store, sockets and locks of this host
+# directory = ".ocspeed"
+
+[signer]
+# workers = 2                 # default: one for each core
+
+[responder]
+# listen = "127.0.0.1:2560"   # plain HTTP, put a proxy or CDN before it
+# admin = "127.0.0.1:9560"    # /metrics, /livez, /readyz: never public
+# workers = 1
+
+[[issuer]]                    # one for each CA
+name = "example"              # lower-case letters, digits, `.`, `_`, `-`; never change it
+certificate = "ca.pem"        # the CA's certificate
+
+[issuer.signer]               # signs OCSP responses
+key = "responder.key"         # PEM: P-256, P-384, P-521, or RSA from 2048 bits
+certificate = "responder.pem" # a delegated responder's; leave it out if `key` is the CA's own
+# passphrase_file = "/run/secrets/responder-passphrase"
+
+[issuer.ocsp]
+# validity = "96h"            # nextUpdate = thisUpdate + validity - 1 s; more than 16 h, at most 7 d
+# cycle = "24h"               # how often every response is signed anew
+# certid_hashes = ["sha1", "sha256"]
+# page_bits = 12              # default: chosen at the first import, about 64 certificates a page
+
+[issuer.crl]                  # CRLs are signed by the CA itself
+key = "ca.key"                # default: signer.key
+# passphrase_file = "/run/secrets/ca-passphrase"
+url = "http://crl.example.com/crl/{issuer}/{series}-{index}.crl" # as it stands in the certificates
+# shards = 1
+# validity = "7d"             # at most 10 d
+# interval = "4h"             # a new CRL at least this often
+"""
+
+
+def init_command(
+    directory: Annotated[Path, typer.Argument(metavar="[DIR]", help="Where to write ocsp.toml.")] = Path("."),
+) -> None:
+    """Write a commented ocsp.toml.
+
+    Example: `ocsp-signer init /etc/ocspeed`
+    """
+    path = directory / "ocsp.toml"
+    try:
+        directory.mkdir(parents=True, exist_ok=True)
+        with path.open("x", encoding="utf-8") as file:
+            path.chmod(FILE_MODE)
+            file.write(EXAMPLE)
+    except FileExistsError:
+        raise UsageError(f"{path}: is there already", remedy="edit it, or name another directory") from None
+    except OSError as error:
+        raise UsageError(
+            f"{path}: cannot be written: {error.strerror}", remedy="name a directory of yours"
+        ) from None
+    say(f"{path} written: set [[issuer]], then `ocsp-signer --config {path} import --issuer NAME index.txt`")

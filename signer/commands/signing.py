@@ -1,0 +1,66 @@
+"""`sign`: one pass over what is due, then exit. `run`: everything, for ever."""
+
+import signal
+import threading
+from pathlib import Path
+from time import monotonic
+from typing import Any
+
+from signer.commands.output import print_json, print_text, remark
+from signer.config import load_settings
+from signer.context import Context
+from signer.ocsp.batch import Pool
+from signer.ocsp.pages import Tally
+from signer.ocsp.service import IssuerService
+from signer.progress import bar
+from signer.run import Runner
+
+__all__ = ["run", "sign"]
+
+
+def sign(
+    file: Path, *, everything: bool, issuer: str | None, workers: int | None, as_json: bool, quiet: bool
+) -> int:
+    """Sign; returns the exit code: 1 if a page could not be signed."""
+    with Context.open(file) as context:
+        names = [issuer] if issuer else [table.name for table in context.settings.root.issuer]
+        for name in names:
+            context.settings.issuer(name)
+        faults = 0
+        with Pool(file, workers or context.settings.root.signer.worker_count) as pool:
+            for name in names:
+                began = monotonic()
+                service = context.service(name, pool)
+                with bar(f"sign {name}", service.page_count, quiet=quiet) as advance:
+                    tally = service.sign_all(advance) if everything else service.sign_due(advance)
+                _report(name, service, tally, monotonic() - began, as_json)
+                faults += len(tally.faults)
+    return 1 if faults else 0
+
+
+def _report(name: str, service: IssuerService, tally: Tally, seconds: float, as_json: bool) -> None:
+    found: dict[str, Any] = {
+        "issuer": name,
+        "pages": tally.pages,
+        "responses": tally.responses,
+        "current": tally.current,
+        "faults": [{"page": fault.page, "message": fault.message} for fault in tally.faults],
+        "seconds": round(seconds, 3),
+    }
+    if as_json:
+        print_json(found)
+        return
+    print_text(
+        f"{name}: {tally.responses:,} responses signed in {tally.pages:,} of {service.page_count:,} pages, {seconds:.1f} s"
+    )
+    for fault in tally.faults:
+        remark(f"{name}: page {fault.page}: {fault.message}")
+
+
+def run(file: Path) -> None:
+    """Until SIGTERM or SIGINT."""
+    load_settings(file)
+    stop = threading.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda received, frame: stop.set())
+    Runner(file).run(stop)
