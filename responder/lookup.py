@@ -79,32 +79,34 @@ class StoreLink:
 
     async def hget(self, key: bytes, field: bytes, deadline: float) -> bytes | None:
         """One field of a hash; `deadline` is in loop time. Raises LookupFailed, as all that follow."""
-        value: bytes | None = await self._execute(encode_hget(key, field), NULLABLE_BYTES, deadline)
+        value: bytes | None = await self._execute(deadline, (encode_hget(key, field), NULLABLE_BYTES))
         return value
 
     async def header_and_length(self, key: bytes, header: bytes, deadline: float) -> tuple[bytes | None, int]:
         """One field of a hash and the number of its fields, in one batch."""
-        requests = ((encode_hget(key, header), NULLABLE_BYTES), (encode_hlen(key), INTEGER))
-        value, length = await asyncio.gather(*(self._execute(*request, deadline) for request in requests))
+        value, length = await self._execute(
+            deadline, (encode_hget(key, header), NULLABLE_BYTES), (encode_hlen(key), INTEGER)
+        )
         return value, length
 
     async def get(self, key: bytes, deadline: float) -> bytes | None:
         """A string."""
-        value: bytes | None = await self._execute(pack(b"GET", key), NULLABLE_BYTES, deadline)
+        value: bytes | None = await self._execute(deadline, (pack(b"GET", key), NULLABLE_BYTES))
         return value
 
     async def hgetall(self, key: bytes, deadline: float) -> dict[bytes, bytes]:
         """All fields of a hash; empty where there is no such key."""
-        fields: dict[bytes, bytes] = await self._execute(pack(b"HGETALL", key), MAP, deadline)
+        fields: dict[bytes, bytes] = await self._execute(deadline, (pack(b"HGETALL", key), MAP))
         return fields
 
-    async def _execute(self, request: bytes, expected: Expected, deadline: float) -> Any:
+    async def _execute(self, deadline: float, *requests: tuple[bytes, Expected]) -> Any:
+        """The reply to one request, or the list of several's."""
         wire = self._wire
         if wire is None or not self.up.is_set():
             raise LookupFailed("store_down")
-        future = wire.submit(request, expected, deadline)
+        futures = wire.submit(deadline, *requests)
         try:
-            return await future
+            return await (futures[0] if len(futures) == 1 else asyncio.gather(*futures))
         except asyncio.CancelledError:
             wire.close("store_down")  # C1: after a cancellation the connection is closed, never used again
             raise
@@ -170,8 +172,7 @@ class StoreLink:
 async def _handshake(wire: Wire, login: _Login) -> None:
     """Log in and start tracking. Raises LookupFailed."""
     deadline = asyncio.get_running_loop().time() + HANDSHAKE_TIMEOUT
-    futures = [wire.submit(request, expected, deadline) for request, expected in login.commands]
-    replies = await asyncio.gather(*futures, return_exceptions=True)
+    replies = await asyncio.gather(*wire.submit(deadline, *login.commands), return_exceptions=True)
     for reply in replies:
         if isinstance(reply, BaseException):
             raise reply

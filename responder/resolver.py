@@ -92,15 +92,16 @@ class Resolver:
         key = page_key(pinned.issuer.name, layout.page_epoch, page_number(serial, layout.page_bits))
         record = await self._link.hget(key, serial, deadline)
         if record is None:
-            await self._check_whole(pinned, view, key, deadline)
+            await self._check_whole(key, deadline)
+        if pinned.view is not view:
+            raise TryLater("page_changed")  # another page epoch, or other templates in the slots
+        if record is None:
             raise Unauthorized("no_record")
         return record
 
-    async def _check_whole(self, pinned: PinnedIssuer, view: IssuerView, key: bytes, deadline: float) -> None:
-        """Raise TryLater unless the page is whole and of the present epoch: only then is absence a fact (C4)."""
+    async def _check_whole(self, key: bytes, deadline: float) -> None:
+        """Raise TryLater unless the page is whole: only then is a missing record a fact (C4)."""
         value, length = await self._link.header_and_length(key, HEADER_FIELD, deadline)
-        if pinned.view is not view:
-            raise TryLater("page_changed")
         try:
             whole = value is not None and PageHeader.decode(value).count + 1 == length
         except FastpathError:

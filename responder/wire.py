@@ -7,7 +7,7 @@ about it is in doubt it is closed with all who wait on it, so that a reply can n
 import asyncio
 from collections import deque
 from collections.abc import Callable
-from typing import Any
+from typing import Any, cast
 
 import hiredis
 import structlog
@@ -67,10 +67,10 @@ class Wire(asyncio.Protocol):
         self._sweeper: asyncio.TimerHandle | None = None
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        assert isinstance(transport, asyncio.WriteTransport)
-        self._transport = transport
+        # A cast, because the classes of uvloop's transports have no base in asyncio.
+        self._transport = cast(asyncio.WriteTransport, transport)
         if self.lost.is_set():  # given up while it was connecting
-            transport.abort()
+            self._transport.abort()
 
     def connection_lost(self, error: Exception | None) -> None:
         self.close("store_down")
@@ -80,21 +80,22 @@ class Wire(asyncio.Protocol):
         """When the oldest command without a reply was queued, in loop time."""
         return self._queue[0].sent_at if self._queue else None
 
-    def submit(self, request: bytes, expected: Expected, deadline: float) -> asyncio.Future[Any]:
-        """Queue a command, or join an equal one that is under way. Raises LookupFailed."""
+    def submit(self, deadline: float, *requests: tuple[bytes, Expected]) -> list[asyncio.Future[Any]]:
+        """Queue commands, or join equal ones that are under way. Raises LookupFailed."""
         if self.lost.is_set():
             raise LookupFailed("store_down")
         if self._waiting >= self._waiting_room or len(self._queue) >= self._waiting_room:
             raise LookupFailed("waiting_room")
+        self._sweep_at(deadline)
+        self._waiting += len(requests)
+        return [self._wait_for(request, expected, deadline) for request, expected in requests]
+
+    def _wait_for(self, request: bytes, expected: Expected, deadline: float) -> asyncio.Future[Any]:
         command = self._shared.get(request)
         if command is None:
-            command = self.enqueue(request, expected)
-            self._shared[request] = command
+            command = self._shared[request] = self.enqueue(request, expected)
         future: asyncio.Future[Any] = self._loop.create_future()
         command.waiters.append((deadline, future))
-        self._waiting += 1
-        if self._sweeper is None:
-            self._sweeper = self._loop.call_at(deadline, self._sweep)
         return future
 
     def enqueue(self, request: bytes, expected: Expected) -> _Command:
@@ -168,9 +169,18 @@ class Wire(asyncio.Protocol):
                 self._waiting -= len(late)
                 for future in late:
                     _fail(future, "lookup_timeout")
-        deadlines = (deadline for command in self._queue for deadline, _ in command.waiters)
-        following = min(deadlines, default=None)
-        self._sweeper = None if following is None else self._loop.call_at(following, self._sweep)
+        self._sweeper = None
+        deadlines = [deadline for command in self._queue for deadline, _ in command.waiters]
+        if deadlines:
+            self._sweep_at(min(deadlines))
+
+    def _sweep_at(self, deadline: float) -> None:
+        """One timer for all: it is set anew only for a deadline before the one it waits for."""
+        if self._sweeper is not None:
+            if self._sweeper.when() <= deadline:
+                return
+            self._sweeper.cancel()
+        self._sweeper = self._loop.call_at(deadline, self._sweep)
 
     def close(self, cause: TryLaterCause) -> None:
         """Give up the connection and fail everybody who waits on it."""

@@ -1,0 +1,158 @@
+"""A real store, a CA whose answers are in it, and the responder over both, in this process."""
+
+import asyncio
+import contextlib
+import socket
+import threading
+import time
+from collections.abc import AsyncIterator, Callable, Iterator
+from pathlib import Path
+
+import pytest
+import redis
+import uvicorn
+from cryptography.hazmat.primitives.serialization import Encoding
+
+from responder.app import Application
+from responder.config import Settings, load_settings
+from responder.counters import Counters
+from store.embedded import EmbeddedStore
+from tests.responder.ca import CA, NOW, Shelf, good, revoked
+
+GOOD, REVOKED, GOOD_TOO = 0x5A17_0000_0000_0001, 0x5A17_0000_0000_0003, 0x5A17_0000_0000_0005
+
+
+class FakeClock:
+    """Wall time that tests set; monotonic time as it is."""
+
+    def __init__(self) -> None:
+        self.seconds = NOW
+
+    def now(self) -> int:
+        return self.seconds
+
+    def monotonic(self) -> float:
+        return time.monotonic()
+
+
+@pytest.fixture(scope="session")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[EmbeddedStore]:
+    with EmbeddedStore(tmp_path_factory.mktemp("s")) as store:
+        yield store
+
+
+@pytest.fixture
+def short_path(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A directory for sockets: their paths have at most 107 octets."""
+    return tmp_path_factory.mktemp("s")
+
+
+@pytest.fixture(scope="session")
+def ca() -> CA:
+    return CA("demo")
+
+
+@pytest.fixture
+def client(server: EmbeddedStore) -> Iterator[redis.Redis]:
+    """The store, empty but for its functions."""
+    with redis.Redis.from_url(server.url, protocol=3) as client:
+        client.flushall()
+        yield client
+
+
+@pytest.fixture
+def shelf(ca: CA, client: redis.Redis) -> Shelf:
+    """Two good certificates and a revoked one, published."""
+    shelf = Shelf(ca, client)
+    shelf.put(good(GOOD), revoked(REVOKED), good(GOOD_TOO))
+    return shelf
+
+
+def write_config(directory: Path, ca: CA, store_url: str, responder: str = "") -> Path:
+    """An ocsp.toml with one issuer."""
+    (directory / "ca.pem").write_bytes(ca.certificate.public_bytes(Encoding.PEM))
+    (directory / "objects").mkdir(exist_ok=True)
+    path = directory / "ocsp.toml"
+    path.write_text(
+        f'[store]\nurl = "{store_url}"\n[responder]\n{responder}\n'
+        f'[[issuer]]\nname = "{ca.name}"\ncertificate = "ca.pem"\n'
+    )
+    return path
+
+
+@pytest.fixture
+def settings(tmp_path: Path, ca: CA, server: EmbeddedStore) -> Settings:
+    # A wait that a busy machine does not exceed: 40 ms are the subject of test_lookup alone.
+    return load_settings(write_config(tmp_path, ca, server.url, "lookup_timeout_ms = 5000"))
+
+
+@pytest.fixture
+def clock() -> FakeClock:
+    return FakeClock()
+
+
+@pytest.fixture
+def counters() -> Counters:
+    return Counters.private()
+
+
+@pytest.fixture
+async def application(
+    settings: Settings, counters: Counters, clock: FakeClock, shelf: Shelf
+) -> AsyncIterator[Application]:
+    """A worker in this event loop, connected."""
+    application = Application(settings, counters, clock)
+    await application.start()
+    yield application
+    await application.stop()
+
+
+@contextlib.contextmanager
+def serving(settings: Settings, counters: Counters, clock: FakeClock) -> Iterator[int]:
+    """A worker behind a real socket, in a thread of this process; gives its port."""
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        config = uvicorn.Config(
+            Application(settings, counters, clock),
+            http="responder.protocol:OCSPProtocol",
+            ws="none",
+            lifespan="on",
+            interface="asgi3",
+            log_config=None,
+            access_log=False,
+            proxy_headers=False,
+            server_header=False,
+            date_header=False,
+            timeout_keep_alive=5,
+        )
+        worker = uvicorn.Server(config)
+        thread = threading.Thread(target=worker.run, args=([listener],))
+        thread.start()
+        try:
+            wait_until(lambda: worker.started)
+            yield listener.getsockname()[1]
+        finally:
+            worker.should_exit = True
+            thread.join()
+
+
+@pytest.fixture
+def port(settings: Settings, counters: Counters, clock: FakeClock, shelf: Shelf) -> Iterator[int]:
+    with serving(settings, counters, clock) as port:
+        yield port
+
+
+def wait_until(condition: Callable[[], bool], seconds: float = 10.0) -> None:
+    """Poll until the condition holds."""
+    deadline = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < deadline, "waited in vain"
+        time.sleep(0.01)
+
+
+async def eventually(condition: Callable[[], bool], seconds: float = 10.0) -> None:
+    """The same without blocking the event loop."""
+    for _ in range(int(seconds / 0.01)):
+        if condition():
+            return
+        await asyncio.sleep(0.01)
+    raise AssertionError("waited in vain")
