@@ -42,6 +42,7 @@ class Application:
             section, self.resolver, CrlEndpoint(settings.objects, counters), counters, clock
         )
         self._state = ServingState(section, counters, clock)
+        self._counters = counters
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "http":
@@ -60,8 +61,9 @@ class Application:
             log.warning("serving without the store: it did not answer yet")
 
     async def stop(self) -> None:
-        """Disconnect from the store."""
+        """Disconnect from the store and give the counters back."""
         await self.link.stop()
+        self._counters.release()
 
     async def _live(self, scope: Scope, receive: Receive, send: Send) -> None:
         await receive()

@@ -123,8 +123,9 @@ BUCKETS = {family.name: family.buckets for family in HISTOGRAMS}
 class Counters:
     """The row of one worker."""
 
-    def __init__(self, cells: memoryview) -> None:
+    def __init__(self, cells: memoryview, file: "CounterFile | None" = None) -> None:
         self._cells = cells
+        self._file = file  # kept open: it holds the lock on the row
 
     def add(self, name: str, *labels: str) -> None:
         """Count one."""
@@ -144,6 +145,11 @@ class Counters:
         buckets = BUCKETS[name]
         self._cells[first + bisect_left(buckets, value)] += 1
         self._cells[first + len(buckets) + 1] += max(0, int(value * SUM_UNITS))
+
+    def release(self) -> None:
+        """Give the row back."""
+        if self._file is not None:
+            self._file.close()
 
     @classmethod
     def private(cls) -> "Counters":
@@ -181,10 +187,15 @@ class CounterFile:
         size = os.fstat(self._file.fileno()).st_size
         self._map = mmap.mmap(self._file.fileno(), size)
         if int.from_bytes(self._map[:SLOT], "little") != LAYOUT:
+            self.close()
             raise CountersChanged(
                 f"{path}: made by another release", remedy="restart the service instead of reloading it"
             )
         self._rows = size // (ROW_SLOTS * SLOT)
+
+    def close(self) -> None:
+        """Give the lock back; rows that are still held stay readable."""
+        self._file.close()
 
     def _row(self, number: int) -> memoryview:
         cells = memoryview(self._map).cast("Q")
@@ -201,7 +212,7 @@ class CounterFile:
         """A row that no living worker has. Raises CountersChanged when there is none."""
         for number in range(self._rows):
             if self._lock(number):
-                return Counters(self._row(number))
+                return Counters(self._row(number), self)
         raise CountersChanged(
             f"{self.path}: no row is free for another worker",
             remedy="restart the service instead of reloading it",

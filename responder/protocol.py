@@ -50,6 +50,13 @@ class OCSPProtocol(HttpToolsProtocol):
             self._refuse(431)
         super().on_header(name, value)
 
+    def on_headers_complete(self) -> None:
+        # The parser takes what follows an Upgrade for another protocol: such a body cannot be read.
+        fields = dict(self.headers)
+        if self.parser.should_upgrade() and (fields.keys() & {b"content-length", b"transfer-encoding"}):
+            self._refuse(400)
+        super().on_headers_complete()
+
     def _refuse(self, code: int) -> None:
         self._refusal = code
         raise httptools.HttpParserError(f"refused with {code}")  # ends in send_400_response

@@ -100,9 +100,11 @@ def _worker_config(settings: Settings, counters: Path, verbosity: int) -> uvicor
 def _counter_file(settings: Settings) -> Iterator[CounterFile]:
     settings.state_directory.mkdir(parents=True, exist_ok=True)
     path = settings.state_directory / f"responder-{os.getpid()}.counters"
+    file = CounterFile(path, rows=2 * settings.responder.workers + SPARE_ROWS)
     try:
-        yield CounterFile(path, rows=2 * settings.responder.workers + SPARE_ROWS)
+        yield file
     finally:
+        file.close()
         path.unlink(missing_ok=True)
 
 

@@ -1,0 +1,79 @@
+"""The responder's configuration: defaults, what it passes over, and errors that name file, line and field."""
+
+from pathlib import Path
+
+import pytest
+
+from responder.config import Address, load_settings
+from store.errors import ConfigError
+from tests.responder.ca import CA
+from tests.responder.conftest import write_config
+
+
+def test_defaults(tmp_path: Path, ca: CA) -> None:
+    settings = load_settings(write_config(tmp_path, ca, "embedded:"))
+    section = settings.responder
+    assert (section.listen, section.admin, section.workers) == ("127.0.0.1:2560", "127.0.0.1:9560", 1)
+    assert (section.body_limit, section.target_limit) == (16384, 8192)
+    assert (section.max_age_cap, section.keep_alive, section.lookup_timeout_ms) == (3600, 75, 40)
+    assert settings.embedded
+    assert settings.state_directory == tmp_path / ".ocspeed"
+    assert settings.objects == str(tmp_path / "objects")
+    assert settings.store.url == f"unix://{tmp_path}/.ocspeed/store/valkey.sock"
+    assert [issuer.name for issuer in settings.issuers] == ["demo"]
+
+
+def test_the_signers_sections_are_passed_over(tmp_path: Path, ca: CA) -> None:
+    path = write_config(tmp_path, ca, "embedded:")
+    text = 'profile = "public-tls"\n' + path.read_text()
+    text += 'signer = { kind = "file" }\nocsp = { validity = "96h" }\ncrl = { shards = 8 }\n'
+    path.write_text(text + "[signer]\nx = 1\n[ledger]\ny = 2\n[state]\ndirectory = 'elsewhere'\n")
+    assert load_settings(path).state_directory == tmp_path / "elsewhere"
+
+
+@pytest.mark.parametrize(
+    ("line", "message"),
+    [
+        ('listen = "nowhere"', "is not an address such as"),
+        ('listen = "127.0.0.1:65536"', "is not an address such as"),
+        ('admin = "::1:80"', "is not an address such as"),
+        ('prefix = "ocsp/"', "must be empty or a path such as"),
+        ('prefix = "/"', "must be empty or a path such as"),
+        ("workers = 0", "not 1 to 256"),
+        ("lookup_timeout_ms = 10001", "not 1 to 10000"),
+        ("waiting_room = 0", "must be at least 1"),
+        ("limit_concurrency = 0", "must be at least 1"),
+        ('verify = "never"', "never"),
+        ('keep_alive = "soon"', "is not a duration"),
+        ("lookup_timeout = 3", "unknown field"),
+    ],
+)
+def test_errors_name_file_line_and_field(tmp_path: Path, ca: CA, line: str, message: str) -> None:
+    path = write_config(tmp_path, ca, "embedded:", line)
+    with pytest.raises(ConfigError) as caught:
+        load_settings(path)
+    assert str(path) in caught.value.message
+    assert "responder" in caught.value.message
+    assert message in caught.value.message
+    assert caught.value.exit_code == 2
+
+
+def test_issuers_must_be_there_and_distinct(tmp_path: Path, ca: CA) -> None:
+    path = write_config(tmp_path, ca, "embedded:")
+    table = '[[issuer]]\nname = "{}"\ncertificate = "ca.pem"\n'
+    for tables, message in (
+        ("", "there is no [[issuer]]"),
+        (table.format("a") + table.format("a"), "two issuers are named 'a'"),
+        (table.format("a") + table.format("b"), "have the same name and key"),
+    ):
+        path.write_text(tables)
+        with pytest.raises(ConfigError, match=message.replace("[", "\\[")):
+            load_settings(path)
+
+
+@pytest.mark.parametrize(
+    ("text", "host", "port"), [("[::]:2560", "::", 2560), ("10.0.0.1:1", "10.0.0.1", 1), (":80", "", 80)]
+)
+def test_addresses(text: str, host: str, port: int) -> None:
+    assert Address.parse(text) == Address(host, port)
+    assert str(Address.parse(text)) == text
