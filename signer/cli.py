@@ -1,6 +1,8 @@
 """The `ocsp-signer` command. What a sub-command needs is imported when it runs: `--help` stays instant."""
 
+import os
 import sys
+from enum import StrEnum
 from pathlib import Path
 from typing import Annotated
 
@@ -11,21 +13,125 @@ __all__ = ["app", "main"]
 SETTINGS = {"help_option_names": ["-h", "--help"]}
 
 app = typer.Typer(
-    help="Keep the ledger of a CA, sign its OCSP responses ahead of time, publish its CRLs.",
     no_args_is_help=True,
     pretty_exceptions_enable=False,
     context_settings=SETTINGS,
 )
 crl_app = typer.Typer(help="Build and look at CRLs.", no_args_is_help=True, context_settings=SETTINGS)
 app.add_typer(crl_app, name="crl")
+store_app = typer.Typer(help="Look after the store.", no_args_is_help=True, context_settings=SETTINGS)
+app.add_typer(store_app, name="store")
 
 Config = Annotated[Path, typer.Option("--config", "-c", help="Configuration file.", dir_okay=False)]
 Issuer = Annotated[str | None, typer.Option("--issuer", "-i", help="Only this issuer.")]
+OneIssuer = Annotated[str, typer.Option("--issuer", "-i", help="Its name in the configuration.")]
 Json = Annotated[bool, typer.Option("--json", help="Print JSON, one object a line.")]
 Verbose = Annotated[int, typer.Option("--verbose", "-v", count=True, help="Log more.")]
 Quiet = Annotated[int, typer.Option("--quiet", "-q", count=True, help="Log less, show no progress.")]
 DryRun = Annotated[bool, typer.Option("--dry-run", help="Say what would happen and change nothing.")]
 DEFAULT_CONFIG = Path("ocsp.toml")
+
+
+class ImportFormat(StrEnum):
+    """How a file of certificates is laid out."""
+
+    OPENSSL_INDEX = "openssl-index"
+
+
+@app.callback()
+def root(
+    no_color: Annotated[
+        bool, typer.Option("--no-color", help="No colours; NO_COLOR in the environment does the same.")
+    ] = False,
+) -> None:
+    """Keep the ledger of a CA, sign its OCSP responses ahead of time, publish its CRLs."""
+    if no_color:
+        os.environ["NO_COLOR"] = "1"
+
+
+@app.command(epilog="Example: ocsp-signer init /etc/ocspeed")
+def init(directory: Annotated[Path, typer.Argument(metavar="[DIR]")] = Path(".")) -> None:
+    """Write a commented ocsp.toml into DIR."""
+    from signer.commands.init import init as write
+
+    write(directory)
+
+
+@app.command(
+    "import", epilog="Example: ocsp-signer import --issuer demo --format openssl-index index.txt --json"
+)
+def import_file(
+    path: Annotated[Path, typer.Argument(metavar="FILE", help="For openssl-index: the index.txt.")],
+    issuer: OneIssuer,
+    config: Config = DEFAULT_CONFIG,
+    format: Annotated[
+        ImportFormat, typer.Option("--format", help="How it is laid out.")
+    ] = ImportFormat.OPENSSL_INDEX,
+    dry_run: DryRun = False,
+    keep_going: Annotated[
+        bool, typer.Option("--keep-going", help="Record good rows although others are bad; exit 3.")
+    ] = False,
+    json: Json = False,
+    quiet: Quiet = 0,
+) -> None:
+    """Record certificates and revocations. The same file again changes nothing; nothing ever un-revokes."""
+    from signer.commands import certificates
+
+    code = certificates.import_file(
+        config,
+        path,
+        issuer=issuer,
+        format=format.value,
+        dry_run=dry_run,
+        keep_going=keep_going,
+        as_json=json,
+        quiet=bool(quiet),
+    )
+    raise typer.Exit(code)
+
+
+@app.command(epilog="Example: ocsp-signer revoke --issuer demo 2F00A1 --reason keyCompromise")
+def revoke(
+    issuer: OneIssuer,
+    serials: Annotated[list[str] | None, typer.Argument(metavar="SERIAL...", help="Hexadecimal.")] = None,
+    config: Config = DEFAULT_CONFIG,
+    from_file: Annotated[
+        Path | None, typer.Option("--from-file", help="Lines of serial[,reason[,date]] instead of SERIAL.")
+    ] = None,
+    expect: Annotated[
+        int | None, typer.Option("--expect", help="How many there are; needed above 100.")
+    ] = None,
+    reason: Annotated[str, typer.Option("--reason", help="CRLReason by name or number.")] = "unspecified",
+    date: Annotated[
+        str | None, typer.Option("--date", help="Since when, RFC 3339, not in the future; default now.")
+    ] = None,
+    dry_run: DryRun = False,
+    json: Json = False,
+) -> None:
+    """Revoke certificates for ever. Later only an earlier date or keyCompromise can still be set."""
+    from signer.commands import certificates
+
+    request = certificates.RevokeRequest(tuple(serials or ()), from_file, expect, reason, date)
+    raise typer.Exit(certificates.revoke(config, request, issuer=issuer, dry_run=dry_run, as_json=json))
+
+
+@app.command(epilog="Example: ocsp-signer status --json")
+def status(config: Config = DEFAULT_CONFIG, json: Json = False) -> None:
+    """Show what the ledger and the store hold: certificates, changes not yet signed, CRLs."""
+    from signer.commands import status as command
+
+    command.status(config, as_json=json)
+
+
+@store_app.command(
+    "init",
+    epilog="Example: OCSP__STORE__USERNAME=ocsp-admin OCSP__STORE__PASSWORD_FILE=FILE ocsp-signer store init",
+)
+def store_init(config: Config = DEFAULT_CONFIG) -> None:
+    """Load the function library; needed once a release, and after the server restarted empty."""
+    from signer.commands import store
+
+    store.init(config)
 
 
 @app.command(epilog="Example: ocsp-signer sign --all --json | jq .responses")

@@ -1,14 +1,11 @@
 """`ocsp-signer init`: a configuration to start from."""
 
 from pathlib import Path
-from typing import Annotated
 
-import typer
-
-from signer.console import say
+from signer.commands.output import print_text
 from store.errors import UsageError
 
-__all__ = ["EXAMPLE", "init_command"]
+__all__ = ["EXAMPLE", "init"]
 
 FILE_MODE = 0o640
 
@@ -64,13 +61,8 @@ url = "http://crl.example.com/crl/{issuer}/{series}-{index}.crl" # as it stands 
 """
 
 
-def init_command(
-    directory: Annotated[Path, typer.Argument(metavar="[DIR]", help="Where to write ocsp.toml.")] = Path("."),
-) -> None:
-    """Write a commented ocsp.toml.
-
-    Example: `ocsp-signer init /etc/ocspeed`
-    """
+def init(directory: Path) -> None:
+    """Write ocsp.toml. Refuses to overwrite one."""
     path = directory / "ocsp.toml"
     try:
         directory.mkdir(parents=True, exist_ok=True)
@@ -83,4 +75,7 @@ def init_command(
         raise UsageError(
             f"{path}: cannot be written: {error.strerror}", remedy="name a directory of yours"
         ) from None
-    say(f"{path} written: set [[issuer]], then `ocsp-signer --config {path} import --issuer NAME index.txt`")
+    print_text(f"{path} written")
+    print_text(
+        f"next: edit [[issuer]] in it, then `ocsp-signer import --config {path} --issuer NAME index.txt`"
+    )

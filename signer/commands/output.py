@@ -1,11 +1,12 @@
 """Results on stdout as text or JSON, remarks on stderr."""
 
 import sys
+from datetime import UTC, datetime
 from typing import Any
 
 import msgspec
 
-__all__ = ["print_json", "print_text", "remark"]
+__all__ = ["print_json", "print_table", "print_text", "remark", "rfc3339"]
 
 
 def print_json(value: Any) -> None:
@@ -21,3 +22,21 @@ def remark(text: str) -> None:
     """For people, not for pipes."""
     sys.stderr.write(text + "\n")
     sys.stderr.flush()
+
+
+def print_table(title: str, values: dict[str, Any]) -> None:
+    """Names and values under a title, as wide as the terminal."""
+    from rich.console import Console
+    from rich.table import Table
+
+    grid = Table(title=title, title_justify="left", show_header=False)
+    grid.add_column(style="bold")
+    grid.add_column(overflow="fold")
+    for name, value in values.items():
+        grid.add_row(name.replace("_", " "), "-" if value is None else str(value))
+    Console().print(grid)
+
+
+def rfc3339(seconds: int | None) -> str | None:
+    """`2026-11-21T10:00:00Z`."""
+    return None if seconds is None else f"{datetime.fromtimestamp(seconds, UTC):%Y-%m-%dT%H:%M:%SZ}"

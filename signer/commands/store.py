@@ -1,24 +1,21 @@
-"""`ocsp-signer store`: what an administrator does to the store."""
+"""`store init`: what only the store's administrator may do."""
 
-import typer
+from pathlib import Path
 
-from signer.console import Options, say
+from signer.commands.output import print_text
+from signer.context import Context
+from store.connection import check_server
+from store.writer import install_functions
 
-__all__ = ["store_init_command"]
+__all__ = ["init"]
 
 
-def store_init_command(context: typer.Context) -> None:
-    """Load this release's function library into the store; also after its server restarted empty.
-
-    Needs the administrative user of deploy/acl:
-    `OCSP__STORE__USERNAME=ocsp-admin OCSP__STORE__PASSWORD_FILE=FILE ocsp-signer store init`
-    """
-    from store.connection import check_server
-    from store.writer import install_functions
-
-    with Options.of(context).open_context() as opened:
-        opened.ensure_store()
-        with opened.endpoint.client() as client:
-            check_server(client, opened.endpoint.url)
-            loaded = install_functions(client, opened.endpoint.url)
-    say(f"{opened.endpoint.url}: function library {'loaded' if loaded else 'was there already'}")
+def init(file: Path) -> None:
+    """Load this release's function library, unless it is there; an embedded server is started for it."""
+    with Context.open(file) as context:
+        context.ensure_store()
+        url = context.endpoint.url
+        with context.endpoint.client() as client:
+            server = check_server(client, url)
+            loaded = install_functions(client, url)
+    print_text(f"{url}: {server}, function library {'loaded' if loaded else 'was there already'}")

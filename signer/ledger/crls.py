@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 
-from sqlalchemy import Connection, Select, and_, func, insert, not_, select, update
+from sqlalchemy import Connection, Select, and_, func, insert, not_, select, tuple_, update
 
 from _fastpath.page import hash32
 from signer.ledger import generations, schema
@@ -14,6 +14,7 @@ __all__ = [
     "latest_publication",
     "may_vanish",
     "open_series",
+    "publications",
     "reserve_number",
     "series",
     "shard_snapshot",
@@ -99,6 +100,19 @@ def latest_publication(connection: Connection, issuer_id: int, series: int, inde
     )
     row = connection.execute(statement).first()
     return Publication(*row) if row else None
+
+
+def publications(connection: Connection, issuer_id: int) -> list[Publication]:
+    """The latest publication of every shard that has one."""
+    table = schema.crl_publication
+    shard = (table.c.issuer_id, table.c.series, table.c.shard_index)
+    newest = select(*shard, func.max(table.c.crl_number)).where(table.c.issuer_id == issuer_id)
+    statement = (
+        select(table)
+        .where(tuple_(*shard, table.c.crl_number).in_(newest.group_by(*shard)))
+        .order_by(table.c.series, table.c.shard_index)
+    )
+    return [Publication(*row) for row in connection.execute(statement)]
 
 
 def reserve_number(connection: Connection, issuer_id: int, series: int, index: int, at_least: int) -> int:

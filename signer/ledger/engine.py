@@ -1,6 +1,8 @@
 """Opening the ledger's database: connection settings, write transactions and the state of its schema."""
 
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -10,11 +12,11 @@ from alembic.runtime.migration import MigrationContext
 from alembic.script import ScriptDirectory
 from sqlalchemy import Connection, Engine, create_engine, event, make_url
 from sqlalchemy.engine import URL
-from sqlalchemy.exc import ArgumentError, DatabaseError
+from sqlalchemy.exc import ArgumentError, DatabaseError, IntegrityError
 
 from signer.ledger.errors import LedgerError
 
-__all__ = ["WRITE", "open_engine"]
+__all__ = ["WRITE", "open_engine", "translated"]
 
 WRITE = "ledger_write"
 FILE_MODE = 0o600
@@ -34,17 +36,27 @@ def open_engine(url: str, *, create: bool) -> Engine:
     event.listen(engine, "connect", _configure)
     event.listen(engine, "begin", _begin)
     try:
-        _migrate(engine, path, create=create)
-    except DatabaseError as error:
-        engine.dispose()
-        raise LedgerError(
-            f"{path}: cannot be used as a ledger: {error.orig}",
-            remedy="check that the file is a ledger, that its disk has room and that you may write to it",
-        ) from None
+        with translated(engine):
+            _migrate(engine, path, create=create)
     except LedgerError:
         engine.dispose()
         raise
     return engine
+
+
+@contextmanager
+def translated(engine: Engine) -> Iterator[None]:
+    """Raise the database's own troubles as LedgerError; a broken constraint is our mistake and stays what it is."""
+    try:
+        yield
+    except IntegrityError:
+        raise
+    except DatabaseError as error:
+        raise LedgerError(
+            f"{engine.url.database}: the ledger cannot be used: {error.orig}",
+            remedy="check that the file is a ledger, that you may write to it, that its disk has room "
+            "and that no other process holds it",
+        ) from error
 
 
 def _parse(url: str) -> URL:

@@ -5,7 +5,7 @@ Thread-safe: every call has its own connection and its own transaction. Times ar
 
 import itertools
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import contextmanager
 from threading import Lock
 from typing import Any
 
@@ -13,7 +13,7 @@ from sqlalchemy import Connection, Engine
 
 from signer import journal as chain
 from signer.ledger import bulk, crls, generations, issuers, pages, positions, revocation
-from signer.ledger.engine import WRITE, open_engine
+from signer.ledger.engine import WRITE, open_engine, translated
 from signer.ledger.errors import LedgerError
 from signer.ledger.values import (
     CertificateCounts,
@@ -57,11 +57,15 @@ class Ledger:
         self._watch.close()
         self._engine.dispose()
 
-    def _read(self) -> AbstractContextManager[Connection]:
-        return self._engine.begin()
+    @contextmanager
+    def _read(self) -> Iterator[Connection]:
+        with translated(self._engine), self._engine.begin() as connection:
+            yield connection
 
-    def _write(self) -> AbstractContextManager[Connection]:
-        return self._writer.begin()
+    @contextmanager
+    def _write(self) -> Iterator[Connection]:
+        with translated(self._engine), self._writer.begin() as connection:
+            yield connection
 
     # Issuers
 
@@ -127,6 +131,12 @@ class Ledger:
                 progress(len(batch))
         return total
 
+    def plan_revocations(self, issuer_id: int, asked: Sequence[Revocation], now: int) -> list[RevokeResult]:
+        """What `revoke` would do, in the order asked, without doing it. Raises LedgerError as it would."""
+        revocation.check(asked, now)
+        with self._read() as connection:
+            return revocation.plan(connection, issuer_id, asked)
+
     def revoke(self, issuer_id: int, asked: Sequence[Revocation], now: int, actor: str) -> RevocationOutcome:
         """Revoke for ever, journalled, some hundreds a commit. Unknown serials are rejected one by one.
 
@@ -181,6 +191,11 @@ class Ledger:
         with self._write() as connection:
             positions.set_tail(connection, issuer_id, generation)
 
+    def pending_changes(self, issuer_id: int) -> int:
+        """How many changes are after the tail's position."""
+        with self._read() as connection:
+            return positions.pending(connection, issuer_id)
+
     def checkpoint(self, issuer_id: int) -> tuple[int, int] | None:
         """(cycle_start, next_page) of the scheduled pass, None before the first."""
         with self._read() as connection:
@@ -229,6 +244,11 @@ class Ledger:
     def latest_publication(self, issuer_id: int, series: int, index: int) -> Publication | None:
         with self._read() as connection:
             return crls.latest_publication(connection, issuer_id, series, index)
+
+    def publications(self, issuer_id: int) -> list[Publication]:
+        """The latest of every shard that has one, by series and index."""
+        with self._read() as connection:
+            return crls.publications(connection, issuer_id)
 
     def reserve_crl_number(self, issuer_id: int, series: int, index: int, *, at_least: int = 1) -> int:
         """A crlNumber never given out before for this shard, committed before it is returned (C-08).

@@ -1,11 +1,11 @@
 """How far signing has come: the change log, the tail's position in it and the schedule's checkpoint."""
 
-from sqlalchemy import Connection, Table, insert, select, update
+from sqlalchemy import Connection, Table, func, insert, select, update
 
 from signer.ledger import schema
 from signer.ledger.values import Change, ChangeKind
 
-__all__ = ["changes", "checkpoint", "set_checkpoint", "set_tail", "tail"]
+__all__ = ["changes", "checkpoint", "pending", "set_checkpoint", "set_tail", "tail"]
 
 
 def changes(connection: Connection, issuer_id: int, after: int, limit: int) -> list[Change]:
@@ -25,6 +25,13 @@ def changes(connection: Connection, issuer_id: int, after: int, limit: int) -> l
 def tail(connection: Connection, issuer_id: int) -> int:
     c = schema.tail.c
     return int(connection.execute(select(c.generation).where(c.issuer_id == issuer_id)).scalar() or 0)
+
+
+def pending(connection: Connection, issuer_id: int) -> int:
+    c = schema.change.c
+    after = tail(connection, issuer_id)
+    statement = select(func.count()).where(c.issuer_id == issuer_id, c.generation > after)
+    return int(connection.execute(statement).scalar_one())
 
 
 def set_tail(connection: Connection, issuer_id: int, generation: int) -> None:

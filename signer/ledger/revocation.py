@@ -17,7 +17,7 @@ from signer.ledger.values import (
     RevokeResult,
 )
 
-__all__ = ["apply", "check", "decide", "lookup", "write"]
+__all__ = ["apply", "check", "decide", "lookup", "plan", "write"]
 
 _c = schema.certificate.c
 _Known = Row[int, bytes, int | None, int]
@@ -56,25 +56,29 @@ def decide(asked: Revocation, known: tuple[int | None, int]) -> RevokeResult:
     return RevokeResult(asked.serial, outcome, earlier, graver)
 
 
-def apply(
-    connection: Connection, issuer_id: int, asked: Sequence[Revocation], now: int
-) -> list[RevokeResult]:
-    """Revoke in this write transaction. Each that changes something is a change of its own."""
+def plan(connection: Connection, issuer_id: int, asked: Sequence[Revocation]) -> list[RevokeResult]:
+    """What each revocation comes to, those before it in `asked` included."""
     known = {
         serial: (row.revocation_time, row.reason)
         for serial, row in lookup(connection, issuer_id, [hash32(one.serial) for one in asked]).items()
     }
-    results: list[RevokeResult] = []
-    changed: list[RevokeResult] = []
+    results = []
     for one in asked:
-        if one.serial not in known:
-            results.append(RevokeResult(one.serial, Outcome.REJECTED, None, 0))
-            continue
-        result = decide(one, known[one.serial])
-        known[one.serial] = (result.revocation_time, result.reason)
+        if one.serial in known:
+            result = decide(one, known[one.serial])
+            known[one.serial] = (result.revocation_time, result.reason)
+        else:
+            result = RevokeResult(one.serial, Outcome.REJECTED, None, 0)
         results.append(result)
-        if result.outcome is not Outcome.ALREADY:
-            changed.append(result)
+    return results
+
+
+def apply(
+    connection: Connection, issuer_id: int, asked: Sequence[Revocation], now: int
+) -> list[RevokeResult]:
+    """Revoke in this write transaction. Each that changes something is a change of its own."""
+    results = plan(connection, issuer_id, asked)
+    changed = [one for one in results if one.outcome in (Outcome.REVOKED, Outcome.UPDATED)]
     if changed:
         write(connection, issuer_id, changed, now)
     return results

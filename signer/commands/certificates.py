@@ -1,0 +1,235 @@
+"""`import` and `revoke`: what changes the ledger."""
+
+import os
+import pwd
+from contextlib import closing
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from signer.commands.output import print_json, print_text, remark, rfc3339
+from signer.config import load_settings
+from signer.context import Context
+from signer.intake.importer import ImportReport, StagedImport, stage
+from signer.intake.openssl_index import parse_serial
+from signer.intake.revocations import allowed_reason, parse_date, read_revocations
+from signer.intake.rows import Notes, RowError
+from signer.ledger.ledger import Ledger
+from signer.ledger.values import Outcome, Revocation, RevokeResult
+from signer.progress import bar
+from store.clock import Clock, SystemClock
+from store.errors import UsageError
+
+__all__ = ["RevokeRequest", "import_file", "revoke"]
+
+EXPECT_ABOVE = 100  # more revocations than this have to be counted by the operator too
+FAILED = 1
+REJECTED = 3  # done, but for some rows
+
+
+def import_file(
+    file: Path,
+    path: Path,
+    *,
+    issuer: str,
+    format: str,
+    dry_run: bool,
+    keep_going: bool,
+    as_json: bool,
+    quiet: bool,
+    clock: Clock | None = None,
+) -> int:
+    """Read `path` whole, then record it; returns the exit code: 1 refused for bad rows, 3 done without them."""
+    clock = clock or SystemClock()
+    began = clock.monotonic()
+    size = path.stat().st_size if path.is_file() else 0
+    with Context.open(file, clock) as context:
+        context.settings.issuer(issuer)
+        scratch = context.settings.document.directory
+        with (
+            bar("read", size, quiet=quiet) as advance,
+            stage(format, path, clock.now(), advance, scratch) as staged,
+        ):
+            report = staged.report
+            refused = bool(report.rejected.count) and not keep_going
+            if dry_run or refused:
+                staged.count()
+            else:
+                _write(context, issuer, path, staged, quiet=quiet)
+    result = _summary(report, clock.monotonic() - began, written=not (dry_run or refused))
+    _remarks(path, report, quiet=quiet)
+    if as_json:
+        print_json({**result, **_listed(report)})
+    else:
+        _print_summary(result, dry_run=dry_run, refused=refused)
+    return (FAILED if refused else REJECTED) if report.rejected.count else 0
+
+
+def _write(context: Context, issuer: str, path: Path, staged: StagedImport, *, quiet: bool) -> None:
+    """Journalled before and after: an interrupted import shows as begun and not done."""
+    now, ledger = context.clock.now(), context.ledger
+    detail: dict[str, Any] = {"issuer": issuer, "file": str(path.absolute()), "rows": staged.report.rows}
+    found = context.ledger_issuer(issuer, certificates=staged.certificates)
+    ledger.journal("import begun", detail, now, _actor())
+    with bar("record", staged.certificates, quiet=quiet) as advance:
+        staged.write(ledger, found.id, now, advance)
+    outcome = staged.report.outcome
+    detail |= {"new": outcome.new, "revoked": outcome.revoked, "updated": outcome.updated}
+    ledger.journal("import done", detail, now, _actor())
+
+
+def _actor() -> str:
+    """Whom the journal names: the user of this process."""
+    try:
+        return pwd.getpwuid(os.getuid()).pw_name
+    except KeyError:
+        return f"uid {os.getuid()}"
+
+
+def _summary(report: ImportReport, seconds: float, *, written: bool) -> dict[str, Any]:
+    result: dict[str, Any] = {
+        "rows": report.rows,
+        "good": report.good,
+        "revoked": report.revoked,
+        "expired": report.expired,
+        "rejected": report.rejected.count,
+        "adjusted": report.adjusted.count,
+        "duplicates": report.duplicates,
+        "written": written,
+    }
+    if written:
+        outcome = report.outcome
+        result |= {
+            "new": outcome.new,
+            "unchanged": outcome.unchanged,
+            "newly_revoked": outcome.revoked,
+            "updated": outcome.updated,
+            "kept_revoked": len(outcome.kept_revoked),
+        }
+    return {**result, "seconds": round(seconds, 3)}
+
+
+def _listed(report: ImportReport) -> dict[str, Any]:
+    return {
+        "rejections": report.rejected.first,
+        "adjustments": report.adjusted.first,
+        "kept_revoked_serials": [serial.hex() for serial in report.outcome.kept_revoked],
+    }
+
+
+def _remarks(path: Path, report: ImportReport, *, quiet: bool) -> None:
+    """Every bad row with its line; without --quiet every adjusted one too."""
+    _remark_rows(path, report.rejected, "rejected")
+    if quiet:
+        return
+    _remark_rows(path, report.adjusted, "adjusted")
+    for serial in report.outcome.kept_revoked:
+        remark(f"{path}: serial {serial.hex()}: stays revoked, though the file does not say so")
+
+
+def _remark_rows(path: Path, notes: Notes, what: str) -> None:
+    for note in notes.first:
+        remark(f"{path}:{note.line}: {note.message}")
+    if notes.count > len(notes.first):
+        remark(f"{path}: {notes.count} rows {what} in all")
+
+
+def _print_summary(result: dict[str, Any], *, dry_run: bool, refused: bool) -> None:
+    row_kinds = ("good", "revoked", "expired", "rejected")
+    print_text(f"{result['rows']} rows: " + ", ".join(f"{result[kind]} {kind}" for kind in row_kinds))
+    if result["adjusted"] or result["duplicates"]:
+        print_text(f"{result['adjusted']} adjusted, {result['duplicates']} duplicate rows")
+    if refused:
+        print_text("nothing was written: mend the rows named above, or import the others with --keep-going")
+    elif dry_run:
+        print_text("nothing was written: this was a dry run")
+    else:
+        kinds = ("new", "unchanged", "newly_revoked", "updated", "kept_revoked")
+        print_text("ledger: " + ", ".join(f"{result[kind]} {kind.replace('_', ' ')}" for kind in kinds))
+
+
+@dataclass(frozen=True, slots=True)
+class RevokeRequest:
+    """What the command line says: serials in hex or a file of them; reason and date for those without their own."""
+
+    serials: tuple[str, ...] = ()
+    from_file: Path | None = None
+    expect: int | None = None
+    reason: str = "unspecified"
+    date: str | None = None
+
+    def read(self, now: int) -> list[Revocation]:
+        """Raises UsageError for anything that is not exactly one meaning."""
+        if bool(self.serials) == (self.from_file is not None):
+            raise UsageError("name serials or --from-file FILE, one of the two", remedy="see revoke --help")
+        try:
+            number = allowed_reason(self.reason)
+            time = now if self.date is None else parse_date(self.date, now)
+            if self.from_file is not None:
+                asked = read_revocations(self.from_file, number, time, now)
+            else:
+                asked = [Revocation(parse_serial(one.encode()), time, number) for one in self.serials]
+        except RowError as error:
+            raise UsageError(str(error), remedy="nothing was revoked") from None
+        _check_expected(len(asked), self.expect)
+        return asked
+
+
+def revoke(
+    file: Path,
+    request: RevokeRequest,
+    *,
+    issuer: str,
+    dry_run: bool,
+    as_json: bool,
+    clock: Clock | None = None,
+) -> int:
+    """Revoke in the ledger; returns the exit code: 1 if every serial was unknown, 3 if some were."""
+    settings = load_settings(file)
+    settings.issuer(issuer)
+    now = (clock or SystemClock()).now()
+    asked = request.read(now)
+    with closing(Ledger.open(settings.ledger_url)) as ledger:
+        found = ledger.issuer(issuer)
+        if dry_run:
+            results = ledger.plan_revocations(found.id, asked, now)
+        else:
+            results = ledger.revoke(found.id, asked, now, _actor()).results
+    counts = {one.value: sum(result.outcome is one for result in results) for one in Outcome}
+    if as_json:
+        print_json({**counts, "dry_run": dry_run, "results": [_described(result) for result in results]})
+    else:
+        _print_results(results, counts, dry_run=dry_run)
+    rejected = counts[Outcome.REJECTED]
+    return (FAILED if rejected == len(results) else REJECTED) if rejected else 0
+
+
+def _check_expected(count: int, expect: int | None) -> None:
+    if expect is None and count > EXPECT_ABOVE:
+        raise UsageError(
+            f"{count} certificates would be revoked for ever", remedy=f"say --expect {count} if that is meant"
+        )
+    if expect is not None and expect != count:
+        raise UsageError(f"{count} certificates are named, not {expect}", remedy="nothing was revoked")
+
+
+def _described(result: RevokeResult) -> dict[str, Any]:
+    return {
+        "serial": result.serial.hex(),
+        "outcome": result.outcome,
+        "revocation_time": rfc3339(result.revocation_time),
+        "reason": result.reason,
+    }
+
+
+def _print_results(results: list[RevokeResult], counts: dict[str, int], *, dry_run: bool) -> None:
+    for result in results:
+        if result.outcome is Outcome.REJECTED:
+            remark(f"serial {result.serial.hex()}: unknown to the ledger: rejected")
+    print_text(", ".join(f"{count} {name}" for name, count in counts.items()))
+    if dry_run:
+        print_text("nothing was changed: this was a dry run")
+    elif counts[Outcome.REVOKED] or counts[Outcome.UPDATED]:
+        print_text(
+            "durable in the ledger; `ocsp-signer run` signs it at once, else the next `ocsp-signer sign` does"
+        )

@@ -1,0 +1,87 @@
+"""`ocsp-signer status`: what the ledger and the store hold of each issuer."""
+
+from contextlib import closing
+from pathlib import Path
+from typing import Any
+
+from signer.commands.output import print_json, print_table, remark, rfc3339
+from signer.config import Settings, load_settings
+from signer.ledger.ledger import Ledger
+from signer.ledger.values import LedgerIssuer
+from store.clock import Clock, SystemClock
+from store.connection import Endpoint, check_server, translated
+from store.errors import OcspeedError
+from store.schema import IssuerRecord, issuer_key
+
+__all__ = ["status"]
+
+COUNTER_MASK = (1 << 48) - 1
+
+
+def status(file: Path, *, as_json: bool, clock: Clock | None = None) -> None:
+    """Certificates, changes not yet signed, CRLs published, and what the store says."""
+    settings = load_settings(file)
+    now = (clock or SystemClock()).now()
+    with closing(Ledger.open(settings.ledger_url)) as ledger:
+        issuers = [_issuer(ledger, found, now) for found in ledger.issuers()]
+    store = _store(settings, [issuer["issuer"] for issuer in issuers])
+    if as_json:
+        print_json({"issuers": issuers, "store": store})
+        return
+    for issuer in issuers:
+        print_table(issuer["issuer"], issuer)
+    print_table("store", store)
+    if not issuers:
+        remark("the ledger has no issuer yet: `ocsp-signer import` adds one")
+
+
+def _issuer(ledger: Ledger, found: LedgerIssuer, now: int) -> dict[str, Any]:
+    counts = ledger.counts(found.id, now)
+    checkpoint = ledger.checkpoint(found.id)
+    return {
+        "issuer": found.name,
+        "certificates": counts.certificates,
+        "good": counts.good,
+        "revoked": counts.revoked,
+        "expired": counts.expired,
+        "pages": 1 << found.page_bits,
+        "generation": _generation(found.generation),
+        "tail_generation": _generation(ledger.tail_position(found.id)),
+        "unsigned_changes": ledger.pending_changes(found.id),
+        "cycle_start": rfc3339(checkpoint[0]) if checkpoint else None,
+        "next_page": checkpoint[1] if checkpoint else None,
+        **_crls(ledger, found),
+    }
+
+
+def _generation(number: int) -> str:
+    """`epoch.counter`."""
+    return f"{number >> 48}.{number & COUNTER_MASK}"
+
+
+def _crls(ledger: Ledger, found: LedgerIssuer) -> dict[str, Any]:
+    latest = ledger.publications(found.id)
+    return {
+        "crl_shards": sum(series.shard_count for series in ledger.series(found.id)),
+        "crls_published": len(latest),
+        "crl_entries": sum(one.entries for one in latest),
+        "oldest_crl_this_update": rfc3339(min((one.this_update for one in latest), default=None)),
+        "first_crl_next_update": rfc3339(min((one.next_update for one in latest), default=None)),
+    }
+
+
+def _store(settings: Settings, names: list[str]) -> dict[str, Any]:
+    """What the store says; that it is away is an answer too. An embedded one is not started for this."""
+    endpoint = Endpoint.of(settings.root.store, settings.state_directory)
+    result: dict[str, Any] = {"url": endpoint.url, "up": False}
+    try:
+        with endpoint.client() as client, translated(endpoint.url):
+            result |= {"server": check_server(client, endpoint.url), "up": True}
+            result["memory_bytes"] = int(client.info("memory")["used_memory"])
+            for name in names:
+                fields: Any = client.hgetall(issuer_key(name))
+                record = IssuerRecord.decode(name, fields) if fields else None
+                result[f"pages_of_{name}"] = 1 << record.page_bits if record else None
+    except OcspeedError as error:
+        result["error"] = error.message
+    return result
