@@ -30,7 +30,7 @@ NO_STORE = (b"cache-control", b"no-store")
 CLOSE = (b"connection", b"close")
 ALLOW = (b"allow", b"GET, HEAD, POST")
 ENTITY_TAG = re.compile(rb'(?:W/)?("[\x21\x23-\x7e\x80-\xff]*")')
-CLOSING = frozenset({400, 408, 413, 414, 431})  # the rest of the message was not read
+CLOSING = frozenset({400, 408, 413, 414, 431, 503})  # the rest of the message is not read, or not wanted
 
 
 @dataclass(frozen=True, slots=True)

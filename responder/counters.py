@@ -71,7 +71,7 @@ COUNTERS = (
         "http_refusals_total",
         "Requests refused before OCSP, by HTTP status code",
         ("code",),
-        (("400", "404", "405", "408", "413", "414", "415", "431"),),
+        (("400", "404", "405", "408", "413", "414", "415", "431", "503"),),
     ),
     Family("ocsp_request_bytes_total", "Octets of OCSP requests, decoded"),
     Family("ocsp_signature_checks_total", "Sampled signatures", ("result",), (("ok", "failed"),)),

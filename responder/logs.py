@@ -18,13 +18,15 @@ Event = MutableMapping[str, Any]
 
 
 class _Throttle:
-    """Drops an event that was logged a moment ago, and says how many were dropped when it comes again."""
+    """Drops a warning that was logged a moment ago, and says how many were dropped when it comes again."""
 
     def __init__(self) -> None:
         self._clock = SystemClock()
         self._last: dict[str, tuple[float, int]] = {}  # event -> (when, dropped since); events are constants
 
     def __call__(self, logger: Any, method: str, event: Event) -> Event:
+        if method not in ("warning", "error"):
+            return event
         name = str(event.get("event"))
         now = self._clock.monotonic()
         last, dropped = self._last.get(name, (float("-inf"), 0))

@@ -12,7 +12,13 @@ from store.clock import Clock
 
 __all__ = ["OCSPProtocol", "ServingState"]
 
-REASONS = {400: b"Bad Request", 414: b"URI Too Long", 431: b"Request Header Fields Too Large"}
+REASONS = {
+    400: b"Bad Request",
+    414: b"URI Too Long",
+    431: b"Request Header Fields Too Large",
+    503: b"Service Unavailable",
+}
+RETRY_AFTER = (b"retry-after", b"1")
 
 
 class ServingState:
@@ -51,6 +57,9 @@ class OCSPProtocol(HttpToolsProtocol):
         super().on_header(name, value)
 
     def on_headers_complete(self) -> None:
+        limit = self._serving.section.limit_concurrency
+        if limit is not None and len(self.connections) > limit:
+            self._refuse(503)  # H-20
         # The parser takes what follows an Upgrade for another protocol: such a body cannot be read.
         fields = dict(self.headers)
         if self.parser.should_upgrade() and (fields.keys() & {b"content-length", b"transfer-encoding"}):
@@ -63,7 +72,8 @@ class OCSPProtocol(HttpToolsProtocol):
 
     def send_400_response(self, msg: str) -> None:
         """Refuse what the parser refused, and close: where the next message would begin is not known."""
-        answer = http_refusal(self._refusal, self._serving.clock.now())
+        extra = (RETRY_AFTER,) if self._refusal == 503 else ()
+        answer = http_refusal(self._refusal, self._serving.clock.now(), *extra)
         self._serving.counters.add("http_refusals_total", str(answer.code))
         lines = [b"HTTP/1.1 %d %b" % (answer.code, REASONS[answer.code])]
         lines += [name + b": " + value for name, value in answer.headers]

@@ -154,7 +154,7 @@ def spellings(request: bytes) -> dict[str, str]:
         "url alphabet": "/" + plain.replace("+", "-").replace("/", "_"),
         "escaped space for plus": "/" + plain.replace("+", "%20"),
         "line breaks": f"/{plain[:60]}%0D%0A{plain[60:]}",
-        "twice escaped": "/" + escaped.replace("%", "%25"),
+        "twice escaped": f"/%25{ord(plain[0]):02X}{plain[1:]}",
         "absolute form": f"http://ocsp.test/{plain}",
     }
 
@@ -384,6 +384,27 @@ def test_a_body_that_does_not_come_is_408(
         response = raw(port, b"POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 80\r\n\r\n\x30")
     assert status_of(response) == 408
     assert b"connection: close" in response
+
+
+def test_too_many_connections_are_503(
+    tmp_path: Path, ca: CA, settings: Settings, shelf: Shelf, clock: FakeClock
+) -> None:
+    """H-20: at transport level, with Retry-After, never as a status."""
+    path = write_config(tmp_path, ca, settings.store.url, "limit_concurrency = 1")
+    request = b"GET / HTTP/1.1\r\nHost: x\r\n\r\n"
+    counters = Counters.private()
+    with (
+        serving(load_settings(path), counters, clock) as port,
+        socket.create_connection(("127.0.0.1", port), 10) as first,
+    ):
+        first.sendall(request)
+        assert status_of(first.recv(1 << 16)) == 200
+        refused = raw(port, request)
+        assert status_of(refused) == 503
+        assert b"\r\nretry-after: 1\r\n" in refused and b"\r\ndate: " in refused
+        first.sendall(request)
+        assert status_of(first.recv(1 << 16)) == 200
+    assert counters.value("http_refusals_total", "503") == 1
 
 
 def test_conditional_requests(http: httpx.Client, request_der: bytes) -> None:

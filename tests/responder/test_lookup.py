@@ -210,13 +210,15 @@ async def test_the_waiting_room_is_bounded(short_path: Path) -> None:
         assert [str(result) for result in results] == ["lookup_timeout"] * 10
 
 
-async def test_cancellation_closes_the_connection(short_path: Path) -> None:
+async def test_cancellation_closes_the_connection(short_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("responder.lookup.HEARTBEAT", FAR)  # no other reason to close
     impostor = Impostor(short_path / "s", lambda command: b"")
     async with impostor as endpoint, linked(endpoint) as link:
         task = asyncio.create_task(link.hget(b"key", b"1", deadline()))
         other = asyncio.create_task(link.hget(b"key", b"2", deadline()))
         await asyncio.sleep(0.02)
         task.cancel()
+        await eventually(lambda: impostor.connections == 2)
         assert await cause_of(other) == "store_down"
         with pytest.raises(asyncio.CancelledError):
             await task

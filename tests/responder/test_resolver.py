@@ -19,7 +19,7 @@ from responder.errors import Refused, TryLater, Unauthorized
 from store.schema import issuer_key, template_key
 from store.writer import PageWriter
 from tests.responder.ca import CA, NOW, SLOT, TEMPLATE_NUMBER, Shelf, good, revoked, template_of
-from tests.responder.conftest import GOOD, GOOD_TOO, REVOKED, FakeClock
+from tests.responder.conftest import GOOD, GOOD_TOO, REVOKED, FakeClock, eventually
 
 MAX_ATTEMPTS = 100
 
@@ -176,6 +176,26 @@ async def test_a_new_page_epoch_is_taken_up(application: Application, ca: CA, sh
     shelf.client.delete(*old_pages)
     assert (await application.resolver.resolve(ask(ca, GOOD))).body
     assert await cause_of(application, ask(ca, GOOD + 1)) == (Unauthorized, "no_record")
+
+
+async def test_an_epoch_that_changes_during_a_lookup_is_looked_up_again(
+    application: Application, ca: CA, shelf: Shelf, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """C4: what is missing from a page of the old epoch may be in the new one."""
+    fresh, link = 0x77, application.link
+    pinned = application.issuers.pinned[0]
+    look = link.header_and_length
+
+    async def switch_meanwhile(key: bytes, field: bytes, deadline: float) -> tuple[bytes | None, int]:
+        before, found = pinned.view, await look(key, field, deadline)
+        shelf.page_epoch = 2
+        shelf.put(good(fresh))
+        await eventually(lambda: pinned.view is not before)
+        return found
+
+    monkeypatch.setattr(link, "header_and_length", switch_meanwhile)
+    answer = await application.resolver.resolve(ask(ca, fresh))
+    assert ocsp.load_der_ocsp_response(answer.body).serial_number == fresh
 
 
 async def test_a_revocation_is_served_at_once(application: Application, ca: CA, shelf: Shelf) -> None:
