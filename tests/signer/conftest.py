@@ -1,0 +1,52 @@
+"""An issuer and a ledger that knows it."""
+
+import datetime
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes
+from cryptography.hazmat.primitives.asymmetric import ec
+
+from _fastpath.certid import IssuerID
+from signer.ledger.ledger import Ledger
+from signer.ledger.values import LedgerIssuer, SeriesSpec
+from store.model import Issuer, public_key_bits, subject_name
+from tests.signer.ledgers import NOW
+
+URL_PATTERN = "http://crl.example/{issuer}/{series}-{index}.crl"
+
+
+def make_issuer(name: str) -> Issuer:
+    """A CA with a new key and the common name `name`."""
+    key = ec.generate_private_key(ec.SECP256R1())
+    subject = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, name)])
+    moment = datetime.datetime.fromtimestamp(NOW, datetime.UTC)
+    builder = x509.CertificateBuilder(subject, subject, key.public_key(), x509.random_serial_number())
+    builder = builder.not_valid_before(moment).not_valid_after(moment + datetime.timedelta(3650))
+    certificate = builder.sign(key, hashes.SHA256())
+    return Issuer(name, certificate, IssuerID(subject_name(certificate), public_key_bits(certificate)))
+
+
+@pytest.fixture
+def issuer() -> Issuer:
+    return make_issuer("r1")
+
+
+@pytest.fixture
+def ledger_url(tmp_path: Path) -> str:
+    return f"sqlite:///{tmp_path / 'ledger.db'}"
+
+
+@pytest.fixture
+def ledger(ledger_url: str) -> Iterator[Ledger]:
+    opened = Ledger.open(ledger_url, create=True)
+    yield opened
+    opened.close()
+
+
+@pytest.fixture
+def r1(ledger: Ledger, issuer: Issuer) -> LedgerIssuer:
+    """The issuer in the ledger: 16 pages, four CRL shards."""
+    return ledger.ensure_issuer(issuer, 4, SeriesSpec(URL_PATTERN, 4), NOW)

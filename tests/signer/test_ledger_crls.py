@@ -1,0 +1,136 @@
+import pytest
+
+from signer.ledger.errors import LedgerError
+from signer.ledger.ledger import Ledger
+from signer.ledger.values import LedgerIssuer, Publication, Revocation, SeriesSpec
+from store.model import Issuer
+from tests.signer.conftest import URL_PATTERN
+from tests.signer.ledgers import NOW, YEAR, certificate_row, certificate_rows, publication
+
+DAY = 86_400
+
+
+def entries(
+    ledger: Ledger, issuer: LedgerIssuer, index: int = 0, after: Publication | None = None
+) -> list[tuple[bytes, int, int]]:
+    with ledger.shard_snapshot(issuer.id, 0, index, after=after) as snapshot:
+        return list(snapshot.entries())
+
+
+@pytest.fixture
+def one_shard(ledger: Ledger, issuer: Issuer) -> LedgerIssuer:
+    return ledger.ensure_issuer(issuer, 4, SeriesSpec(URL_PATTERN, 1), NOW)
+
+
+def test_shards_are_a_partition_in_order_of_serials(ledger: Ledger, r1: LedgerIssuer) -> None:
+    rows = certificate_rows(2_000, revoked_every=3)
+    ledger.add_certificates(r1.id, rows, NOW)
+    parts = [entries(ledger, r1, index) for index in range(4)]
+    assert all(part == sorted(part) and part for part in parts)
+    everything = [entry for part in parts for entry in part]
+    revoked = [(row.serial, row.revocation_time, row.reason) for row in rows if row.revoked]
+    assert sorted(everything) == sorted(revoked)
+
+
+def test_entries_and_generation_are_one_snapshot(ledger: Ledger, one_shard: LedgerIssuer) -> None:
+    serials = [bytes([1, number]) for number in range(100)]
+    rows = sorted(certificate_row(serial, NOW) for serial in serials[:50])
+    ledger.add_certificates(one_shard.id, [*rows], NOW)
+    ledger.add_certificates(one_shard.id, sorted(certificate_row(serial) for serial in serials[50:]), NOW)
+    before = ledger.generation(one_shard.id)
+    with ledger.shard_snapshot(one_shard.id, 0, 0, after=None) as snapshot:
+        next(iter(snapshot.entries()))
+        ledger.revoke(one_shard.id, [Revocation(serial, NOW) for serial in serials[50:]], NOW, "test")
+        assert (snapshot.generation, len(list(snapshot.entries()))) == (before, 50)
+    assert len(entries(ledger, one_shard)) == 100
+
+
+def test_an_entry_stays_for_one_crl_past_expiry(ledger: Ledger, one_shard: LedgerIssuer) -> None:
+    """C-18, D3: gone only from the CRL after one whose thisUpdate was past notAfter; an unpublished one is none."""
+    serial, end = b"\x11", NOW + 10 * DAY
+    ledger.add_certificates(one_shard.id, [certificate_row(serial, NOW, not_after=end)], NOW)
+    generation = ledger.generation(one_shard.id)
+    last: Publication | None = None
+    for number, this_update in enumerate((NOW, end - 1, end, end + 1), start=1):
+        assert [entry[0] for entry in entries(ledger, one_shard, after=last)] == [serial]
+        assert ledger.may_vanish(one_shard.id, serial, this_update) is (this_update > end)
+        last = publication(one_shard.id, number, this_update, generation)
+        ledger.add_publication(last)
+    assert entries(ledger, one_shard, after=last) == []
+    assert entries(ledger, one_shard) != []
+
+
+def test_a_revocation_after_expiry_is_published_once_too(ledger: Ledger, one_shard: LedgerIssuer) -> None:
+    serial = b"\x12"
+    ledger.add_certificates(one_shard.id, [certificate_row(serial, not_after=NOW - DAY)], NOW)
+    before = publication(one_shard.id, 1, NOW, ledger.generation(one_shard.id))
+    ledger.revoke(one_shard.id, [Revocation(serial, NOW)], NOW, "test")
+    assert len(entries(ledger, one_shard, after=before)) == 1
+    seen = publication(one_shard.id, 2, NOW + 5, ledger.generation(one_shard.id))
+    assert entries(ledger, one_shard, after=seen) == []
+    ledger.revoke(one_shard.id, [Revocation(serial, NOW - 9, 1)], NOW, "test")
+    assert entries(ledger, one_shard, after=seen) == [(serial, NOW - 9, 1)]
+
+
+def test_what_the_ledger_does_not_know_may_not_vanish(ledger: Ledger, r1: LedgerIssuer) -> None:
+    assert ledger.may_vanish(r1.id, b"\x99", NOW + 100 * YEAR) is False
+
+
+def test_a_changed_specification_opens_a_series_and_moves_nothing(
+    ledger: Ledger, issuer: Issuer, r1: LedgerIssuer
+) -> None:
+    rows = certificate_rows(40, revoked_every=1)
+    ledger.add_certificates(r1.id, rows[:20], NOW)
+    before = [entries(ledger, r1, index) for index in range(4)]
+    ledger.ensure_issuer(issuer, 4, SeriesSpec(URL_PATTERN, 8), NOW + 1)
+    ledger.ensure_issuer(issuer, 4, SeriesSpec(URL_PATTERN, 8), NOW + 2)
+    ledger.add_certificates(r1.id, rows[20:], NOW)
+    assert [entries(ledger, r1, index) for index in range(4)] == before
+    first, second = ledger.series(r1.id)
+    assert (first.number, first.shard_count, first.opened_at) == (0, 4, NOW)
+    assert (second.number, second.shard_count, second.opened_at) == (1, 8, NOW + 1)
+    assert second.url("r1", 7) == "http://crl.example/r1/1-7.crl"
+    found = ledger.find(r1.id, rows[20].serial)
+    assert found is not None and (found.series, found.shard_index) == (1, rows[20].hash32 % 8)
+
+
+def test_numbers_are_never_given_twice(ledger: Ledger, ledger_url: str, r1: LedgerIssuer) -> None:
+    assert [ledger.reserve_crl_number(r1.id, 0, 0) for _ in range(3)] == [1, 2, 3]
+    assert ledger.reserve_crl_number(r1.id, 0, 1) == 1
+    ledger.add_publication(publication(r1.id, 3, NOW, ledger.generation(r1.id)))
+    again = Ledger.open(ledger_url)
+    assert again.reserve_crl_number(r1.id, 0, 0) == 4
+    assert again.reserve_crl_number(r1.id, 0, 0, at_least=1_000) == 1_000
+    assert again.reserve_crl_number(r1.id, 0, 0, at_least=7) == 1_001
+    again.close()
+
+
+def test_a_number_published_by_hand_is_passed(ledger: Ledger, r1: LedgerIssuer) -> None:
+    ledger.add_publication(publication(r1.id, 50, NOW, ledger.generation(r1.id)))
+    assert ledger.reserve_crl_number(r1.id, 0, 0) == 51
+
+
+@pytest.mark.parametrize(
+    ("number", "this_update", "generation", "word"),
+    [
+        (2, NOW, 5, "crl_number"),
+        (1, NOW, 5, "crl_number"),
+        (3, NOW - 1, 5, "this_update"),
+        (3, NOW, 4, "generation"),
+    ],
+)
+def test_publications_never_go_back(
+    ledger: Ledger, r1: LedgerIssuer, number: int, this_update: int, generation: int, word: str
+) -> None:
+    ledger.add_publication(publication(r1.id, 2, NOW, 5))
+    with pytest.raises(LedgerError, match=f"shard 0-0: {word}"):
+        ledger.add_publication(publication(r1.id, number, this_update, generation))
+    latest = ledger.latest_publication(r1.id, 0, 0)
+    assert latest == publication(r1.id, 2, NOW, 5)
+
+
+def test_the_latest_of_every_shard(ledger: Ledger, r1: LedgerIssuer) -> None:
+    assert ledger.latest_publication(r1.id, 0, 0) is None
+    for number in (1, 2, 10):
+        ledger.add_publication(publication(r1.id, number, NOW + number, 5))
+    assert [one.crl_number for one in ledger.publications(r1.id)] == [10]

@@ -1,0 +1,138 @@
+import random
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from signer.ledger.errors import LedgerError
+from signer.ledger.ledger import Ledger
+from signer.ledger.staging import RUN, Staging
+from signer.ledger.values import ChangeKind, LedgerIssuer
+from tests.signer.ledgers import NOW, YEAR, certificate_row, certificate_rows
+
+EVERYTHING = (0, (1 << 32) - 1)
+
+
+def test_dense_rows_are_one_change_a_commit(ledger: Ledger, r1: LedgerIssuer) -> None:
+    rows = certificate_rows(12_000)
+    settled: list[int] = []
+    outcome = ledger.add_certificates(r1.id, iter(rows), NOW, progress=settled.append)
+    assert (outcome.new, settled) == (12_000, [5_000, 5_000, 2_000])
+    changes = ledger.changes(r1.id, r1.generation, 100)
+    assert [change.kind for change in changes] == [ChangeKind.IMPORT] * 3
+    edges = [(change.first_hash32, change.last_hash32) for change in changes]
+    assert edges == [
+        (rows[at].hash32, rows[to].hash32) for at, to in ((0, 4_999), (5_000, 9_999), (10_000, 11_999))
+    ]
+
+
+def test_scattered_rows_are_a_change_each(ledger: Ledger, r1: LedgerIssuer) -> None:
+    """16 pages and 2 certificates: a range over them would have 16 pages signed for nothing."""
+    rows = sorted([certificate_row(b"\x01"), certificate_row(b"\x02")])
+    assert rows[-1].hash32 - rows[0].hash32 > 8 << 28
+    ledger.add_certificates(r1.id, rows, NOW)
+    changes = ledger.changes(r1.id, r1.generation, 100)
+    assert [(change.kind, change.serial) for change in changes] == [
+        (ChangeKind.ISSUE, row.serial) for row in rows
+    ]
+
+
+def test_the_same_again_changes_nothing(ledger: Ledger, r1: LedgerIssuer) -> None:
+    rows = certificate_rows(6_000, revoked_every=7)
+    ledger.add_certificates(r1.id, rows, NOW)
+    before = ledger.snapshot(r1.id, *EVERYTHING)
+    outcome = ledger.add_certificates(r1.id, rows, NOW + 5)
+    assert (outcome.new, outcome.unchanged, outcome.revoked, outcome.updated) == (0, 6_000, 0, 0)
+    assert ledger.snapshot(r1.id, *EVERYTHING) == before
+
+
+def test_only_what_is_missing_is_added(ledger: Ledger, r1: LedgerIssuer) -> None:
+    rows = certificate_rows(6_000)
+    ledger.add_certificates(r1.id, rows[::2], NOW)
+    outcome = ledger.add_certificates(r1.id, rows, NOW)
+    assert (outcome.new, outcome.unchanged) == (3_000, 3_000)
+    assert ledger.snapshot(r1.id, *EVERYTHING).rows == rows
+
+
+def test_revocations_are_taken_over_and_never_taken_back(ledger: Ledger, r1: LedgerIssuer) -> None:
+    good, revoked, later = b"\x01", b"\x02", b"\x03"
+    rows = [certificate_row(good), certificate_row(revoked, NOW - 5), certificate_row(later, NOW - 5)]
+    ledger.add_certificates(r1.id, sorted(rows), NOW)
+    before = ledger.generation(r1.id)
+    rows = [
+        certificate_row(good, NOW - 1, reason=1),
+        certificate_row(revoked),
+        certificate_row(later, NOW - 9),
+    ]
+    outcome = ledger.add_certificates(r1.id, sorted(rows), NOW)
+    assert (outcome.revoked, outcome.updated, outcome.kept_revoked) == (1, 1, [revoked])
+    times = {row.serial: row.revocation_time for row in ledger.snapshot(r1.id, *EVERYTHING).rows}
+    assert times == {good: NOW - 1, revoked: NOW - 5, later: NOW - 9}
+    changes = {change.serial: change.kind for change in ledger.changes(r1.id, before, 10)}
+    assert changes == {good: ChangeKind.REVOKE, later: ChangeKind.UPDATE}
+
+
+def test_rows_out_of_order_or_twice_are_refused(ledger: Ledger, r1: LedgerIssuer) -> None:
+    rows = certificate_rows(3)
+    for bad in (rows[::-1], [rows[0], rows[0]]):
+        with pytest.raises(LedgerError, match="out of order or twice"):
+            ledger.add_certificates(r1.id, bad, NOW)
+    assert ledger.generation(r1.id) == r1.generation
+
+
+def test_a_killed_import_leaves_whole_commits_and_can_be_repeated(
+    ledger: Ledger, ledger_url: str, r1: LedgerIssuer
+) -> None:
+    script = (
+        "import sys\n"
+        "from signer.ledger.ledger import Ledger\n"
+        "from tests.signer.ledgers import NOW, certificate_rows\n"
+        f"ledger = Ledger.open({ledger_url!r})\n"
+        f"ledger.add_certificates({r1.id}, certificate_rows(40_000), NOW, progress=lambda count: print(count, flush=True))\n"
+    )
+    root = Path(__file__).parents[2]
+    with subprocess.Popen([sys.executable, "-c", script], stdout=subprocess.PIPE, cwd=root) as child:
+        assert child.stdout is not None
+        child.stdout.readline()
+        child.send_signal(signal.SIGKILL)
+    written = len(ledger.snapshot(r1.id, *EVERYTHING).rows)
+    assert written and written % 5_000 == 0
+    assert len(ledger.changes(r1.id, r1.generation, 100)) == written // 5_000
+    outcome = ledger.add_certificates(r1.id, certificate_rows(40_000), NOW)
+    assert (outcome.new, outcome.unchanged) == (40_000 - written, written)
+
+
+def test_staging_sorts_and_keeps_every_field(tmp_path: Path) -> None:
+    rows = [
+        certificate_row(b"\x00"),
+        certificate_row(b"\x01", NOW - 1, reason=9),
+        certificate_row(b"\x01\x00", -1, not_after=253_402_300_799),
+        certificate_row(b"\xff" * 20, 0, reason=1, not_after=-5),
+    ]
+    with Staging(tmp_path) as staging:
+        for row in rows:
+            staging.add(row.serial, row.not_after, row.revocation_time, row.reason)
+        assert list(staging.merged()) == sorted(rows, key=lambda row: (row.hash32, row.serial))
+
+
+def test_one_serial_in_several_rows_is_revoked_if_any_is(tmp_path: Path) -> None:
+    serial = b"\x0a"
+    rows: list[tuple[int, int | None, int]] = [(9, None, 0), (5, NOW, 1), (7, NOW - 50, 4), (8, None, 0)]
+    for seed in range(5):
+        random.Random(seed).shuffle(rows)
+        with Staging(tmp_path) as staging:
+            for not_after, revoked, reason in rows:
+                staging.add(serial, not_after, revoked, reason)
+            assert list(staging.merged()) == [certificate_row(serial, NOW - 50, reason=1, not_after=9)]
+
+
+def test_staging_goes_through_files_when_it_has_to(tmp_path: Path) -> None:
+    count = RUN + 1_000
+    with Staging(tmp_path) as staging:
+        for number in range(count):
+            staging.add((number % (RUN + 500)).to_bytes(4), NOW + YEAR, None, 0)
+        merged = list(staging.merged())
+    assert len(merged) == RUN + 500
+    assert merged == sorted(merged)

@@ -1,0 +1,119 @@
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from signer.ledger import revocation
+from signer.ledger.errors import LedgerError
+from signer.ledger.ledger import Ledger
+from signer.ledger.values import ALLOWED_REASONS, ChangeKind, LedgerIssuer, Outcome, Revocation
+from tests.signer.ledgers import NOW, certificate_row
+
+SERIAL = b"\x2f\x00\xa1"
+
+
+@pytest.fixture
+def known(ledger: Ledger, r1: LedgerIssuer) -> LedgerIssuer:
+    """The issuer with one good certificate."""
+    ledger.add_certificates(r1.id, [certificate_row(SERIAL)], NOW)
+    return ledger.issuer("r1")
+
+
+def test_revoking_is_recorded_and_logged(ledger: Ledger, known: LedgerIssuer) -> None:
+    outcome = ledger.revoke(known.id, [Revocation(SERIAL, NOW - 3, 4)], NOW, "test")
+    assert [(one.outcome, one.revocation_time, one.reason) for one in outcome.results] == [
+        (Outcome.REVOKED, NOW - 3, 4)
+    ]
+    found = ledger.find(known.id, SERIAL)
+    assert found is not None
+    assert (found.revocation_time, found.reason, found.revoked_generation) == (NOW - 3, 4, outcome.generation)
+    (change,) = ledger.changes(known.id, known.generation, 10)
+    assert (change.kind, change.serial, change.generation) == (ChangeKind.REVOKE, SERIAL, outcome.generation)
+
+
+def test_the_same_again_changes_nothing(ledger: Ledger, known: LedgerIssuer) -> None:
+    first = ledger.revoke(known.id, [Revocation(SERIAL, NOW - 3, 4)], NOW, "test")
+    again = ledger.revoke(known.id, [Revocation(SERIAL, NOW, 4)], NOW, "test")
+    assert again.results[0].outcome is Outcome.ALREADY
+    assert again.generation == first.generation
+    assert ledger.verify_journal() == 3  # issuer, series, one revocation
+
+
+@pytest.mark.parametrize(
+    ("asked", "outcome", "time", "reason"),
+    [
+        (Revocation(SERIAL, NOW - 9, 4), Outcome.UPDATED, NOW - 9, 4),
+        (Revocation(SERIAL, NOW, 1), Outcome.UPDATED, NOW - 3, 1),
+        (Revocation(SERIAL, NOW - 9, 1), Outcome.UPDATED, NOW - 9, 1),
+        (Revocation(SERIAL, NOW, 5), Outcome.ALREADY, NOW - 3, 4),
+        (Revocation(SERIAL, NOW, 0), Outcome.ALREADY, NOW - 3, 4),
+    ],
+    ids=["earlier", "keyCompromise", "both", "other-reason", "no-reason"],
+)
+def test_a_second_revocation_only_gets_earlier_or_graver(
+    ledger: Ledger, known: LedgerIssuer, asked: Revocation, outcome: Outcome, time: int, reason: int
+) -> None:
+    ledger.revoke(known.id, [Revocation(SERIAL, NOW - 3, 4)], NOW, "test")
+    planned = ledger.plan_revocations(known.id, [asked], NOW)
+    done = ledger.revoke(known.id, [asked], NOW, "test")
+    assert done.results == planned
+    assert done.results[0].outcome is outcome
+    found = ledger.find(known.id, SERIAL)
+    assert found is not None and (found.revocation_time, found.reason) == (time, reason)
+    kinds = [change.kind for change in ledger.changes(known.id, known.generation, 10)]
+    assert kinds == [ChangeKind.REVOKE] + [ChangeKind.UPDATE] * (outcome is Outcome.UPDATED)
+
+
+@settings(max_examples=200)
+@given(st.lists(st.tuples(st.integers(0, NOW), st.sampled_from(sorted(ALLOWED_REASONS))), min_size=1))
+def test_time_never_moves_later_and_reason_only_to_key_compromise(asked: list[tuple[int, int]]) -> None:
+    state: tuple[int | None, int] = (None, 0)
+    for time, reason in asked:
+        result = revocation.decide(Revocation(SERIAL, time, reason), state)
+        assert result.revocation_time is not None
+        if state[0] is not None:
+            assert result.revocation_time <= state[0]
+            assert result.reason in (state[1], 1)
+        state = (result.revocation_time, result.reason)
+    assert state[0] == min(time for time, _ in asked)
+    assert state[1] == (1 if any(reason == 1 for _, reason in asked) else asked[0][1])
+
+
+def test_an_unknown_serial_is_rejected_and_the_others_are_not(ledger: Ledger, known: LedgerIssuer) -> None:
+    asked = [Revocation(b"\x07", NOW), Revocation(SERIAL, NOW), Revocation(SERIAL, NOW, 1)]
+    outcome = ledger.revoke(known.id, asked, NOW, "test")
+    assert [one.outcome for one in outcome.results] == [Outcome.REJECTED, Outcome.REVOKED, Outcome.UPDATED]
+    assert ledger.find(known.id, b"\x07") is None
+    assert outcome.count(Outcome.REJECTED) == 1
+
+
+@pytest.mark.parametrize("reason", [2, 6, 7, 8, 10])
+def test_a_reason_that_is_not_for_subscribers_stops_all(
+    ledger: Ledger, known: LedgerIssuer, reason: int
+) -> None:
+    with pytest.raises(LedgerError, match=f"2f00a1: reason {reason} is not allowed"):
+        ledger.revoke(known.id, [Revocation(SERIAL, NOW), Revocation(SERIAL, NOW, reason)], NOW, "test")
+    assert ledger.generation(known.id) == known.generation
+
+
+def test_a_time_in_the_future_stops_all(ledger: Ledger, known: LedgerIssuer) -> None:
+    ledger.revoke(known.id, [], NOW, "test")
+    with pytest.raises(LedgerError, match="2f00a1: its revocation time is in the future"):
+        ledger.revoke(known.id, [Revocation(SERIAL, NOW + 1)], NOW, "test")
+    assert ledger.generation(known.id) == known.generation
+
+
+def test_planning_changes_nothing(ledger: Ledger, known: LedgerIssuer) -> None:
+    ledger.plan_revocations(known.id, [Revocation(SERIAL, NOW)], NOW)
+    found = ledger.find(known.id, SERIAL)
+    assert found is not None and found.revocation_time is None
+    assert ledger.generation(known.id) == known.generation
+
+
+def test_thousands_are_revoked_in_the_order_asked(ledger: Ledger, r1: LedgerIssuer) -> None:
+    serials = [(1 << 16 | number).to_bytes(3) for number in range(2_500)]
+    ledger.add_certificates(r1.id, sorted(certificate_row(serial) for serial in serials), NOW)
+    before = ledger.generation(r1.id)
+    outcome = ledger.revoke(r1.id, [Revocation(serial, NOW) for serial in serials], NOW, "test")
+    assert outcome.count(Outcome.REVOKED) == 2_500
+    assert outcome.generation == before + 2_500
+    assert [change.serial for change in ledger.changes(r1.id, before, 5_000)] == serials
