@@ -13,12 +13,12 @@ from responder.counters import CounterFile, Counters
 from responder.crls import CrlEndpoint
 from responder.endpoints import Endpoints, Receive, Scope, Send
 from responder.issuers import Issuers
-from responder.logs import configure
 from responder.lookup import StoreLink
 from responder.protocol import ServingState
 from responder.resolver import Resolver
 from store.clock import Clock, SystemClock
 from store.errors import OcspeedError
+from store.logs import configure
 
 __all__ = ["Application", "WorkerFactory"]
 
@@ -84,7 +84,7 @@ class WorkerFactory:
     verbosity: int
 
     def __call__(self) -> Application:
-        configure(self.verbosity)
+        configure(self.verbosity, throttled=True)
         try:
             settings = load_settings(self.config)
             counters = CounterFile(self.counters).claim()

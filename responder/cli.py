@@ -30,11 +30,11 @@ Json = Annotated[bool, typer.Option("--json", help="Print one JSON object.")]
 def serve(config: Config = Path("ocsp.toml"), verbose: Verbose = 0, quiet: Quiet = 0) -> None:
     """Serve until SIGTERM; SIGHUP replaces the workers, which read the configuration anew."""
     from responder.config import load_settings
-    from responder.logs import configure
     from responder.server import serve as run
+    from store.logs import configure
 
     settings = load_settings(config)
-    configure(verbose - quiet)
+    configure(verbose - quiet, throttled=True)
     run(settings, verbose - quiet)
 
 

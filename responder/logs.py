@@ -1,93 +1,20 @@
-"""Logs of the responder's processes: JSON lines, or colours on a terminal, always on stderr."""
+"""How uvicorn logs: in the form of everything else."""
 
 import logging
-import sys
-from collections.abc import MutableMapping
 from typing import Any
 
-import structlog
+from store.logs import level_of
 
-from store.clock import SystemClock
-
-__all__ = ["configure", "uvicorn_config"]
-
-REPEAT_INTERVAL = 1.0  # seconds: what a flood of requests can cause is logged once in so long (F2)
-LEVELS = {-1: logging.WARNING, 0: logging.INFO, 1: logging.DEBUG}
-
-Event = MutableMapping[str, Any]
-
-
-class _Throttle:
-    """Drops a warning that was logged a moment ago, and says how many were dropped when it comes again."""
-
-    def __init__(self) -> None:
-        self._clock = SystemClock()
-        self._last: dict[str, tuple[float, int]] = {}  # event -> (when, dropped since); events are constants
-
-    def __call__(self, logger: Any, method: str, event: Event) -> Event:
-        if method not in ("warning", "error"):
-            return event
-        name = str(event.get("event"))
-        now = self._clock.monotonic()
-        last, dropped = self._last.get(name, (float("-inf"), 0))
-        if now - last < REPEAT_INTERVAL:
-            self._last[name] = (last, dropped + 1)
-            raise structlog.DropEvent
-        self._last[name] = (now, 0)
-        if dropped:
-            event["repeated"] = dropped
-        return event
-
-
-def _shared() -> list[Any]:
-    return [
-        structlog.stdlib.add_log_level,
-        structlog.processors.TimeStamper(fmt="iso", key="ts"),
-    ]
-
-
-def _renderer() -> Any:
-    if sys.stderr.isatty():
-        return structlog.dev.ConsoleRenderer(timestamp_key="ts")
-    return structlog.processors.JSONRenderer()
-
-
-def configure(verbosity: int) -> None:
-    """Set up structlog for this process; `verbosity` is the number of -v less that of -q."""
-    level = LEVELS[max(-1, min(1, verbosity))]
-    structlog.configure(
-        processors=[_Throttle(), *_shared(), structlog.processors.format_exc_info, _renderer()],
-        wrapper_class=structlog.make_filtering_bound_logger(level),
-        logger_factory=structlog.PrintLoggerFactory(sys.stderr),
-        cache_logger_on_first_use=False,
-    )
-
-
-def _drop_color_message(logger: Any, method: str, event: Event) -> Event:
-    event.pop("color_message", None)
-    return event
-
-
-def formatter() -> logging.Formatter:
-    """What `uvicorn_config` names: the standard library's records in the same form."""
-    return structlog.stdlib.ProcessorFormatter(
-        foreign_pre_chain=[structlog.stdlib.ExtraAdder(), *_shared()],
-        processors=[
-            structlog.stdlib.ProcessorFormatter.remove_processors_meta,
-            _drop_color_message,
-            structlog.processors.format_exc_info,
-            _renderer(),
-        ],
-    )
+__all__ = ["uvicorn_config"]
 
 
 def uvicorn_config(verbosity: int, *, access_log: bool) -> dict[str, Any]:
     """A `logging.config` dictionary for uvicorn's loggers; it travels to the workers."""
-    level = logging.getLevelName(LEVELS[max(-1, min(1, verbosity))])
+    level = logging.getLevelName(level_of(verbosity))
     return {
         "version": 1,
         "disable_existing_loggers": False,
-        "formatters": {"structured": {"()": "responder.logs.formatter"}},
+        "formatters": {"structured": {"()": "store.logs.formatter"}},
         "handlers": {
             "stderr": {
                 "class": "logging.StreamHandler",

@@ -162,7 +162,7 @@ def run(config: Config = DEFAULT_CONFIG, verbose: Verbose = 0, quiet: Quiet = 0)
     """Sign changes at once and pages on schedule, publish CRLs; until SIGTERM or Ctrl-C."""
     from signer.commands import signing
 
-    signing.run(config)
+    signing.run(config, verbose - quiet)
 
 
 @app.command(epilog="Example: ocsp-signer demo --check")

@@ -9,6 +9,7 @@ from signer.commands.output import remark
 from signer.demo.play import Demo
 from signer.progress import bar
 from signer.run import Runner
+from store.logs import configure
 
 __all__ = ["demo"]
 
@@ -24,6 +25,7 @@ def demo(directory: Path, certificates: int, *, check: bool, seed: int | None) -
         stop = threading.Event()
         for number in (signal.SIGTERM, signal.SIGINT):
             signal.signal(number, lambda received, frame: stop.set())
+        configure(-1)
         Runner(play.file).run(stop)
         remark("stopped")
 

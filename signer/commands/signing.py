@@ -14,6 +14,7 @@ from signer.ocsp.pages import Tally
 from signer.ocsp.service import IssuerService
 from signer.progress import bar
 from signer.run import Runner
+from store.logs import configure
 
 __all__ = ["run", "sign"]
 
@@ -57,9 +58,10 @@ def _report(name: str, service: IssuerService, tally: Tally, seconds: float, as_
         remark(f"{name}: page {fault.page}: {fault.message}")
 
 
-def run(file: Path) -> None:
+def run(file: Path, verbosity: int) -> None:
     """Until SIGTERM or SIGINT."""
     load_settings(file)
+    configure(verbosity)
     stop = threading.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda received, frame: stop.set())
