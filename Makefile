@@ -5,13 +5,14 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 
 .DEFAULT_GOAL := help
-.PHONY: help build demo test test-slow lint package tools clean
+.PHONY: help build demo test test-slow bench-micro lint package tools clean
 
 help:
 	@echo "make build      virtual environment and Cython modules"
 	@echo "make demo       a CA with 10,000 certificates: signed, published, served, checked; Ctrl-C ends it"
 	@echo "make test       the fast tests"
 	@echo "make test-slow  the fast tests and those that take minutes or need redis, gnutls and other clients"
+	@echo "make bench-micro  the codec beside cryptography"
 	@echo "make lint       ruff, mypy, cython-lint, import-linter"
 	@echo "make package    sdist and wheel, installed into a new environment and run there"
 
@@ -34,6 +35,9 @@ test: build
 
 test-slow: build tools
 	$(BIN)/python -m pytest -m "slow or not slow"
+
+bench-micro: build
+	$(BIN)/python -m pytest bench/micro --benchmark-columns=min,median,iqr,rounds --benchmark-group-by=group
 
 lint: build
 	$(BIN)/ruff check .
