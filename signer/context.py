@@ -68,6 +68,9 @@ class Context:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
+        self.close()
+
+    def close(self) -> None:
         self._closing.close()
 
     @property
@@ -146,14 +149,17 @@ class Context:
             )
         return CrlSigner(issuer.certificate, key)
 
+    def response_signer(self, name: str) -> ResponseSigner:
+        """Signs single responses of one issuer. Its template is numbered in the ledger."""
+        table, signer = self.settings.issuer(name), self.ocsp_signer(name)
+        stored = self.ledger.add_template(self.ledger_issuer(name).id, _template(table, signer).encode())
+        algorithms = table.ocsp.algorithms
+        return ResponseSigner(self.issuer(name), stored, signer.key, algorithms, signer.not_after)
+
     def page_signer(self, name: str) -> PageSigner:
-        """Signs pages of one issuer. Its template is numbered in the ledger."""
-        issuer, found = self.issuer(name), self.ledger_issuer(name)
-        signer = self.ocsp_signer(name)
-        stored = self.ledger.add_template(found.id, _template(self.settings.issuer(name), signer).encode())
-        algorithms = self.settings.issuer(name).ocsp.algorithms
-        responses = ResponseSigner(issuer, stored, signer.key, algorithms, signer.not_after)
-        return PageSigner(self.ledger, found, responses, self.writer, self.clock)
+        """Signs pages of one issuer."""
+        responses = self.response_signer(name)
+        return PageSigner(self.ledger, self.ledger_issuer(name), responses, self.writer, self.clock)
 
     def service(self, name: str, pool: Pool) -> IssuerService:
         """Everything that keeps one issuer's responses fresh; the store is told of the issuer first."""

@@ -4,7 +4,7 @@ from datetime import UTC, datetime
 
 from store.errors import OcspeedError
 
-__all__ = ["ClockBehind", "SignerExpiring", "SigningError", "SigningFault"]
+__all__ = ["SignerExpiring", "SigningError", "SigningFault"]
 
 
 class SigningError(OcspeedError):
@@ -24,6 +24,7 @@ class SignerExpiring(SigningError):
     """The signer's certificate ends too soon for what it would sign (R-17, B5)."""
 
     def __init__(self, not_after: int, this_update: int) -> None:
+        self._arguments = (not_after, this_update)
         end = datetime.fromtimestamp(not_after, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
         hours = (not_after - this_update) / 3600
         super().__init__(
@@ -31,12 +32,6 @@ class SignerExpiring(SigningError):
             remedy="install a new responder certificate and name it in `signer.certificate`",
         )
 
-
-class ClockBehind(SigningError):
-    """The store holds a later thisUpdate than this machine's clock shows (B6)."""
-
-    def __init__(self, issuer: str, page: int, ahead: int) -> None:
-        super().__init__(
-            f"issuer {issuer}: page {page}: the store's thisUpdate is {ahead} s ahead of this clock",
-            remedy="correct this machine's clock; nothing is signed backwards in time",
-        )
+    def __reduce__(self) -> tuple[type["SignerExpiring"], tuple[int, int]]:
+        """It crosses from a signing process: by default an exception is rebuilt from its message alone."""
+        return type(self), self._arguments

@@ -1,45 +1,99 @@
 """Many pages over a pool of processes, each with its own key, ledger reader and store connection."""
 
+from __future__ import annotations  # Context opens pools' services and so imports this module
+
 import multiprocessing
+import os
+import signal
+import threading
 from collections.abc import Callable, Iterable
 from concurrent.futures import Executor, Future, ProcessPoolExecutor, ThreadPoolExecutor, as_completed
-from functools import cache
 from pathlib import Path
 from types import TracebackType
-from typing import Self
+from typing import TYPE_CHECKING, Self
 
 from signer.ocsp.pages import PageSigner, Tally
 from signer.ocsp.schedule import PageRange, split
+from store.clock import Clock
+
+if TYPE_CHECKING:
+    from signer.context import Context
 
 __all__ = ["CHUNK_PAGES", "Pool"]
 
 CHUNK_PAGES = 16  # about 2,000 signatures: a tenth of a second, and far from the 255 s a record allows
 
 
-@cache
-def _page_signer(config_file: Path, issuer: str) -> PageSigner:
-    """One per process and issuer, opened at its first chunk."""
-    from signer.context import Context
+class _Worker:
+    """What one process or thread signs with, opened at its first chunk."""
 
-    return Context.open(config_file).page_signer(issuer)
+    def __init__(self, config_file: Path, clock: Clock | None = None) -> None:
+        self._config_file = config_file
+        self._clock = clock
+        self._context: Context | None = None
+        self._signers: dict[str, PageSigner] = {}
+
+    def sign(self, issuer: str, pages: PageRange) -> Tally:
+        if issuer not in self._signers:
+            self._signers[issuer] = self._opened().page_signer(issuer)
+        return self._signers[issuer].sign_range(pages)
+
+    def _opened(self) -> Context:
+        if self._context is None:
+            from signer.context import Context
+
+            self._context = Context.open(self._config_file, self._clock)
+        return self._context
+
+    def close(self) -> None:
+        if self._context is not None:
+            self._context.close()
 
 
-def _sign(config_file: Path, issuer: str, pages: PageRange) -> Tally:
-    return _page_signer(config_file, issuer).sign_range(pages)
+_worker: _Worker | None = None  # of a process of the pool
+
+
+def _start_worker(config_file: Path) -> None:
+    """Ctrl-C and a service manager's SIGTERM reach every process: only the parent acts on them, and ends these."""
+    global _worker
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, signal.SIG_IGN)
+    threading.Thread(target=_end_with_parent, daemon=True).start()
+    _worker = _Worker(config_file)
+
+
+def _end_with_parent() -> None:
+    """A killed parent closes no queue that its workers would notice."""
+    parent = multiprocessing.parent_process()
+    if parent is not None:
+        parent.join()
+        os._exit(1)
+
+
+def _sign(issuer: str, pages: PageRange) -> Tally:
+    assert _worker is not None
+    return _worker.sign(issuer, pages)
 
 
 class Pool:
-    """Signs page ranges of any issuer. With one worker it stays in this process, on a thread of its own."""
+    """Signs page ranges of any issuer. With one worker it stays in this process, on a thread of its own.
 
-    def __init__(self, config_file: Path, workers: int) -> None:
-        self._config_file = config_file
+    `clock` is for that thread; processes read the machine's.
+    """
+
+    def __init__(self, config_file: Path, workers: int, clock: Clock | None = None) -> None:
+        self._thread_worker = _Worker(config_file, clock) if workers == 1 else None
         self._executor: Executor
-        if workers == 1:
+        if self._thread_worker is not None:
             self._executor = ThreadPoolExecutor(1, thread_name_prefix="sign")
         else:
             # Spawned, not forked: a forked child would share key handles and connections (invariant G4).
-            context = multiprocessing.get_context("spawn")
-            self._executor = ProcessPoolExecutor(workers, mp_context=context)
+            self._executor = ProcessPoolExecutor(
+                workers,
+                mp_context=multiprocessing.get_context("spawn"),
+                initializer=_start_worker,
+                initargs=(config_file,),
+            )
 
     def __enter__(self) -> Self:
         return self
@@ -48,9 +102,13 @@ class Pool:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self._executor.shutdown(wait=True, cancel_futures=True)
+        if self._thread_worker is not None:
+            self._thread_worker.close()
 
     def submit(self, issuer: str, pages: PageRange) -> Future[Tally]:
-        return self._executor.submit(_sign, self._config_file, issuer, pages)
+        if self._thread_worker is not None:
+            return self._executor.submit(self._thread_worker.sign, issuer, pages)
+        return self._executor.submit(_sign, issuer, pages)
 
     def sign(self, issuer: str, ranges: Iterable[PageRange], progress: Callable[[int], None]) -> Tally:
         """Sign all of `ranges`; `progress` is told how many pages each finished chunk had."""

@@ -3,9 +3,7 @@
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 
-from _fastpath.errors import FastpathError
 from _fastpath.page import PageHeader
-from signer.errors import ClockBehind
 from signer.ledger.ledger import Ledger
 from signer.ledger.values import CertificateRow, Change, ChangeKind, LedgerIssuer, Snapshot
 from signer.ocsp.responses import ResponseSigner
@@ -14,7 +12,7 @@ from store.clock import Clock
 from store.schema import page_key
 from store.writer import PagePut, PageWriter, PutResult, PutStatus, RecordPut
 
-__all__ = ["Fault", "PageSigner", "Tally"]
+__all__ = ["Fault", "PageSigner", "Tally", "is_urgent"]
 
 ATTEMPTS = 4  # how often a page that moved on underneath is read again
 TOLERATED_AHEAD = 5  # seconds another signer's clock may be ahead of ours (architecture: signing)
@@ -42,6 +40,11 @@ class Tally:
         self.current += other.current
         self.responses += other.responses
         self.faults += other.faults
+
+
+def is_urgent(change: Change) -> bool:
+    """Whether clients must learn of it at once, whatever else is wrong."""
+    return change.kind in (ChangeKind.REVOKE, ChangeKind.UPDATE)
 
 
 class PageSigner:
@@ -79,39 +82,40 @@ class PageSigner:
         ]
         return tally
 
-    def sign_change(self, change: Change) -> Tally:
-        """Sign the one certificate a change is about, into the page it is in."""
-        serial = change.serial
-        if serial is None:
-            return self.sign_range(
-                PageRange(self.page_of(change.first_hash32), self.page_of(change.last_hash32))
-            )
-        this_update = self._clock.now()
+    def sign_change(self, change: Change, *, in_order: bool = True) -> Tally:
+        """Sign the certificate of a change of one serial, into the page it is in.
+
+        `in_order` says that the page has every earlier change. Where it has not, the record is stored under the
+        generation that the page had, so that nobody takes the missing change for stored.
+        """
         page = self.page_of(change.first_hash32)
+        as_of, this_update = change.generation if in_order else 0, self._clock.now()
         snapshot = self._ledger.snapshot(self.issuer.id, change.first_hash32, change.last_hash32)
-        row = next((row for row in snapshot.rows if row.serial == serial), None)
+        row = next((row for row in snapshot.rows if row.serial == change.serial), None)
         if row is None or row.not_after <= this_update:
             return self.sign_range(PageRange(page, page))
-        result = self._put_record(change, row, this_update)
-        if result.status is PutStatus.STALE and result.header and result.header.as_of < change.generation:
-            urgent = change.kind in (ChangeKind.REVOKE, ChangeKind.UPDATE)
-            ahead = result.header.this_update - this_update
-            if ahead > TOLERATED_AHEAD and not urgent:
-                raise ClockBehind(self.issuer.name, page, ahead)
-            result = self._put_record(change, row, result.header.this_update)
+        for _ in range(ATTEMPTS):
+            try:
+                result = self._put_record(row, as_of, this_update)
+            except ValueError as error:
+                return Tally(faults=[_unsignable(page, error)])
+            if result.status is not PutStatus.STALE or _contains(result.header, change):
+                break
+            ahead = result.header.this_update - this_update if result.header else 0
+            if ahead > TOLERATED_AHEAD and not is_urgent(change):
+                return Tally(faults=[_clock_behind(page, ahead)])
+            as_of, this_update = _after(result.header, as_of, this_update, in_order)
         return self._settle_record(result, change, page)
 
-    def _put_record(self, change: Change, row: CertificateRow, this_update: int) -> PutResult:
+    def _put_record(self, row: CertificateRow, as_of: int, this_update: int) -> PutResult:
         record = self._signer.record(row, this_update, max(this_update, self._clock.now()))
-        put = RecordPut(
-            self._key(self.page_of(row.hash32)), change.generation, this_update, row.serial, record
-        )
+        put = RecordPut(self._key(self.page_of(row.hash32)), as_of, this_update, row.serial, record)
         return self._writer.put_records([put])[0]
 
     def _settle_record(self, result: PutResult, change: Change, page: int) -> Tally:
         if result.status is PutStatus.WRITTEN:
             return Tally(responses=len(self._signer.certid_algorithms))
-        if result.status is PutStatus.STALE and result.header and result.header.as_of >= change.generation:
+        if result.status is PutStatus.STALE and _contains(result.header, change):
             return Tally(current=1)
         return self.sign_range(PageRange(page, page))
 
@@ -126,8 +130,8 @@ class PageSigner:
             try:
                 puts.append(self._put_of(page, rows, snapshot.generation, not_before.get(page, this_update)))
                 numbers.append(page)
-            except FastpathError as error:
-                tally.faults.append(Fault(page, f"a certificate in it cannot be signed: {error}"))
+            except ValueError as error:  # what a response or a record has no place for
+                tally.faults.append(_unsignable(page, error))
         moved = []
         for page, put, result in zip(numbers, puts, self._writer.put_pages(puts), strict=True):
             if self._settle(page, put, result, not_before, tally):
@@ -176,10 +180,34 @@ class PageSigner:
             tally.current += 1
             return False
         if ahead > TOLERATED_AHEAD:
-            tally.faults.append(Fault(page, ClockBehind(self.issuer.name, page, ahead).message))
+            tally.faults.append(_clock_behind(page, ahead))
             return False
         not_before[page] = max(header.this_update, put.this_update)
         return True
 
     def _key(self, page: int) -> bytes:
         return page_key(self.issuer.name, self.issuer.page_epoch, page)
+
+
+def _contains(header: PageHeader | None, change: Change) -> bool:
+    return header is not None and header.as_of >= change.generation
+
+
+def _after(header: PageHeader | None, as_of: int, this_update: int, in_order: bool) -> tuple[int, int]:
+    """The generation and thisUpdate with which a record goes into a page that refused it."""
+    if header is None:
+        return as_of, this_update
+    if in_order:
+        return as_of, max(this_update, header.this_update)
+    return header.as_of, max(this_update, header.this_update + 1)
+
+
+def _unsignable(page: int, error: ValueError) -> Fault:
+    return Fault(page, f"a certificate in it cannot be signed: {error}")
+
+
+def _clock_behind(page: int, ahead: int) -> Fault:
+    """B6: nothing but a revocation is signed for a store that is further in time."""
+    return Fault(
+        page, f"the store's thisUpdate is {ahead} s ahead of this clock: correct this machine's clock"
+    )

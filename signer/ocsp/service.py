@@ -1,6 +1,6 @@
 """One issuer's OCSP signing: a single pass, or step by step for ever, over the tail, the schedule and lost pages."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future
 
 from signer.ledger.ledger import Ledger
@@ -33,8 +33,10 @@ class IssuerService:
         self._clock = clock
         self._cycle = cycle
         self._tail = Tail(ledger, signer)
-        self._pending: dict[Future[Tally], PageRange] = {}
+        # What is with the pool, and how far the tail had been read when it went there.
+        self._pending: dict[Future[Tally], tuple[PageRange, int]] = {}
         self._queue: list[PageRange] = []
+        self._queued: set[int] = set()
         self._faulty: set[int] = set()
         self._retry_at = 0.0
         self._goal: int | None = None  # position the checkpoint gets when queue and pending are empty
@@ -50,13 +52,23 @@ class IssuerService:
 
     def sign_due(self, progress: Callable[[int], None]) -> Tally:
         """Sign what changed, what the schedule wants and what the store has lost; then stop."""
-        tally = self._tail.step()
-        position = self._due()
-        pages = {page for run in self._due_pages(position) for page in range(run.first, run.last + 1)}
-        pages.update(self.missing_pages())
+        tally = self._follow_tail()
+        tally.faults.clear()  # their pages are open, and tried once more
+        position, read = self._due(), self._tail.read
+        pages = _pages(self._due_pages(position))
+        pages.update(self.missing_pages(), self._tail.open_pages)
         tally.add(self._pool.sign(self.issuer.name, ranges_of(sorted(pages)), progress))
+        self._tail.settle(pages - {fault.page for fault in tally.faults}, read)
         if not tally.faults:
             self._set_position(position)
+        return tally
+
+    def _follow_tail(self) -> Tally:
+        """Steps until nothing new was committed."""
+        tally, read = Tally(), -1
+        while read != self._tail.read:
+            read = self._tail.read
+            tally.add(self._tail.step())
         return tally
 
     @property
@@ -78,45 +90,61 @@ class IssuerService:
     def enqueue_missing(self) -> int:
         """Put lost pages into the queue of `step`; how many there were."""
         missing = list(self.missing_pages())
-        self._queue = _chunks(ranges_of(missing)) + self._queue
+        self._enqueue(missing)
         return len(missing)
 
     def step(self) -> Tally:
         """The tail at once, then a little of the schedule. Returns what was finished."""
         tally = self._tail.step()
+        self._note_faults(tally)
         tally.add(self._collect())
-        if not self._queue and not self._pending:
-            self._plan()
+        self._enqueue(self._tail.take_wanted())
+        self._plan()
         while self._queue and len(self._pending) < PENDING_CHUNKS:
             chunk = self._queue.pop(0)
-            self._pending[self._pool.submit(self.issuer.name, chunk)] = chunk
+            self._queued.difference_update(_pages([chunk]))
+            self._pending[self._pool.submit(self.issuer.name, chunk)] = chunk, self._tail.read
         return tally
 
     def _plan(self) -> None:
-        if self._goal is not None:
+        """One stretch of the schedule at a time; its end is recorded when nothing is left to do."""
+        if self._goal is not None and not self._queue and not self._pending:
             self._set_position(self._goal)
             self._goal = None
-        position = self._due()
-        ranges = self._due_pages(position)
-        if ranges:
-            self._queue = _chunks(ranges)
-            self._goal = position
+        if self._goal is None:
+            position = self._due()
+            ranges = self._due_pages(position)
+            self._enqueue(_pages(ranges))
+            self._goal = position if ranges else None
         if self._faulty and self._clock.monotonic() >= self._retry_at:
-            self._queue += _chunks(ranges_of(sorted(self._faulty)))
+            self._enqueue(self._faulty)
             self._faulty.clear()
-            self._retry_at = self._clock.monotonic() + RETRY_INTERVAL
+
+    def _enqueue(self, pages: Iterable[int]) -> None:
+        """A page is in the queue once, however many reasons there are: a first start has three for all of them."""
+        new = sorted(set(pages) - self._queued)
+        self._queued.update(new)
+        self._queue += [chunk for run in ranges_of(new) for chunk in split(run, CHUNK_PAGES)]
 
     def _collect(self) -> Tally:
         tally = Tally()
         for future in [future for future in self._pending if future.done()]:
-            chunk = self._pending.pop(future)
+            chunk, read = self._pending.pop(future)
             try:
-                tally.add(future.result())
+                done = future.result()
             except BaseException:
-                self._queue.append(chunk)
+                self._enqueue(_pages([chunk]))
                 raise
-        self._faulty.update(fault.page for fault in tally.faults)
+            self._note_faults(done)
+            faulty = {fault.page for fault in done.faults}
+            self._tail.settle(_pages([chunk]) - faulty, read)
+            tally.add(done)
         return tally
+
+    def _note_faults(self, tally: Tally) -> None:
+        if tally.faults and not self._faulty:
+            self._retry_at = self._clock.monotonic() + RETRY_INTERVAL
+        self._faulty.update(fault.page for fault in tally.faults)
 
     def _due(self) -> int:
         return due_position(self._clock.now(), self._cycle, self._signer.page_count)
@@ -133,5 +161,5 @@ class IssuerService:
         self._ledger.set_checkpoint(self.issuer.id, cycles * self._cycle, page)
 
 
-def _chunks(ranges: list[PageRange]) -> list[PageRange]:
-    return [chunk for run in ranges for chunk in split(run, CHUNK_PAGES)]
+def _pages(ranges: Iterable[PageRange]) -> set[int]:
+    return {page for run in ranges for page in range(run.first, run.last + 1)}

@@ -4,14 +4,13 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 from signer.ledger.ledger import Ledger
-from signer.ledger.values import Change, ChangeKind
-from signer.ocsp.pages import PageSigner, Tally
-from signer.ocsp.schedule import PageRange, ranges_of, split
+from signer.ledger.values import Change
+from signer.ocsp.pages import PageSigner, Tally, is_urgent
+from signer.ocsp.schedule import PageRange, ranges_of
 
 __all__ = ["Tail", "Work", "plan"]
 
 CHANGES_AT_A_TIME = 10_000
-PAGES_AT_A_TIME = 16
 SINGLES_IN_A_PAGE = 4  # more changes than this in one page: the page is signed whole
 
 
@@ -21,6 +20,7 @@ class Work:
 
     changes: tuple[Change, ...] = ()
     pages: PageRange | None = None
+    later: bool = False  # pages that an import touched: there may be very many
 
 
 def plan(changes: Iterable[Change], shift: int) -> list[Work]:
@@ -38,10 +38,7 @@ def plan(changes: Iterable[Change], shift: int) -> list[Work]:
         else:
             singles.setdefault(first, []).append(change)
 
-    def is_urgent(page: int) -> bool:
-        return any(change.kind in (ChangeKind.REVOKE, ChangeKind.UPDATE) for change in singles[page])
-
-    ordered = sorted(singles, key=lambda page: not is_urgent(page))
+    ordered = sorted(singles, key=lambda page: not any(map(is_urgent, singles[page])))
     work = []
     for page in ordered:
         if page in imported or len(singles[page]) > SINGLES_IN_A_PAGE:
@@ -49,42 +46,140 @@ def plan(changes: Iterable[Change], shift: int) -> list[Work]:
             imported.discard(page)
         else:
             work.append(Work(changes=tuple(singles[page])))
-    for run in ranges_of(sorted(imported)):
-        work += [Work(pages=chunk) for chunk in split(run, PAGES_AT_A_TIME)]
+    work += [Work(pages=run, later=True) for run in ranges_of(sorted(imported))]
     return work
 
 
+@dataclass(slots=True)
+class _Span:
+    """Generations of the first and the last change of a page that is not in the store."""
+
+    first: int
+    last: int
+
+
 class Tail:
-    """Follows one issuer's change log. For one thread."""
+    """Follows one issuer's change log. For one thread.
+
+    A page is open while a change of it that was read is not in the store: it could not be signed, or it is left to
+    the pool. The position in the ledger stays before the first change of an open page, so that a restart reads it again.
+    """
 
     def __init__(self, ledger: Ledger, signer: PageSigner) -> None:
         self._ledger = ledger
         self._signer = signer
         self._issuer = signer.issuer
+        self._shift = 32 - signer.issuer.page_bits
+        self._open: dict[int, _Span] = {}  # in the order of their first changes
+        self._wanted: set[int] = set()
+        self._saved = self._read = ledger.tail_position(self._issuer.id)
+
+    @property
+    def read(self) -> int:
+        """Generation up to which changes have been looked at."""
+        return self._read
+
+    @property
+    def open_pages(self) -> list[int]:
+        """Sorted; they have to be signed whole."""
+        return sorted(self._open)
+
+    def take_wanted(self) -> list[int]:
+        """Open pages that nobody was told of yet, sorted."""
+        wanted = sorted(self._wanted)
+        self._wanted.clear()
+        return wanted
 
     def step(self) -> Tally:
-        """Sign what was committed since the last step. The position moves only past what is in the store."""
+        """Sign what was committed since the last step; faults leave their pages open."""
         tally = Tally()
-        after = self._ledger.tail_position(self._issuer.id)
-        changes = self._ledger.changes(self._issuer.id, after, CHANGES_AT_A_TIME)
-        for work in plan(changes, 32 - self._issuer.page_bits):
-            if work.pages is not None:
-                tally.add(self._signer.sign_range(work.pages))
-            for change in work.changes:
-                tally.add(self._signer.sign_change(change))
-        if changes:
-            self._ledger.set_tail_position(self._issuer.id, self._done(changes, after, tally))
+        changes = self._ledger.changes(self._issuer.id, self._read, CHANGES_AT_A_TIME)
+        if not changes:
+            return tally
+        try:
+            left = self._sign(changes, tally)
+        except BaseException:
+            self._start_again()
+            raise
+        self._leave_open(changes, left)
+        self._read = changes[-1].generation
+        self._save()
         return tally
 
-    def _done(self, changes: list[Change], after: int, tally: Tally) -> int:
-        """Generation up to which every change is in the store: just before the first one of a faulty page."""
-        faulty = {fault.page for fault in tally.faults}
-        position = after
+    def settle(self, pages: Iterable[int], read: int) -> None:
+        """Close pages that were signed whole when changes up to `read` had been looked at.
+
+        One that got a later change meanwhile is wanted again.
+        """
+        for page in pages:
+            span = self._open.get(page)
+            if span is None:
+                continue
+            if span.last <= read:
+                del self._open[page]
+            else:
+                self._wanted.add(page)
+        self._save()
+
+    def _sign(self, changes: list[Change], tally: Tally) -> set[int]:
+        """Pages that are left open."""
+        left: set[int] = set()
+        for work in plan(changes, self._shift):
+            if work.pages is not None and work.later:
+                left.update(range(work.pages.first, work.pages.last + 1))
+                self._wanted |= left
+            elif work.pages is not None:
+                left |= self._sign_whole(work.pages.first, changes, tally)
+            else:
+                left |= self._sign_singly(work.changes, tally)
+        return left
+
+    def _sign_whole(self, page: int, changes: list[Change], tally: Tally) -> set[int]:
+        done = self._signer.sign_range(PageRange(page, page))
+        tally.add(done)
+        if not done.faults:
+            self._open.pop(page, None)
+            return set()
         for change in changes:
-            pages = range(
-                self._signer.page_of(change.first_hash32), self._signer.page_of(change.last_hash32) + 1
-            )
-            if any(page in faulty for page in pages):
-                break
-            position = change.generation
-        return position
+            if is_urgent(change) and self._page(change) == page:
+                tally.add(self._signer.sign_change(change, in_order=False))
+        return {page}
+
+    def _sign_singly(self, changes: tuple[Change, ...], tally: Tally) -> set[int]:
+        """Changes of one page, in order. What follows on one that failed waits with it, unless it is urgent."""
+        page = self._page(changes[0])
+        failed = page in self._open
+        for change in changes:
+            if not failed:
+                done = self._signer.sign_change(change)
+                tally.add(done)
+                failed = bool(done.faults)
+            elif is_urgent(change):
+                tally.add(self._signer.sign_change(change, in_order=False))
+        return {page} if failed else set()
+
+    def _page(self, change: Change) -> int:
+        return self._signer.page_of(change.first_hash32)
+
+    def _leave_open(self, changes: list[Change], left: set[int]) -> None:
+        if not left:
+            return
+        for change in changes:
+            for page in range(self._page(change), self._signer.page_of(change.last_hash32) + 1):
+                if page in left:
+                    self._open.setdefault(
+                        page, _Span(change.generation, change.generation)
+                    ).last = change.generation
+
+    def _start_again(self) -> None:
+        """The next step reads on from what is surely in the store."""
+        self._open.clear()
+        self._wanted.clear()
+        self._saved = self._read = self._ledger.tail_position(self._issuer.id)
+
+    def _save(self) -> None:
+        oldest = next(iter(self._open.values()), None)
+        position = oldest.first - 1 if oldest else self._read
+        if position != self._saved:
+            self._ledger.set_tail_position(self._issuer.id, position)
+            self._saved = position
