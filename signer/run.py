@@ -3,7 +3,7 @@
 import fcntl
 import os
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -60,6 +60,23 @@ def only_signer(directory: Path) -> Iterator[None]:
         yield
 
 
+class _Thread(threading.Thread):
+    """Work beside the main loop. If it fails, everything stops: half a signer would go unnoticed for days."""
+
+    def __init__(self, work: Callable[[], None], stop: threading.Event) -> None:
+        super().__init__(name="crl", daemon=True)
+        self._work = work
+        self._stop_all = stop
+        self.failure: BaseException | None = None
+
+    def run(self) -> None:
+        try:
+            self._work()
+        except BaseException as error:
+            self.failure = error
+            self._stop_all.set()
+
+
 class Runner:
     """Runs until `stop` is set. OCSP is signed on the calling thread, CRLs on one of their own."""
 
@@ -74,7 +91,7 @@ class Runner:
                 context.ocsp_signer(table.name)
                 context.crl_signer(table.name)
                 context.ledger_issuer(table.name)
-            crls = threading.Thread(target=self._run_crls, args=(stop,), name="crl", daemon=True)
+            crls = _Thread(lambda: self._run_crls(stop), stop)
             crls.start()
             try:
                 with Pool(self._file, context.settings.root.signer.worker_count) as pool:
@@ -82,6 +99,8 @@ class Runner:
             finally:
                 stop.set()
                 crls.join()
+            if crls.failure is not None:
+                raise crls.failure
 
     def _run_ocsp(self, context: Context, pool: Pool, stop: threading.Event) -> None:
         issuers = [_Issuer(table.name) for table in context.settings.root.issuer]
@@ -120,20 +139,25 @@ class Runner:
 
     def _run_crls(self, stop: threading.Event) -> None:
         with Context.open(self._file) as context:
+            issuers = context.settings.root.issuer
+            owed = {table.name for table in issuers}
             while not stop.is_set():
-                refused = [
-                    table.name
-                    for table in context.settings.root.issuer
-                    if not self._build_due(context, table)
-                ]
+                refused = [table.name for table in issuers if not self._build_due(context, table, owed)]
                 stop.wait(RETRY if refused else CRL_CHECK)
 
-    def _build_due(self, context: Context, table: IssuerTable) -> bool:
-        """Whether every shard of the issuer is as it should be."""
+    def _build_due(self, context: Context, table: IssuerTable, owed: set[str]) -> bool:
+        """Whether every shard of the issuer is as it should be.
+
+        `owed` are issuers whose lists may be behind their CRLs: not written when the last one failed or was killed.
+        """
         try:
             job = context.crl_job(table.name)
             outcomes = job.build(job.due(table.crl.interval), lambda done: _report_shard(table.name, done))
+            if table.name in owed:
+                job.publish_lists()
+                owed.remove(table.name)
         except OcspeedError as error:
+            owed.add(table.name)
             log.error("crl job failed", issuer=table.name, reason=str(error))
             return False
         return all(outcome.status is not ShardStatus.REFUSED for outcome in outcomes)

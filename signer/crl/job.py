@@ -3,6 +3,7 @@
 import hashlib
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from datetime import UTC, datetime
 from enum import StrEnum
 
 from _fastpath.crl import Crl
@@ -24,6 +25,7 @@ class ShardStatus(StrEnum):
 
     PUBLISHED = "published"
     CHECKED = "checked"  # built and passed every check, not published: --dry-run
+    CURRENT = "current"  # published this very second, and nothing changed since
     REFUSED = "refused"  # the live CRL stays
 
 
@@ -92,32 +94,37 @@ class CrlJob:
             progress(outcome)
             outcomes.append(outcome)
         if not dry_run and any(outcome.status is ShardStatus.PUBLISHED for outcome in outcomes):
-            self._publish_lists()
+            self.publish_lists()
         return outcomes
 
     def _outcome(self, series: SeriesRow, index: int, dry_run: bool) -> ShardOutcome:
         url = series.url(self._issuer.name, index)
         try:
-            publication = self._build_one(series, index, url, dry_run)
+            status, publication = self._build_one(series, index, url, dry_run)
         except (OcspeedError, ValueError) as error:
             return ShardOutcome(series.number, index, url, ShardStatus.REFUSED, message=str(error))
         return ShardOutcome(
             series.number,
             index,
             url,
-            ShardStatus.CHECKED if dry_run else ShardStatus.PUBLISHED,
+            status,
             publication.crl_number,
             publication.entries,
             publication.size,
         )
 
-    def _build_one(self, series: SeriesRow, index: int, url: str, dry_run: bool) -> Publication:
+    def _build_one(
+        self, series: SeriesRow, index: int, url: str, dry_run: bool
+    ) -> tuple[ShardStatus, Publication]:
         path = crl_path(self._issuer.name, series.number, index)
         live = self._live(path)
         latest = self._latest(series, index)
-        number = self._next_number(series, index, live, dry_run)
         # Read before the snapshot: everything revoked until this instant is in the CRL.
         now = self._clock.now()
+        if live and latest and self._is_current(live, latest, now):
+            return ShardStatus.CURRENT, latest
+        _check_later(path, now, live, latest)
+        number = self._next_number(series, index, live, dry_run)
         fields = CrlFields(
             crl_number=number,
             this_update=now,
@@ -149,10 +156,19 @@ class CrlJob:
             hashlib.sha256(data).digest(),
             now,
         )
-        if not dry_run:
-            publish(self._objects, path, data, live.crl_number if live else None)
-            self._ledger.add_publication(replace(publication, published_at=self._clock.now()))
-        return publication
+        if dry_run:
+            return ShardStatus.CHECKED, publication
+        publish(self._objects, path, data, live.crl_number if live else None)
+        self._ledger.add_publication(replace(publication, published_at=self._clock.now()))
+        return ShardStatus.PUBLISHED, publication
+
+    def _is_current(self, live: Crl, latest: Publication, now: int) -> bool:
+        """Whether a CRL of this second would say the same: there cannot be two with one thisUpdate (U-09)."""
+        return (
+            live.this_update == now
+            and live.crl_number == latest.crl_number
+            and latest.generation == self._ledger.generation(self._issuer.id)
+        )
 
     def _next_number(self, series: SeriesRow, index: int, live: Crl | None, dry_run: bool) -> int:
         """Reserved in the ledger before it is signed, so that no crash gives it out twice; not for a dry run."""
@@ -174,7 +190,8 @@ class CrlJob:
                 remedy="find out who wrote it and move it away; the next build starts above every number in the ledger",
             ) from None
 
-    def _publish_lists(self) -> None:
+    def publish_lists(self) -> None:
+        """Write the manifest and the CCADB array as the ledger has them, if the set is complete."""
         shards = [self._published(series, index) for series, index in self.shards()]
         known = [shard for shard in shards if shard is not None]
         if len(known) < len(shards):
@@ -199,4 +216,15 @@ class CrlJob:
             entries=latest.entries,
             size=latest.size,
             sha256=latest.sha256.hex(),
+        )
+
+
+def _check_later(path: str, now: int, live: Crl | None, latest: Publication | None) -> None:
+    """Raises OcspeedError, before a number is taken, if there is a CRL that is not older than `now` (U-09)."""
+    newest = max(known.this_update for known in (live, latest) if known) if live or latest else 0
+    if now <= newest:
+        raise OcspeedError(
+            f"{path}: the CRL before this one is of {datetime.fromtimestamp(newest, UTC):%Y-%m-%dT%H:%M:%SZ}, "
+            f"{newest - now} s ahead of the clock",
+            remedy="build again in a second" if now == newest else "correct this machine's clock",
         )
