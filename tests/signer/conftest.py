@@ -5,6 +5,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+import redis
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec
@@ -12,8 +13,10 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from _fastpath.certid import IssuerID
 from signer.ledger.ledger import Ledger
 from signer.ledger.values import LedgerIssuer, SeriesSpec
+from store.embedded import EmbeddedStore
 from store.model import Issuer, public_key_bits, subject_name
 from tests.signer.ledgers import NOW
+from tests.signer.works import FakeClock, Works
 
 URL_PATTERN = "http://crl.example/{issuer}/{series}-{index}.crl"
 
@@ -50,3 +53,29 @@ def ledger(ledger_url: str) -> Iterator[Ledger]:
 def r1(ledger: Ledger, issuer: Issuer) -> LedgerIssuer:
     """The issuer in the ledger: 16 pages, four CRL shards."""
     return ledger.ensure_issuer(issuer, 4, SeriesSpec(URL_PATTERN, 4), NOW)
+
+
+@pytest.fixture(scope="session")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[EmbeddedStore]:
+    with EmbeddedStore(tmp_path_factory.mktemp("s")) as store:
+        yield store
+
+
+@pytest.fixture
+def store_url(server: EmbeddedStore) -> str:
+    """The store, empty but for its functions."""
+    with redis.Redis.from_url(server.url) as client:
+        client.flushall()
+    return server.url
+
+
+@pytest.fixture
+def clock() -> FakeClock:
+    return FakeClock()
+
+
+@pytest.fixture
+def works(tmp_path: Path, store_url: str, clock: FakeClock) -> Iterator[Works]:
+    made = Works(tmp_path, store_url, clock)
+    with made.context:
+        yield made

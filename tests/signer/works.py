@@ -1,0 +1,227 @@
+"""A CA that is signed for: its keys and ocsp.toml in a directory, a clock to set, and a look at what is stored."""
+
+import random
+import sqlite3
+from collections.abc import Iterable
+from pathlib import Path
+
+from cryptography.hazmat.primitives import hashes
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.x509 import ocsp
+
+from _fastpath.certid import SHA1, SHA256
+from _fastpath.page import PageHeader, assemble, hash32, page_number
+from signer.context import Context
+from signer.demo.authority import create_authority
+from signer.ledger.ledger import Ledger
+from signer.ledger.values import CertificateRow, Change, LedgerIssuer, Revocation
+from signer.ocsp.pages import PageSigner
+from store.clock import Clock
+from store.model import load_certificate
+from store.reader import StoreReader
+from store.writer import PageWriter
+from tests.signer.ledgers import NOW, certificate_rows
+
+__all__ = ["FakeClock", "OffsetClock", "Works", "row_in_page"]
+
+DAY = 86_400
+URL_PATTERN = "http://crl.example/{issuer}/{series}-{index}.crl"
+
+CONFIG = """\
+{store}
+[signer]
+workers = {workers}
+[[issuer]]
+name = "demo"
+certificate = "ca.pem"
+signer = {{ key = "responder.key", certificate = "responder.pem" }}
+ocsp = {{ page_bits = {page_bits} }}
+crl = {{ key = "ca.key", shards = {shards}, url = "http://crl.example/{{issuer}}/{{series}}-{{index}}.crl" }}
+"""
+
+
+class FakeClock:
+    """Both clocks as tests set them."""
+
+    def __init__(self, seconds: int = NOW) -> None:
+        self.seconds = seconds
+        self.elapsed = 0.0
+
+    def now(self) -> int:
+        return self.seconds
+
+    def monotonic(self) -> float:
+        return self.elapsed
+
+    def pass_time(self, seconds: int) -> None:
+        self.seconds += seconds
+        self.elapsed += seconds
+
+
+class OffsetClock:
+    """Another clock that is wrong by some seconds."""
+
+    def __init__(self, clock: Clock, offset: int) -> None:
+        self._clock = clock
+        self._offset = offset
+
+    def now(self) -> int:
+        return self._clock.now() + self._offset
+
+    def monotonic(self) -> float:
+        return self._clock.monotonic()
+
+
+def row_in_page(
+    page: int, number: int, *, page_bits: int = 2, revoked: int | None = None, not_after: int = NOW + 60 * DAY
+) -> CertificateRow:
+    """The `number`th made-up certificate of a page."""
+    chooser = random.Random(page * 100_000 + number)
+    while True:
+        serial = b"\x02" + chooser.randbytes(15)
+        if page_number(serial, page_bits) == page:
+            return CertificateRow(hash32(serial), serial, not_after, revoked, 0)
+
+
+class Works:
+    """One issuer, `demo`, with 4 pages and 3 CRL shards unless told otherwise."""
+
+    def __init__(
+        self,
+        directory: Path,
+        store_url: str | None,
+        clock: Clock,
+        *,
+        page_bits: int = 2,
+        shards: int = 3,
+        workers: int = 1,
+    ) -> None:
+        self.directory = directory
+        self.clock = clock
+        self.file = directory / "ocsp.toml"
+        create_authority(
+            directory, 2, clock.now(), "http://o.example", lambda serial: "http://c.example/0.crl", 1
+        )
+        store = f'[store]\nurl = "{store_url}"' if store_url else ""
+        self.file.write_text(CONFIG.format(store=store, workers=workers, page_bits=page_bits, shards=shards))
+        self.context = self.open()
+
+    def open(self, clock: Clock | None = None) -> Context:
+        """Another context over the same files."""
+        return Context.open(self.file, clock or self.clock)
+
+    @property
+    def ledger(self) -> Ledger:
+        return self.context.ledger
+
+    @property
+    def issuer(self) -> LedgerIssuer:
+        return self.context.ledger_issuer("demo")
+
+    @property
+    def reader(self) -> StoreReader:
+        return StoreReader(self.context.client, self.context.endpoint.url)
+
+    def signer(self, writer: PageWriter | None = None, clock: Clock | None = None) -> PageSigner:
+        """A page signer over this context's ledger and store, perhaps with another writer or clock."""
+        responses = self.context.response_signer("demo")
+        self.context.announce("demo")
+        return PageSigner(
+            self.ledger, self.issuer, responses, writer or self.context.writer, clock or self.clock
+        )
+
+    def add(self, rows: Iterable[CertificateRow]) -> list[CertificateRow]:
+        ordered = sorted(rows)
+        self.ledger.add_certificates(self.issuer.id, ordered, self.clock.now())
+        return ordered
+
+    def add_some(self, count: int, seed: int = 1, *, revoked_every: int = 0) -> list[CertificateRow]:
+        return self.add(certificate_rows(count, seed, revoked_every=revoked_every))
+
+    def revoke(self, *serials: bytes, reason: int = 0) -> list[Change]:
+        """Revoke now; the changes that this made."""
+        before = self.ledger.generation(self.issuer.id)
+        asked = [Revocation(serial, self.clock.now(), reason) for serial in serials]
+        self.ledger.revoke(self.issuer.id, asked, self.clock.now(), "test")
+        return self.ledger.changes(self.issuer.id, before, 100_000)
+
+    def changes(self, after: int = 0) -> list[Change]:
+        return self.ledger.changes(self.issuer.id, after, 100_000)
+
+    def damage(self, serial: bytes) -> None:
+        """Give a certificate a revocation time that no record can hold, as only a broken ledger would."""
+        self._execute(
+            "UPDATE certificate SET revocation_time = 8589934592, revoked_generation = issued_generation",
+            serial,
+        )
+
+    def mend(self, serial: bytes) -> None:
+        self._execute("UPDATE certificate SET revocation_time = NULL, revoked_generation = NULL", serial)
+
+    def _execute(self, statement: str, serial: bytes) -> None:
+        connection = sqlite3.connect(self.directory / "ledger.db")
+        with connection:
+            connection.execute(f"{statement} WHERE serial = ?", (serial,))
+        connection.close()
+
+    def stored(self, page: int) -> tuple[PageHeader, dict[bytes, bytes]] | None:
+        return self.reader.page("demo", 1, page)
+
+    def header(self, page: int) -> PageHeader:
+        found = self.reader.header("demo", 1, page)
+        assert found is not None
+        return found
+
+    def response(self, serial: bytes, algorithm: int = SHA1) -> ocsp.OCSPResponse | None:
+        """What would be answered: parsed by cryptography, its signature verified. None: nothing is stored."""
+        issuer = self.issuer
+        found = self.stored(page_number(serial, issuer.page_bits))
+        record = found[1].get(serial) if found else None
+        if record is None:
+            return None
+        stored = self.ledger.templates(issuer.id)[record[1]]
+        template = self.reader.template(stored.number)
+        assert template is not None
+        answer = assemble(template, stored.number, self.context.issuer("demo").id, algorithm, serial, record)
+        assert answer is not None
+        response = ocsp.load_der_ocsp_response(answer.body)
+        key = load_certificate(self.directory / "responder.pem").public_key()
+        assert isinstance(key, ec.EllipticCurvePublicKey)
+        key.verify(response.signature, response.tbs_response_bytes, ec.ECDSA(hashes.SHA256()))
+        return response
+
+    def is_revoked(self, serial: bytes) -> bool:
+        response = self.response(serial)
+        return response is not None and response.certificate_status is ocsp.OCSPCertStatus.REVOKED
+
+    def check_store(self) -> None:
+        """Every page of the store says exactly what the ledger says, under both CertID algorithms."""
+        issuer = self.issuer
+        snapshot = self.ledger.snapshot(issuer.id, 0, 2**32 - 1)
+        for page in range(1 << issuer.page_bits):
+            rows = [row for row in snapshot.rows if page_number(row.serial, issuer.page_bits) == page]
+            living = [row for row in rows if row.not_after > self.clock.now()]
+            found = self.stored(page)
+            assert found is not None, f"page {page} is not whole"
+            header, records = found
+            assert set(records) == {row.serial for row in living}
+            assert header.count == len(living)
+            assert header.revoked_count == sum(row.revoked for row in living)
+            for row in living:
+                self._check_responses(row)
+
+    def _check_responses(self, row: CertificateRow) -> None:
+        for algorithm in (SHA1, SHA256):
+            response = self.response(row.serial, algorithm)
+            assert response is not None
+            assert response.serial_number == int.from_bytes(row.serial)
+            digest = "sha1" if algorithm == SHA1 else "sha256"
+            assert response.hash_algorithm.name == digest
+            if row.revocation_time is None:
+                assert response.certificate_status is ocsp.OCSPCertStatus.GOOD
+                continue
+            assert response.certificate_status is ocsp.OCSPCertStatus.REVOKED
+            assert response.revocation_time_utc is not None
+            assert int(response.revocation_time_utc.timestamp()) == row.revocation_time
+            reason = response.revocation_reason
+            assert (reason is None) == (row.reason == 0)
