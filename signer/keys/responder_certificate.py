@@ -64,6 +64,10 @@ def key_matches(key: SigningKey, certificate: x509.Certificate) -> bool:
 def check_responder_certificate(path: Path, certificate: x509.Certificate, issuer: Issuer, now: int) -> None:
     """Every defect that would make clients refuse, or make the certificate dangerous. Raises ConfigError."""
     _check_issued_by(path, certificate, issuer)
+    try:
+        len(certificate.extensions)
+    except (ValueError, x509.DuplicateExtension) as error:
+        raise _Unfit(path, "D-06", f"its extensions cannot be read: {error}") from None
     _check_usage(path, certificate)
     _check_profile(path, certificate)
     _check_time(path, certificate, now)

@@ -31,12 +31,21 @@ def series(connection: Connection, issuer_id: int) -> list[SeriesRow]:
     return [SeriesRow(*row) for row in connection.execute(statement)]
 
 
-def open_series(connection: Connection, issuer_id: int, spec: SeriesSpec, now: int) -> SeriesRow:
-    """The open series, or a new one when the specification is another: shards are for ever (C-19)."""
+def open_series(connection: Connection, issuer_id: int, issuer: str, spec: SeriesSpec, now: int) -> SeriesRow:
+    """The open series, or a new one when the specification is another: shards are for ever (C-19).
+
+    Raises LedgerError if a URL of the new one is a shard's already: one URL is one shard (C-09).
+    """
     known = series(connection, issuer_id)
     if known and SeriesSpec(known[-1].url_pattern, known[-1].shard_count) == spec:
         return known[-1]
     row = SeriesRow(issuer_id, len(known), spec.url_pattern, spec.shard_count, now)
+    taken = {url for one in known for url in one.urls(issuer)} & row.urls(issuer)
+    if taken:
+        raise LedgerError(
+            f"issuer {issuer}: {min(taken)} is the URL of another set of shards already",
+            remedy="write {series} in `crl.url`, or put `crl.url` and `crl.shards` back",
+        )
     connection.execute(
         insert(schema.crl_series).values(
             issuer_id=issuer_id,

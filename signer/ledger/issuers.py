@@ -51,7 +51,7 @@ def ensure(
         issuer_id = known.id
         _check_same(issuer, known.fingerprint)
     before = len(crls.series(connection, issuer_id))
-    opened = crls.open_series(connection, issuer_id, series, now)
+    opened = crls.open_series(connection, issuer_id, issuer.name, series, now)
     if opened.number == before:
         detail = {
             "issuer": issuer.name,

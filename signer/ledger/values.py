@@ -83,6 +83,10 @@ class SeriesRow:
         pattern = self.url_pattern.replace("{issuer}", issuer)
         return pattern.replace("{series}", str(self.number)).replace("{index}", str(index))
 
+    def urls(self, issuer: str) -> set[str]:
+        """Those of all its shards."""
+        return {self.url(issuer, index) for index in range(self.shard_count)}
+
 
 @dataclass(frozen=True, slots=True)
 class LedgerIssuer:

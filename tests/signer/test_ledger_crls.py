@@ -134,3 +134,11 @@ def test_the_latest_of_every_shard(ledger: Ledger, r1: LedgerIssuer) -> None:
     for number in (1, 2, 10):
         ledger.add_publication(publication(r1.id, number, NOW + number, 5))
     assert [one.crl_number for one in ledger.publications(r1.id)] == [10]
+
+
+def test_one_url_never_is_two_shards(ledger: Ledger, issuer: Issuer) -> None:
+    ledger.ensure_issuer(issuer, 4, SeriesSpec("http://crl.example/{index}.crl", 2), NOW)
+    with pytest.raises(LedgerError, match="http://crl.example/0.crl is the URL of another set") as caught:
+        ledger.ensure_issuer(issuer, 4, SeriesSpec("http://crl.example/{index}.crl", 4), NOW)
+    assert caught.value.remedy is not None and "{series}" in caught.value.remedy
+    assert len(ledger.series(ledger.issuer("r1").id)) == 1

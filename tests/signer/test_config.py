@@ -1,0 +1,191 @@
+import os
+from pathlib import Path
+
+import pytest
+
+from _fastpath.certid import SHA1, SHA256
+from signer.commands.init import EXAMPLE
+from signer.config import OcspTable, Settings, load_settings
+from store.errors import ConfigError
+
+HOUR = 3600
+DAY = 86_400
+
+ISSUER = """\
+[[issuer]]
+name = "r1"
+certificate = "ca.pem"
+signer = { key = "responder.key", certificate = "responder.pem" }
+crl = { url = "http://c.example/{series}-{index}.crl" }
+"""
+
+
+def load(directory: Path, text: str, environ: dict[str, str] | None = None) -> Settings:
+    path = directory / "ocsp.toml"
+    path.write_text(text)
+    return load_settings(path, environ or {})
+
+
+def refusal(directory: Path, text: str, environ: dict[str, str] | None = None) -> ConfigError:
+    with pytest.raises(ConfigError) as caught:
+        load(directory, text, environ)
+    assert caught.value.exit_code == 2
+    assert caught.value.remedy
+    return caught.value
+
+
+def with_ocsp(values: str) -> str:
+    return ISSUER + f"ocsp = {{ {values} }}\n"
+
+
+def with_crl(values: str) -> str:
+    return ISSUER.replace('{index}.crl"', '{index}.crl", ' + values)
+
+
+def test_the_defaults_are_the_one_profile(tmp_path: Path) -> None:
+    settings = load(tmp_path, ISSUER)
+    table = settings.issuer("r1")
+    assert (table.ocsp.validity, table.ocsp.cycle) == (4 * DAY, DAY)
+    assert (table.crl.validity, table.crl.interval, table.crl.shards) == (7 * DAY, 4 * HOUR, 1)
+    assert table.ocsp.algorithms == (SHA1, SHA256)
+    assert table.ocsp.page_bits is None
+    assert settings.root.signer.worker_count == len(os.sched_getaffinity(0))
+
+
+def test_paths_are_relative_to_the_file(tmp_path: Path) -> None:
+    settings = load(tmp_path, ISSUER)
+    assert settings.ledger_url == f"sqlite:///{tmp_path}/ledger.db"
+    assert settings.issuer("r1").certificate == tmp_path / "ca.pem"
+    assert settings.issuer("r1").signer.key == tmp_path / "responder.key"
+    absolute = load(tmp_path, ISSUER + '[ledger]\nurl = "sqlite:////var/lib/l.db"\n')
+    assert absolute.ledger_url == "sqlite:////var/lib/l.db"
+
+
+def test_an_unknown_issuer_is_told_with_those_there_are(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match="no .*is named 'r2'") as caught:
+        load(tmp_path, ISSUER).issuer("r2")
+    assert caught.value.remedy == "known issuers: r1"
+
+
+@pytest.mark.parametrize(
+    ("values", "word"),
+    [
+        ('validity = "16h"', "`validity`"),
+        ('validity = "57601s", cycle = "8h"', "`cycle`"),
+        ('validity = "604801s"', "`validity`"),
+        ('cycle = "48h"', "`cycle`"),
+        ('cycle = "59m"', "`cycle`"),
+        ('validity = "24h", cycle = "12h"', "`cycle`"),
+        ("certid_hashes = []", "`certid_hashes`"),
+        ('certid_hashes = ["sha1", "sha1"]', "`certid_hashes`"),
+        ('certid_hashes = ["sha512"]', "sha512"),
+        ("page_bits = 29", "`page_bits`"),
+        ("page_bits = -1", "`page_bits`"),
+        ('valdity = "4d"', "valdity"),
+    ],
+)
+def test_ocsp_times_outside_the_rules_stop_the_start(tmp_path: Path, values: str, word: str) -> None:
+    error = refusal(tmp_path, with_ocsp(values))
+    assert word in error.message
+    assert error.message.startswith(f"{tmp_path}/ocsp.toml:6: issuer[0].ocsp")
+
+
+@pytest.mark.parametrize(
+    "values",
+    [
+        'validity = "57601s", cycle = "7h"',
+        'validity = "7d"',
+        'cycle = "172799s"',
+        'cycle = "1h"',
+        "page_bits = 0",
+    ],
+)
+def test_ocsp_times_at_the_edge_are_taken(tmp_path: Path, values: str) -> None:
+    assert load(tmp_path, with_ocsp(values)).issuer("r1").ocsp != OcspTable()
+
+
+@pytest.mark.parametrize(
+    ("values", "word"),
+    [
+        ('validity = "864001s"', "`validity`"),
+        ('validity = "59m"', "`validity`"),
+        ('interval = "59s"', "`interval`"),
+        ('interval = "86401s"', "`interval`"),
+        ('validity = "6h"', "`interval`"),
+        ("shards = 0", "`shards`"),
+        ("shards = 65537", "`shards`"),
+    ],
+)
+def test_crl_times_outside_the_rules_stop_the_start(tmp_path: Path, values: str, word: str) -> None:
+    assert word in refusal(tmp_path, with_crl(values)).message
+
+
+@pytest.mark.parametrize(
+    "url",
+    ["https://c.example/{index}.crl", "ftp://c.example/0.crl", "c.example/0.crl", "http://c.example/a b.crl"],
+)
+def test_crl_urls_that_clients_do_not_fetch_stop_the_start(tmp_path: Path, url: str) -> None:
+    text = ISSUER.replace("http://c.example/{series}-{index}.crl", url)
+    assert "`url`" in refusal(tmp_path, text).message
+
+
+def test_several_shards_need_an_index_in_the_url(tmp_path: Path) -> None:
+    text = ISSUER.replace('{series}-{index}.crl"', '0.crl", shards = 2')
+    assert "{index}" in refusal(tmp_path, text).message
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("", "there is no [[issuer]]"),
+        (ISSUER + ISSUER, "two issuers are named 'r1'"),
+        (ISSUER.replace("signer =", "# signer ="), "missing required field `signer`"),
+        (ISSUER + '[ledger]\nurl = "postgresql://h/d"\n', "sqlite:///"),
+        (ISSUER + "[signer]\nworkers = 0\n", "`workers`"),
+        (ISSUER + "[surprise]\n", "unknown field `surprise`"),
+        (ISSUER.replace('"responder.key"', '"responder.key", pin = "1234"'), "unknown field `pin`"),
+    ],
+)
+def test_what_cannot_be_meant_is_told(tmp_path: Path, text: str, message: str) -> None:
+    assert message in refusal(tmp_path, text).message
+
+
+def test_the_environment_goes_before_the_file(tmp_path: Path) -> None:
+    environ = {"OCSP__LEDGER__URL": "sqlite:///other.db", "OCSP__SIGNER__WORKERS": "3"}
+    settings = load(tmp_path, ISSUER, environ)
+    assert settings.ledger_url == f"sqlite:///{tmp_path}/other.db"
+    assert settings.root.signer.worker_count == 3
+    error = refusal(tmp_path, ISSUER, {"OCSP__SIGNER__WORKERS": "many"})
+    assert error.message.startswith("OCSP__SIGNER__WORKERS: signer.workers")
+
+
+def test_the_example_is_a_configuration_of_both_processes(tmp_path: Path) -> None:
+    from responder.config import Root as ResponderRoot
+    from store.config import convert
+
+    settings = load(tmp_path, EXAMPLE)
+    assert settings.issuer("example").crl.key == tmp_path / "ca.key"
+    assert convert(settings.document, ResponderRoot).issuer[0].name == "example"
+
+
+def test_the_example_shows_the_defaults_and_every_key(tmp_path: Path) -> None:
+    """With every `# key = value` switched on it must still load, and mean the same where it names a default."""
+    lines = [line.removeprefix("# ") if line.startswith("# ") and " = " in line.split("#")[1] else line
+             for line in EXAMPLE.splitlines()[3:]]  # fmt: skip
+    shown = load(tmp_path, "\n".join(line for line in lines if "password_file" not in line) + "\n")
+    plain = load(tmp_path, EXAMPLE)
+    shown_issuer, plain_issuer = shown.issuer("example"), plain.issuer("example")
+    for key in ("validity", "cycle", "certid_hashes"):
+        assert getattr(shown_issuer.ocsp, key) == getattr(plain_issuer.ocsp, key)
+    for key in ("shards", "validity", "interval", "url"):
+        assert getattr(shown_issuer.crl, key) == getattr(plain_issuer.crl, key)
+    assert (shown.ledger_url, shown.root.objects, shown.state_directory) == (
+        plain.ledger_url,
+        plain.root.objects,
+        plain.state_directory,
+    )
+    assert shown.root.store.url == plain.root.store.url
+    named = {line.split(" = ")[0] for line in lines if " = " in line}
+    sections = (OcspTable, type(plain_issuer.crl), type(plain_issuer.signer), type(plain.root.ledger))
+    expected = {key for section in sections for key in section.__struct_fields__} - {"kind"}
+    assert expected <= named
