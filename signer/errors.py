@@ -24,14 +24,9 @@ class SignerExpiring(SigningError):
     """The signer's certificate ends too soon for what it would sign (R-17, B5)."""
 
     def __init__(self, not_after: int, this_update: int) -> None:
-        self._arguments = (not_after, this_update)
         end = datetime.fromtimestamp(not_after, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
         hours = (not_after - this_update) / 3600
         super().__init__(
             f"the signing certificate ends at {end}, {hours:.1f} h away; 16 h are needed",
             remedy="install a new responder certificate and name it in `signer.certificate`",
         )
-
-    def __reduce__(self) -> tuple[type["SignerExpiring"], tuple[int, int]]:
-        """It crosses from a signing process: by default an exception is rebuilt from its message alone."""
-        return type(self), self._arguments

@@ -1,5 +1,7 @@
 """What signer and responder say when something outside them is wrong: each error says what to do next."""
 
+from typing import Any
+
 __all__ = ["ConfigError", "OcspeedError", "StoreError", "StoreFormatError", "StoreUnavailable", "UsageError"]
 
 
@@ -15,6 +17,16 @@ class OcspeedError(Exception):
 
     def __str__(self) -> str:
         return f"{self.message}\n  {self.remedy}" if self.remedy else self.message
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Errors cross from signing processes; by default a class would be called with its message alone."""
+        return _rebuilt, (type(self), self.message, self.remedy)
+
+
+def _rebuilt(kind: type[OcspeedError], message: str, remedy: str | None) -> OcspeedError:
+    error = kind.__new__(kind)
+    OcspeedError.__init__(error, message, remedy=remedy)
+    return error
 
 
 class UsageError(OcspeedError):
