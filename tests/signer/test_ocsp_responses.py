@@ -11,6 +11,7 @@ from _fastpath.page import decode_record
 from signer.errors import SignerExpiring, SigningFault
 from signer.keys.file import EcKey
 from signer.ocsp.responses import ResponseSigner, next_update_of
+from store.errors import OcspeedError, StoreUnavailable
 from tests.signer.ledgers import NOW
 from tests.signer.works import DAY, Works, row_in_page
 
@@ -48,11 +49,15 @@ def test_end_of_the_signer() -> None:
         next_update_of(NOW, 96 * HOUR - 1, FAR, NOW + 2 * HOUR)
 
 
-def test_an_expiring_signer_is_known_in_another_process() -> None:
-    error = pickle.loads(pickle.dumps(SignerExpiring(NOW + HOUR, NOW)))
-    assert isinstance(error, SignerExpiring)
-    assert "1.0 h away" in error.message
-    assert error.remedy is not None
+@pytest.mark.parametrize(
+    "error",
+    [SignerExpiring(NOW + HOUR, NOW), SigningFault("bad"), StoreUnavailable("gone", remedy="start it")],
+    ids=lambda error: type(error).__name__,
+)
+def test_errors_cross_from_a_signing_process(error: OcspeedError) -> None:
+    copy = pickle.loads(pickle.dumps(error))
+    assert type(copy) is type(error)
+    assert (copy.message, copy.remedy, str(copy)) == (error.message, error.remedy, str(error))
 
 
 def test_a_record_is_what_the_row_says(works: Works) -> None:
