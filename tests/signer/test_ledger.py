@@ -124,8 +124,9 @@ def test_generations_become_visible_in_order_without_a_gap(ledger: Ledger, r1: L
         seen: list[int] = []
         while True:
             last_look = done.is_set()
-            seen += [change.generation for change in ledger.changes(r1.id, seen[-1] if seen else start, 5)]
-            if last_look and len(seen) == len(serials):
+            part = ledger.changes(r1.id, seen[-1] if seen else start, 5)
+            seen += [change.generation for change in part]
+            if last_look and not part:
                 return seen
 
     def revoke(writer: int) -> None:
@@ -134,9 +135,11 @@ def test_generations_become_visible_in_order_without_a_gap(ledger: Ledger, r1: L
 
     with ThreadPoolExecutor() as pool:
         follower = pool.submit(follow)
-        for future in [pool.submit(revoke, writer) for writer in range(writers)]:
-            future.result()
-        done.set()
+        try:
+            for future in [pool.submit(revoke, writer) for writer in range(writers)]:
+                future.result()
+        finally:
+            done.set()
         assert follower.result() == list(range(start + 1, start + 1 + len(serials)))
 
 
