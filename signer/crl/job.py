@@ -117,11 +117,11 @@ class CrlJob:
         self, series: SeriesRow, index: int, url: str, dry_run: bool
     ) -> tuple[ShardStatus, Publication]:
         path = crl_path(self._issuer.name, series.number, index)
-        live = self._live(path)
+        live = self._live(path)  # to be compared with None: one without entries has length 0
         latest = self._latest(series, index)
         # Read before the snapshot: everything revoked until this instant is in the CRL.
         now = self._clock.now()
-        if live and latest and self._is_current(live, latest, now):
+        if live is not None and latest is not None and self._is_current(live, latest, now):
             return ShardStatus.CURRENT, latest
         _check_later(path, now, live, latest)
         number = self._next_number(series, index, live, dry_run)
@@ -158,7 +158,7 @@ class CrlJob:
         )
         if dry_run:
             return ShardStatus.CHECKED, publication
-        publish(self._objects, path, data, live.crl_number if live else None)
+        publish(self._objects, path, data, live.crl_number if live is not None else None)
         self._ledger.add_publication(replace(publication, published_at=self._clock.now()))
         return ShardStatus.PUBLISHED, publication
 
@@ -172,7 +172,7 @@ class CrlJob:
 
     def _next_number(self, series: SeriesRow, index: int, live: Crl | None, dry_run: bool) -> int:
         """Reserved in the ledger before it is signed, so that no crash gives it out twice; not for a dry run."""
-        at_least = live.crl_number + 1 if live else 1
+        at_least = live.crl_number + 1 if live is not None else 1
         if dry_run:
             return at_least
         return self._ledger.reserve_crl_number(self._issuer.id, series.number, index, at_least=at_least)
@@ -221,7 +221,7 @@ class CrlJob:
 
 def _check_later(path: str, now: int, live: Crl | None, latest: Publication | None) -> None:
     """Raises OcspeedError, before a number is taken, if there is a CRL that is not older than `now` (U-09)."""
-    newest = max(known.this_update for known in (live, latest) if known) if live or latest else 0
+    newest = max((known.this_update for known in (live, latest) if known is not None), default=0)
     if now <= newest:
         raise OcspeedError(
             f"{path}: the CRL before this one is of {datetime.fromtimestamp(newest, UTC):%Y-%m-%dT%H:%M:%SZ}, "
