@@ -38,18 +38,24 @@ from store.writer import PageWriter, check_functions
 __all__ = ["Context", "page_bits_for"]
 
 CERTIFICATES_A_PAGE = 64
-DEFAULT_PAGE_BITS = 4
+MINIMUM_PAGE_BITS = 6
+UNPLANNED_PAGE_BITS = 10
 
 
 def page_bits_for(certificates: int) -> int:
-    """Bits for about 64 certificates a page, at least 16 pages."""
-    return max(DEFAULT_PAGE_BITS, (max(certificates, 1) // CERTIFICATES_A_PAGE).bit_length())
+    """Bits for about 64 certificates a page; 0 certificates are an unknown number."""
+    if certificates == 0:
+        return UNPLANNED_PAGE_BITS
+    return max(MINIMUM_PAGE_BITS, (certificates // CERTIFICATES_A_PAGE).bit_length())
 
 
 class Context:
     """Opens things when they are first needed and closes what it opened. For one thread."""
 
-    def __init__(self, settings: Settings, clock: Clock | None = None) -> None:
+    def __init__(
+        self, settings: Settings, clock: Clock | None = None, *, create_ledger: bool = False
+    ) -> None:
+        self._create_ledger = create_ledger
         self.settings = settings
         self.clock: Clock = clock or SystemClock()
         self.endpoint = Endpoint.of(settings.root.store, settings.state_directory)
@@ -59,8 +65,9 @@ class Context:
         self._closing = ExitStack()
 
     @classmethod
-    def open(cls, file: Path, clock: Clock | None = None) -> Self:
-        return cls(load_settings(file), clock)
+    def open(cls, file: Path, clock: Clock | None = None, *, create_ledger: bool = False) -> Self:
+        """`create_ledger` makes a missing ledger, or upgrades its schema: where certificates come in."""
+        return cls(load_settings(file), clock, create_ledger=create_ledger)
 
     def __enter__(self) -> Self:
         return self
@@ -75,9 +82,8 @@ class Context:
 
     @property
     def ledger(self) -> Ledger:
-        """Made, or its schema upgraded, at the first use."""
         if self._ledger is None:
-            self._ledger = Ledger.open(self.settings.ledger_url, create=True)
+            self._ledger = Ledger.open(self.settings.ledger_url, create=self._create_ledger)
             self._closing.callback(self._ledger.close)
         return self._ledger
 

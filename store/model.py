@@ -76,7 +76,7 @@ def load_issuer(name: str, path: Path) -> Issuer:
         is_ca = constraints.ca
     except x509.ExtensionNotFound:
         is_ca = False
-    except ValueError as error:
+    except (ValueError, x509.DuplicateExtension) as error:
         raise ConfigError(f"{path}: issuer {name}: unreadable extensions: {error}") from None
     if not is_ca:
         raise ConfigError(

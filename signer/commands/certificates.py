@@ -43,7 +43,7 @@ def import_file(
     clock = clock or SystemClock()
     began = clock.monotonic()
     size = path.stat().st_size if path.is_file() else 0
-    with Context.open(file, clock) as context:
+    with Context.open(file, clock, create_ledger=True) as context:
         context.settings.issuer(issuer)
         scratch = context.settings.document.directory
         with (

@@ -102,7 +102,7 @@ class Demo:
         prepare_directory(self.directory)
         self.port, self.admin_port = _free_ports()
         began = time.monotonic()
-        with Context.open(self._write_config()) as context:
+        with Context.open(self._write_config(), create_ledger=True) as context:
             authority = create_authority(
                 self.directory, self.certificates, context.clock.now(), self.url, self._crl_url, seed
             )

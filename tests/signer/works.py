@@ -108,7 +108,7 @@ class Works:
 
     def open(self, clock: Clock | None = None) -> Context:
         """Another context over the same files."""
-        return Context.open(self.file, clock or self.clock)
+        return Context.open(self.file, clock or self.clock, create_ledger=True)
 
     @property
     def ledger(self) -> Ledger:
