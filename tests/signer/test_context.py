@@ -9,6 +9,7 @@ from cryptography import x509
 from _fastpath.certid import SHA1, SHA256
 from signer.context import Context, page_bits_for
 from signer.keys.file import EcKey
+from signer.ledger.errors import LedgerError
 from store.connection import socket_path
 from store.errors import ConfigError, StoreError
 from tests.signer.ledgers import NOW
@@ -17,15 +18,16 @@ from tests.signer.works import DAY, FakeClock, Works
 
 @pytest.mark.parametrize(
     ("certificates", "bits"),
-    [(0, 4), (1, 4), (1023, 4), (1024, 5), (10_000, 8), (20_000_000, 19), (79_500_000, 21)],
+    [(0, 10), (1, 6), (4095, 6), (4096, 7), (10_000, 8), (20_000_000, 19), (79_500_000, 21)],
 )
 def test_page_bits(certificates: int, bits: int) -> None:
     assert page_bits_for(certificates) == bits
-    if certificates > 1024:
+    if certificates > 4096:
         assert 32 <= certificates / (1 << bits) <= 64
 
 
 def change_config(works: Works, old: str, new: str) -> Context:
+    _ = works.ledger
     text = works.file.read_text()
     assert old in text
     works.file.write_text(text.replace(old, new))
@@ -130,8 +132,9 @@ def test_an_embedded_store_lives_as_long_as_its_context(tmp_path_factory: pytest
         assert again.client.get("x") == b"1"
 
 
-def test_the_ledger_is_made_at_its_first_use(works: Works) -> None:
-    with works.open() as context:
-        assert not (works.directory / "ledger.db").exists()
-        assert context.ledger_issuer("demo").name == "demo"
-        assert (works.directory / "ledger.db").stat().st_mode & 0o777 == 0o600
+def test_a_ledger_is_made_only_where_that_is_meant(works: Works) -> None:
+    with works.open() as context, pytest.raises(LedgerError, match="there is no ledger here"):
+        context.ledger_issuer("demo")
+    assert not (works.directory / "ledger.db").exists()
+    assert works.context.ledger_issuer("demo").name == "demo"
+    assert (works.directory / "ledger.db").stat().st_mode & 0o777 == 0o600

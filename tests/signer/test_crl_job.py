@@ -12,6 +12,7 @@ from _fastpath.crl import Crl
 from signer.commands import crl as command
 from signer.crl.build import CrlFields, CrlSigner, build_shard
 from signer.crl.job import CrlJob, ShardOutcome, ShardStatus
+from store.clock import SystemClock
 from store.errors import UsageError
 from store.objects import Manifest, decode_manifest
 from tests.signer.crl_authority import make_authority
@@ -302,10 +303,9 @@ def test_the_lists_are_written_again_on_demand(press: Press) -> None:
 
 def test_command_build(tmp_path_factory: pytest.TempPathFactory, capsys: pytest.CaptureFixture[str]) -> None:
     """On the machine's clock, as it is typed."""
-    from store.clock import SystemClock
-
     works = Works(tmp_path_factory.mktemp("works"), "unix:///nowhere", SystemClock())
-    works.context.close()
+    with works.context:
+        assert works.issuer.name == "demo"
     assert command.build(works.file, issuer=None, dry_run=True, as_json=True, quiet=True) == 0
     lines = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
     assert [(line["issuer"], line["status"], line["shard_index"]) for line in lines] == [

@@ -104,11 +104,11 @@ class Works:
         )
         store = f'[store]\nurl = "{store_url}"' if store_url else ""
         self.file.write_text(CONFIG.format(store=store, workers=workers, page_bits=page_bits, shards=shards))
-        self.context = self.open()
+        self.context = Context.open(self.file, clock, create_ledger=True)
 
     def open(self, clock: Clock | None = None) -> Context:
         """Another context over the same files."""
-        return Context.open(self.file, clock or self.clock, create_ledger=True)
+        return Context.open(self.file, clock or self.clock)
 
     @property
     def ledger(self) -> Ledger:
