@@ -5,7 +5,7 @@ import os
 from Cython.Build import cythonize
 from setuptools import Extension, setup
 
-MODULES = ("der", "certid", "page", "ocsp", "crl", "http")
+MODULES = ("der", "certid", "request", "template", "ocsp", "page", "crl", "http")
 DIRECTIVES = {
     "language_level": 3,
     "embedsignature": True,

@@ -92,6 +92,15 @@ cdef inline int read_expected(Cursor* cursor, uint8_t tag, Cursor* content) noex
     return read_tlv(cursor, &found, content)
 
 
+cdef inline int read_whole(Cursor* cursor, uint8_t tag, Cursor* whole) noexcept nogil:
+    """Like `read_expected`, but `whole` spans tag and length too."""
+    cdef Cursor content
+    cdef const uint8_t* start = cursor.pos
+    cdef int status = read_expected(cursor, tag, &content)
+    cursor_over(whole, start, cursor.pos - start)
+    return status
+
+
 cdef inline int at_end(const Cursor* cursor) noexcept nogil:
     return DER_OK if cursor.left == 0 else DER_TRAILING
 
@@ -118,6 +127,10 @@ cdef inline int read_oid(Cursor* cursor, Cursor* content) noexcept nogil:
             return DER_BAD_VALUE
         first_of_arc = content.pos[index] < 0x80
     return DER_OK if first_of_arc and content.left > 0 else DER_BAD_VALUE
+
+
+cdef inline bytes octets_of(const Cursor* cursor):
+    return cursor.pos[:cursor.left] if cursor.left > 0 else b""
 
 
 cdef inline void strip_zeros(Cursor* value) noexcept nogil:

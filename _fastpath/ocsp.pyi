@@ -1,61 +1,13 @@
 from typing import Final, final
 
-from _fastpath.certid import CertID, IssuerID
+from _fastpath.certid import IssuerID
+from _fastpath.template import Template
 
 # Whole OCSPResponses that carry no responseBytes (RFC 6960 section 4.2.1; R-02).
 MALFORMED_REQUEST: Final[bytes]
 INTERNAL_ERROR: Final[bytes]
 TRY_LATER: Final[bytes]
 UNAUTHORIZED: Final[bytes]
-
-@final
-class OCSPRequest:
-    """A parsed OCSPRequest (RFC 6960 section 4.1.1)."""
-
-    @property
-    def cert_ids(self) -> tuple[CertID, ...]: ...  # at least one, in order
-    @property
-    def nonce(self) -> bytes | None: ...  # inner OCTET STRING content; answered without it (Q-08)
-
-def parse_request(data: bytes) -> OCSPRequest:
-    """Raises MalformedRequest, also for an unknown critical extension (Q-06) and for octets after the end.
-
-    Bounding the size (Q-12) is the caller's part.
-    """
-
-@final
-class Template:
-    """What is the same in all responses of one signer. Immutable; numbered by the ledger, stored under its number.
-
-    Raises ValueError for an algorithm outside A-01 or a size that does not go with it.
-    """
-
-    def __init__(
-        self,
-        *,
-        signature_algorithm: bytes,  # DER AlgorithmIdentifier, one of A-01
-        signature_size: int,  # octets of the raw signature in a record (ECDSA: r then s, both full width)
-        responder_key_hash: bytes,  # 20 octets, SHA-1 of the signer's public key bits
-        certificates: bytes,  # DER of the responder certificate, b"" for none
-        validity: int,  # seconds, nextUpdate - thisUpdate unless clamped
-    ) -> None: ...
-    @property
-    def signature_algorithm(self) -> bytes: ...
-    @property
-    def signature_size(self) -> int: ...
-    @property
-    def is_ecdsa(self) -> bool: ...
-    @property
-    def responder_key_hash(self) -> bytes: ...
-    @property
-    def certificates(self) -> bytes: ...
-    @property
-    def validity(self) -> int: ...
-    def encode(self) -> bytes:
-        """DER, readable with `openssl asn1parse`; starts with a format number."""
-    @staticmethod
-    def decode(data: bytes) -> Template:
-        """Raises RecordDamaged, or UnknownFormat for a format or an algorithm of another release."""
 
 @final
 class SingleResponse:

@@ -1,52 +1,45 @@
-"""OCSP (RFC 6960 section 4): requests read, response data and whole responses written.
+"""OCSP responses (RFC 6960 section 4.2): response data and whole responses written, and taken apart.
 
-`scan_request` takes a request in one pass, without recursion and without an object. It refuses what is
-not DER, save for what `certid` tolerates and explicit defaults; requestorName and optionalSignature are
-ignored but for their outer shape. Writers know every size first, allocate once and write once. Views and
-layouts borrow; the caller holds the bytes they point into.
+Writers know every size first, allocate once and write once. A layout borrows; the caller holds the bytes it
+points into.
 """
 
 cimport cython
 from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_FromStringAndSize, PyBytes_GET_SIZE
 from libc.string cimport memcmp, memset
 
-from _fastpath.certid cimport cert_id_of, is_minimal_serial, read_cert_id
+from _fastpath.certid cimport is_minimal_serial
 from _fastpath.der cimport (
     BIT_STRING,
-    BOOLEAN,
     CONTEXT_0,
-    DER_BAD_TAG,
     DER_BAD_VALUE,
     DER_OK,
     ENUMERATED,
     EXPLICIT_0,
     EXPLICIT_1,
-    EXPLICIT_2,
     GENERALIZED_TIME_SIZE,
     INTEGER,
     OBJECT_IDENTIFIER,
     OCTET_STRING,
     SEQUENCE,
+    Cursor,
     at_end,
     cursor_over,
     der_error,
-    peek_tag,
+    octets_of,
     put_bytes,
     put_generalized_time,
     put_header,
     put_unsigned,
     read_expected,
     read_explicit,
-    read_oid,
-    read_tlv,
     read_unsigned,
+    read_whole,
     strip_zeros,
     tlv_size,
     unsigned_size,
 )
-
-from _fastpath.der import encode, encode_unsigned
-from _fastpath.errors import MalformedRequest, RecordDamaged, UnknownFormat
+from _fastpath.template cimport RESPONDER_ID_SIZE
 
 MALFORMED_REQUEST = bytes.fromhex("30030a0101")
 INTERNAL_ERROR = bytes.fromhex("30030a0102")
@@ -54,398 +47,17 @@ TRY_LATER = bytes.fromhex("30030a0103")
 UNAUTHORIZED = bytes.fromhex("30030a0106")
 
 cdef enum:
-    TEMPLATE_FORMAT = 1
-    KEY_HASH_SIZE = 20
-    RESPONDER_ID_SIZE = 24  # [2] EXPLICIT OCTET STRING of a key hash
     STATUS_GOOD_SIZE = 2
     REASON_SIZE = 5  # [0] EXPLICIT ENUMERATED
     OCSP_BASIC_SIZE = 11  # OID TLV
     SUCCESSFUL_SIZE = 3
     HIGHEST_REASON = 10
     UNASSIGNED_REASON = 7  # RFC 5280 section 5.3.1
-    MAX_VALIDITY = 0x7FFFFFFF
-    SMALLEST_RSA = 256  # octets of a raw signature
-    LARGEST_RSA = 1024
 
 cdef const char* SUCCESSFUL = b"\x0a\x01\x00"  # ENUMERATED TLV
 cdef const char* ID_PKIX_OCSP_BASIC = b"\x06\x09\x2b\x06\x01\x05\x05\x07\x30\x01\x01"  # 1.3.6.1.5.5.7.48.1.1
 
 cdef int64_t LAST_TIME = 253402300799  # 9999-12-31T23:59:59Z
-
-# The AlgorithmIdentifiers of conformance A-01, with the octets of a raw ECDSA signature.
-cdef dict ECDSA_ALGORITHMS = {
-    bytes.fromhex("300a06082a8648ce3d040302"): 64,
-    bytes.fromhex("300a06082a8648ce3d040303"): 96,
-    bytes.fromhex("300a06082a8648ce3d040304"): 132,
-}
-cdef frozenset RSA_ALGORITHMS = frozenset(
-    bytes.fromhex(f"300d06092a864886f70d0101{last}0500") for last in ("0b", "0c", "0d")
-)
-
-
-# Requests.
-
-cdef inline int read_version(Cursor* tbs) noexcept nogil:
-    """version [0] is v1: absent by DER, `02 01 00` by some clients; there is no other version."""
-    cdef Cursor version
-    cdef int status
-    if peek_tag(tbs) != EXPLICIT_0:
-        return DER_OK
-    status = read_explicit(tbs, EXPLICIT_0, INTEGER, &version)
-    if status == DER_OK and (version.left != 1 or version.pos[0] != 0):
-        status = DER_BAD_VALUE
-    return status
-
-
-cdef inline int skip_requestor_name(Cursor* tbs) noexcept nogil:
-    """requestorName [1] EXPLICIT GeneralName: a context-specific tag, content not looked at (Q-03)."""
-    cdef Cursor wrapped, name
-    cdef uint8_t tag = 0
-    cdef int status
-    if peek_tag(tbs) != EXPLICIT_1:
-        return DER_OK
-    status = read_expected(tbs, EXPLICIT_1, &wrapped)
-    if status == DER_OK:
-        status = read_tlv(&wrapped, &tag, &name)
-    if status == DER_OK and (tag & 0xC0 != 0x80 or tag & 0x1F > 8):
-        status = DER_BAD_TAG
-    return status if status != DER_OK else at_end(&wrapped)
-
-
-cdef inline int read_critical(Cursor* fields, bint* critical) noexcept nogil:
-    """critical BOOLEAN DEFAULT FALSE; FALSE may also be spelled out."""
-    cdef Cursor value
-    cdef int status
-    critical[0] = False
-    if peek_tag(fields) != BOOLEAN:
-        return DER_OK
-    status = read_expected(fields, BOOLEAN, &value)
-    if status == DER_OK and (value.left != 1 or value.pos[0] not in (0x00, 0xFF)):
-        status = DER_BAD_VALUE
-    if status == DER_OK:
-        critical[0] = value.pos[0] == 0xFF
-    return status
-
-
-cdef inline int id_pkix_ocsp_arc(const Cursor* oid) noexcept nogil:
-    """Last arc of an OID right under id-pkix-ocsp (1.3.6.1.5.5.7.48.1), or -1."""
-    if oid.left != 9 or memcmp(oid.pos, b"\x2b\x06\x01\x05\x05\x07\x30\x01", 8) != 0:
-        return -1
-    return oid.pos[8]
-
-
-cdef inline void read_nonce(const Cursor* extension_value, Cursor* nonce) noexcept nogil:
-    """The first nonce, if it is one OCTET STRING; it is never echoed, so a bad one is no error (Q-08)."""
-    cdef Cursor outer = extension_value[0]
-    cdef Cursor inner
-    if nonce.pos == NULL and read_expected(&outer, OCTET_STRING, &inner) == DER_OK and outer.left == 0:
-        nonce[0] = inner
-
-
-cdef int read_extension(Cursor* extensions, Cursor* nonce) noexcept nogil:
-    """One Extension; a critical one has to be of RFC 6960 section 4.4 for requests (Q-06)."""
-    cdef Cursor fields, oid, value
-    cdef bint critical = False
-    cdef int arc
-    cdef int status = read_expected(extensions, SEQUENCE, &fields)
-    if status == DER_OK:
-        status = read_oid(&fields, &oid)
-    if status == DER_OK:
-        status = read_critical(&fields, &critical)
-    if status == DER_OK:
-        status = read_expected(&fields, OCTET_STRING, &value)
-    if status == DER_OK:
-        status = at_end(&fields)
-    if status != DER_OK:
-        return status
-    arc = id_pkix_ocsp_arc(&oid)
-    if arc == 2:
-        read_nonce(&value, nonce)
-    elif critical and arc not in (4, 7, 8):  # acceptable responses, service locator, preferred algorithms
-        return DER_BAD_VALUE
-    return DER_OK
-
-
-cdef int read_extensions(Cursor* cursor, uint8_t tag, Cursor* nonce) noexcept nogil:
-    """Extensions under an EXPLICIT tag, when there are any: at least one (RFC 5280 section 4.1)."""
-    cdef Cursor extensions
-    cdef int status
-    if peek_tag(cursor) != tag:
-        return DER_OK
-    cursor_over(&extensions, NULL, 0)
-    status = read_explicit(cursor, tag, SEQUENCE, &extensions)
-    if status == DER_OK and extensions.left == 0:
-        status = DER_BAD_VALUE
-    while status == DER_OK and extensions.left > 0:
-        status = read_extension(&extensions, nonce)
-    return status
-
-
-cdef int read_request(Cursor* request_list, CertIDView* view) noexcept nogil:
-    """One Request: its CertID; singleRequestExtensions are checked and ignored."""
-    cdef Cursor fields
-    cdef Cursor no_nonce
-    cdef int status = read_expected(request_list, SEQUENCE, &fields)
-    cursor_over(&no_nonce, NULL, 0)
-    if status == DER_OK:
-        status = read_cert_id(&fields, view)
-    if status == DER_OK:
-        status = read_extensions(&fields, EXPLICIT_0, &no_nonce)
-    return status if status != DER_OK else at_end(&fields)
-
-
-cdef int read_request_list(Cursor* tbs, RequestView* view) noexcept nogil:
-    cdef Cursor left
-    cdef CertIDView other
-    cdef int status = read_expected(tbs, SEQUENCE, &view.request_list)
-    if status != DER_OK:
-        return status
-    left = view.request_list
-    status = read_request(&left, &view.first)
-    view.count = 1
-    while status == DER_OK and left.left > 0:
-        status = read_request(&left, &other)
-        view.count += 1
-    return status
-
-
-cdef int read_tbs_request(Cursor* request, RequestView* view) noexcept nogil:
-    cdef Cursor tbs
-    cdef int status = read_expected(request, SEQUENCE, &tbs)
-    if status == DER_OK:
-        status = read_version(&tbs)
-    if status == DER_OK:
-        status = skip_requestor_name(&tbs)
-    if status == DER_OK:
-        status = read_request_list(&tbs, view)
-    if status == DER_OK:
-        status = read_extensions(&tbs, EXPLICIT_2, &view.nonce)
-    return status if status != DER_OK else at_end(&tbs)
-
-
-cdef int scan_request(const uint8_t* data, Py_ssize_t size, RequestView* view) noexcept nogil:
-    """Check a whole OCSPRequest and fill `view`; a DerStatus. On an error the view is not to be used."""
-    cdef Cursor cursor, request, signature
-    cdef int status
-    memset(view, 0, sizeof(view[0]))
-    cursor_over(&cursor, data, size)
-    status = read_expected(&cursor, SEQUENCE, &request)
-    if status == DER_OK:
-        status = at_end(&cursor)
-    if status == DER_OK:
-        status = read_tbs_request(&request, view)
-    if status == DER_OK and request.left > 0:
-        status = read_explicit(&request, EXPLICIT_0, SEQUENCE, &signature)
-    return status if status != DER_OK else at_end(&request)
-
-
-@cython.final
-cdef class OCSPRequest:
-    """A parsed OCSPRequest."""
-
-    cdef readonly tuple cert_ids
-    cdef readonly bytes nonce
-
-    def __init__(self):
-        raise TypeError("an OCSPRequest comes from parse_request")
-
-
-def parse_request(bytes data not None):
-    """Parse an OCSPRequest of a size the caller has bounded. Raises MalformedRequest."""
-    cdef RequestView view
-    cdef CertIDView cert_id
-    cdef OCSPRequest request
-    cdef Cursor left
-    cdef int status = scan_request(
-        <const uint8_t*>PyBytes_AS_STRING(data), PyBytes_GET_SIZE(data), &view
-    )
-    if status != DER_OK:
-        raise MalformedRequest(str(der_error(status, "OCSPRequest")))
-    request = OCSPRequest.__new__(OCSPRequest)
-    if view.nonce.pos != NULL:
-        request.nonce = view.nonce.pos[:view.nonce.left]
-    cert_ids = [cert_id_of(&view.first)]
-    left = view.request_list
-    read_request(&left, &cert_id)
-    while left.left > 0:
-        read_request(&left, &cert_id)
-        cert_ids.append(cert_id_of(&cert_id))
-    request.cert_ids = tuple(cert_ids)
-    return request
-
-
-# Templates and what is said of one certificate.
-
-cdef struct TemplateView:
-    int64_t format_number
-    Cursor algorithm  # with tag and length
-    int64_t signature_size
-    Cursor key_hash
-    int64_t validity
-    Cursor certificate  # empty for none
-
-
-cdef int read_count(Cursor* fields, int64_t* value) noexcept nogil:
-    """An INTEGER from 0 to 2^31 - 1."""
-    cdef Cursor content, octets
-    cdef Py_ssize_t index
-    cdef int status = read_expected(fields, INTEGER, &content)
-    if status == DER_OK:
-        status = read_unsigned(&content, &octets)
-    if status == DER_OK and content.left > 4:
-        status = DER_BAD_VALUE
-    if status != DER_OK:
-        return status
-    value[0] = 0
-    for index in range(octets.left):
-        value[0] = value[0] << 8 | octets.pos[index]
-    return DER_OK
-
-
-cdef int read_whole(Cursor* cursor, uint8_t tag, Cursor* whole) noexcept nogil:
-    """Like `read_expected`, but `whole` spans tag and length too."""
-    cdef Cursor content
-    cdef const uint8_t* start = cursor.pos
-    cdef int status = read_expected(cursor, tag, &content)
-    cursor_over(whole, start, cursor.pos - start)
-    return status
-
-
-cdef int read_template(Cursor* fields, TemplateView* view) noexcept nogil:
-    """What follows the format number in a template of format 1."""
-    cdef int status = read_whole(fields, SEQUENCE, &view.algorithm)
-    if status == DER_OK:
-        status = read_count(fields, &view.signature_size)
-    if status == DER_OK:
-        status = read_expected(fields, OCTET_STRING, &view.key_hash)
-    if status == DER_OK:
-        status = read_count(fields, &view.validity)
-    if status == DER_OK and fields.left > 0:
-        status = read_expected(fields, EXPLICIT_0, &view.certificate)
-        if status == DER_OK and view.certificate.left == 0:
-            status = DER_BAD_VALUE
-    return status if status != DER_OK else at_end(fields)
-
-
-cdef inline bytes octets_of(const Cursor* cursor):
-    return cursor.pos[:cursor.left] if cursor.left > 0 else b""
-
-
-cdef bytes encode_count(int64_t value):
-    return encode_unsigned(value.to_bytes(4, "big").lstrip(b"\0") or b"\0")
-
-
-cdef bint is_one_sequence(bytes data) noexcept:
-    cdef Cursor cursor, content
-    cursor_over(&cursor, <const uint8_t*>PyBytes_AS_STRING(data), PyBytes_GET_SIZE(data))
-    return read_expected(&cursor, SEQUENCE, &content) == DER_OK and cursor.left == 0
-
-
-cdef bint is_supported(bytes algorithm):
-    return algorithm in ECDSA_ALGORITHMS or algorithm in RSA_ALGORITHMS
-
-
-cdef void check_template(
-    bytes algorithm, Py_ssize_t signature_size, bytes key_hash, bytes certificates, int64_t validity
-) except *:
-    """Raise ValueError for what no template can hold."""
-    if not is_supported(algorithm):
-        raise ValueError(f"{algorithm.hex()} is not the AlgorithmIdentifier of a signature made here")
-    smallest = ECDSA_ALGORITHMS.get(algorithm, SMALLEST_RSA)
-    largest = ECDSA_ALGORITHMS.get(algorithm, LARGEST_RSA)
-    if not smallest <= signature_size <= largest:
-        raise ValueError(f"a raw signature has {smallest} to {largest} octets here, not {signature_size}")
-    if PyBytes_GET_SIZE(key_hash) != KEY_HASH_SIZE:
-        raise ValueError(f"a responder key hash has {KEY_HASH_SIZE} octets")
-    if certificates and not is_one_sequence(certificates):
-        raise ValueError("the responder certificate is not one DER certificate")
-    if not 0 < validity <= MAX_VALIDITY:
-        raise ValueError(f"a validity of {validity} s is outside 1 to {MAX_VALIDITY}")
-
-
-@cython.final
-cdef class Template:
-    """What all responses of one signer share; checked when made, never changed."""
-
-    def __cinit__(
-        self,
-        *,
-        bytes signature_algorithm not None,
-        Py_ssize_t signature_size,
-        bytes responder_key_hash not None,
-        bytes certificates not None,
-        int64_t validity,
-    ):
-        check_template(signature_algorithm, signature_size, responder_key_hash, certificates, validity)
-        self.signature_algorithm = signature_algorithm
-        self.signature_size = signature_size
-        self.is_ecdsa = signature_algorithm in ECDSA_ALGORITHMS
-        self.responder_key_hash = responder_key_hash
-        self.certificates = certificates
-        self.validity = validity
-        # R-29: without a certificate the field is left out, never an empty sequence.
-        self.certs = encode(EXPLICIT_0, encode(SEQUENCE, certificates)) if certificates else b""
-        keep_octets(self)
-
-    def encode(self):
-        """SEQUENCE { format, algorithm, signature size, key hash, validity, [0] certificate OPTIONAL }."""
-        return encode(
-            SEQUENCE,
-            encode_count(TEMPLATE_FORMAT)
-            + self.signature_algorithm
-            + encode_count(self.signature_size)
-            + encode(OCTET_STRING, self.responder_key_hash)
-            + encode_count(self.validity)
-            + (encode(EXPLICIT_0, self.certificates) if self.certificates else b""),
-        )
-
-    @staticmethod
-    def decode(bytes data not None):
-        """Raises RecordDamaged, or UnknownFormat for a format or an algorithm of another release."""
-        cdef Cursor cursor, fields
-        cdef TemplateView view
-        cdef int status
-        memset(&view, 0, sizeof(view))
-        cursor_over(&cursor, <const uint8_t*>PyBytes_AS_STRING(data), PyBytes_GET_SIZE(data))
-        status = read_expected(&cursor, SEQUENCE, &fields)
-        if status == DER_OK:
-            status = at_end(&cursor)
-        if status == DER_OK:
-            status = read_count(&fields, &view.format_number)
-        if status == DER_OK and view.format_number != TEMPLATE_FORMAT:
-            raise UnknownFormat(f"template of format {view.format_number}")
-        if status == DER_OK:
-            status = read_template(&fields, &view)
-        if status != DER_OK:
-            raise RecordDamaged(str(der_error(status, "template")))
-        return template_of(&view)
-
-
-cdef void keep_octets(Template template) noexcept:
-    """Point the writers at the octets of the template's own bytes objects."""
-    cdef uint8_t* out = put_header(template.responder_id, EXPLICIT_2, KEY_HASH_SIZE + 2)
-    out = put_header(out, OCTET_STRING, KEY_HASH_SIZE)
-    put_bytes(out, <const uint8_t*>PyBytes_AS_STRING(template.responder_key_hash), KEY_HASH_SIZE)
-    template.algorithm = <const uint8_t*>PyBytes_AS_STRING(template.signature_algorithm)
-    template.algorithm_size = PyBytes_GET_SIZE(template.signature_algorithm)
-    template.certs_octets = <const uint8_t*>PyBytes_AS_STRING(template.certs)
-    template.certs_size = PyBytes_GET_SIZE(template.certs)
-
-
-cdef Template template_of(const TemplateView* view):
-    cdef bytes algorithm = octets_of(&view.algorithm)
-    if not is_supported(algorithm):
-        raise UnknownFormat(f"template for signature algorithm {algorithm.hex()}")
-    try:
-        return Template(
-            signature_algorithm=algorithm,
-            signature_size=view.signature_size,
-            responder_key_hash=octets_of(&view.key_hash),
-            certificates=octets_of(&view.certificate),
-            validity=view.validity,
-        )
-    except ValueError as error:
-        raise RecordDamaged(f"template: {error}") from error
 
 
 @cython.final
@@ -507,6 +119,27 @@ cdef void check_status(const SingleStatus* status) except *:
 
 
 # Responses: one function lays out, giving every length; the writers follow it without looking back.
+
+cdef struct ResponseLayout:
+    # What one response is made of (borrowed) and the content octets of each of its constructed values.
+    const uint8_t* cert_id_prefix
+    Py_ssize_t cert_id_prefix_size
+    const uint8_t* serial
+    Py_ssize_t serial_size
+    const SingleStatus* status
+    const uint8_t* raw_signature
+    Cursor r  # ECDSA: the two integers of raw_signature, minimal
+    Cursor s
+    Py_ssize_t cert_id
+    Py_ssize_t revoked_info  # 0 when good
+    Py_ssize_t single_response
+    Py_ssize_t response_data
+    Py_ssize_t sig_value  # ECDSA-Sig-Value; 0 for RSA
+    Py_ssize_t signature  # BIT STRING content after the unused-bits octet
+    Py_ssize_t basic_response
+    Py_ssize_t response_bytes
+    Py_ssize_t response  # OCSPResponse
+
 
 cdef inline Py_ssize_t lay_out_response_data(
     ResponseLayout* layout,
@@ -601,7 +234,7 @@ cdef inline uint8_t* put_signature(
     return put_unsigned(out, layout.s.pos, layout.s.left)
 
 
-cdef Py_ssize_t lay_out_response(
+cdef inline Py_ssize_t lay_out_response(
     ResponseLayout* layout,
     Template template,
     IssuerID issuer,
@@ -625,7 +258,9 @@ cdef Py_ssize_t lay_out_response(
     return tlv_size(layout.response)
 
 
-cdef uint8_t* put_response(uint8_t* out, const ResponseLayout* layout, Template template) noexcept nogil:
+cdef inline uint8_t* put_response(
+    uint8_t* out, const ResponseLayout* layout, Template template
+) noexcept nogil:
     out = put_header(out, SEQUENCE, layout.response)
     out = put_bytes(out, <const uint8_t*>SUCCESSFUL, SUCCESSFUL_SIZE)
     out = put_header(out, EXPLICIT_0, tlv_size(layout.response_bytes))

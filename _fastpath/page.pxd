@@ -3,7 +3,8 @@
 from libc.stdint cimport int64_t, uint8_t, uint32_t, uint64_t
 
 from _fastpath.certid cimport IssuerID
-from _fastpath.ocsp cimport SingleResponse, SingleStatus, Template
+from _fastpath.ocsp cimport SingleResponse, SingleStatus
+from _fastpath.template cimport Template
 
 
 cdef enum RecordStatus:

@@ -3,7 +3,8 @@
 from typing import Final, final
 
 from _fastpath.certid import IssuerID
-from _fastpath.ocsp import SingleResponse, Template
+from _fastpath.ocsp import SingleResponse
+from _fastpath.template import Template
 
 HEADER_FIELD: Final[bytes]  # b"": no serial has this form, while b"#" is serial 35
 HEADER_SIZE: Final[int]  # 21
@@ -82,7 +83,12 @@ class Answer:
         the fewest octets, big-endian, one at least (H-07)."""
 
 def assemble(
-    template: Template, template_number: int, issuer: IssuerID, hash_algorithm: int, serial_number: bytes, record: bytes
+    template: Template,
+    template_number: int,
+    issuer: IssuerID,
+    hash_algorithm: int,
+    serial_number: bytes,
+    record: bytes,
 ) -> Answer | None:
     """Check the record's checksum and build the response to (issuer, hash_algorithm, serial_number).
 

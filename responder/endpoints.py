@@ -13,7 +13,7 @@ from _fastpath.http import (
     TOLERATED_URL_ALPHABET,
     decode_get_path,
 )
-from _fastpath.ocsp import parse_request
+from _fastpath.request import parse_request
 from responder.answers import Conditions, HttpAnswer, error_answer, http_refusal, not_modified, ocsp_answer
 from responder.config import ResponderSection
 from responder.counters import Counters

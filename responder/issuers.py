@@ -8,7 +8,7 @@ import structlog
 
 from _fastpath.certid import OTHER, SHA1, SHA256, CertID
 from _fastpath.errors import FastpathError, UnknownFormat
-from _fastpath.ocsp import Template
+from _fastpath.template import Template
 from responder.counters import Counters
 from responder.errors import LookupFailed, TryLater, TryLaterCause
 from responder.lookup import StoreLink

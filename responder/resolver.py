@@ -6,8 +6,8 @@ import structlog
 
 from _fastpath.certid import SHA1, SHA256, CertID
 from _fastpath.errors import FastpathError, RecordDamaged, UnknownFormat
-from _fastpath.ocsp import OCSPRequest
 from _fastpath.page import HEADER_FIELD, Answer, PageHeader, assemble, page_number, record_slot
+from _fastpath.request import OCSPRequest
 from responder.counters import Counters
 from responder.errors import LookupFailed, TryLater, Unauthorized
 from responder.issuers import Issuers, IssuerView, PinnedIssuer

@@ -11,7 +11,8 @@ from cryptography.x509.oid import ExtendedKeyUsageOID
 
 from _fastpath.certid import IssuerID
 from _fastpath.errors import MalformedDer
-from _fastpath.ocsp import Template, split_response
+from _fastpath.ocsp import split_response
+from _fastpath.template import Template
 from store.model import Issuer, public_key_bits, subject_name
 
 __all__ = ["SignatureSampler", "TrustedTemplate", "Untrusted", "trust_template"]

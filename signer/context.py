@@ -8,7 +8,7 @@ from typing import Self
 import redis
 from cryptography.hazmat.primitives.serialization import Encoding
 
-from _fastpath.ocsp import Template
+from _fastpath.template import Template
 from signer.config import IssuerTable, Settings, load_settings
 from signer.crl.build import CrlSigner
 from signer.crl.job import CrlJob

@@ -6,8 +6,8 @@ from typing import Any
 import redis
 
 from _fastpath.errors import FastpathError
-from _fastpath.ocsp import Template
 from _fastpath.page import HEADER_FIELD, PageHeader
+from _fastpath.template import Template
 from store.connection import translated
 from store.errors import StoreFormatError
 from store.schema import IssuerRecord, issuer_key, page_key, template_key

@@ -12,8 +12,9 @@ from cryptography.x509 import ocsp
 
 from _fastpath.certid import SHA1, SHA256
 from _fastpath.crl import encode_tbs_cert_list
-from _fastpath.ocsp import SingleResponse, Template, encode_tbs_response_data, signature_to_raw
+from _fastpath.ocsp import SingleResponse, encode_tbs_response_data, signature_to_raw
 from _fastpath.page import assemble, encode_record
+from _fastpath.template import Template
 from signer.demo.authority import create_authority
 from signer.keys.file import load_key
 from store.model import load_certificate, load_issuer

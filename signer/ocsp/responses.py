@@ -2,8 +2,9 @@
 
 from typing import Protocol
 
-from _fastpath.ocsp import SingleResponse, Template, encode_tbs_response_data, signature_to_raw
+from _fastpath.ocsp import SingleResponse, encode_tbs_response_data, signature_to_raw
 from _fastpath.page import encode_record
+from _fastpath.template import Template
 from signer.errors import SignerExpiring, SigningFault
 from signer.keys.file import SigningKey
 from signer.ledger.values import CertificateRow, StoredTemplate

@@ -4,19 +4,15 @@ import dataclasses
 import datetime
 import functools
 import hashlib
+from typing import Any
 
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec, padding, rsa
 
 from _fastpath.certid import IssuerID
-from _fastpath.ocsp import (
-    SingleResponse,
-    Template,
-    encode_response,
-    encode_tbs_response_data,
-    signature_to_raw,
-)
+from _fastpath.ocsp import SingleResponse, encode_response, encode_tbs_response_data, signature_to_raw
+from _fastpath.template import Template
 
 PrivateKey = ec.EllipticCurvePrivateKey | rsa.RSAPrivateKey
 Digest = hashes.SHA256 | hashes.SHA384 | hashes.SHA512
@@ -114,6 +110,18 @@ def make_authority(kind: str = "secp256r1", *, secret: int = 7, embed: bool = Tr
     return Authority(
         key, hash_algorithm, certificate, IssuerID(NAME.public_bytes(), public_key_bits(key)), template
     )
+
+
+def make_template(**changes: Any) -> Template:
+    """A P-256 template without a certificate, but for the fields named."""
+    fields: dict[str, Any] = {
+        "signature_algorithm": ECDSA["secp256r1"][2],
+        "signature_size": 64,
+        "responder_key_hash": b"k" * 20,
+        "certificates": b"",
+        "validity": VALIDITY,
+    }
+    return Template(**fields | changes)
 
 
 def good(serial_number: bytes, *, this_update: int = THIS_UPDATE) -> SingleResponse:

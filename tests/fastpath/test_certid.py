@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from _fastpath.certid import OTHER, SHA1, SHA256, CertID, IssuerID, minimal_serial, serial_from_int
-from _fastpath.ocsp import parse_request
+from _fastpath.request import parse_request
 from tests.fastpath.authority import NAME, Authority, issue, make_authority, public_key_bits
 
 AUTHORITY = make_authority()

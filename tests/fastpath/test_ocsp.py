@@ -1,4 +1,4 @@
-"""Templates, response data, signatures and whole responses against cryptography, asn1crypto and openssl."""
+"""Response data, signatures and whole responses against cryptography, asn1crypto and openssl."""
 
 import datetime
 import subprocess
@@ -17,16 +17,15 @@ from hypothesis import strategies as st
 
 from _fastpath import ocsp
 from _fastpath.certid import OTHER, SHA1, SHA256, minimal_serial
-from _fastpath.der import encode
-from _fastpath.errors import MalformedDer, RecordDamaged, UnknownFormat
+from _fastpath.errors import MalformedDer
 from _fastpath.ocsp import (
     SingleResponse,
-    Template,
     encode_response,
     encode_tbs_response_data,
     signature_to_raw,
     split_response,
 )
+from _fastpath.template import Template
 from tests.fastpath.authority import (
     ECDSA,
     NAME,
@@ -36,13 +35,13 @@ from tests.fastpath.authority import (
     good,
     issue,
     make_authority,
+    make_template,
     revoked,
 )
 
 P256 = make_authority()
 P521_BARE = make_authority("secp521r1", embed=False)
 LAST_TIME = 253_402_300_799
-SEQUENCE = 0x30
 RSA_2048 = RSA["rsa-sha256"][1]
 
 minimal_serials = st.binary(min_size=1, max_size=20).map(minimal_serial)
@@ -63,18 +62,6 @@ REASONS = {
     9: x509.ReasonFlags.privilege_withdrawn,
     10: x509.ReasonFlags.aa_compromise,
 }
-
-
-def make_template(**changes: Any) -> Template:
-    """A P-256 template without a certificate, but for the fields named."""
-    fields: dict[str, Any] = {
-        "signature_algorithm": P256.template.signature_algorithm,
-        "signature_size": 64,
-        "responder_key_hash": b"k" * 20,
-        "certificates": b"",
-        "validity": VALIDITY,
-    }
-    return Template(**fields | changes)
 
 
 def make_single_response(**changes: Any) -> SingleResponse:
@@ -294,99 +281,6 @@ def test_there_is_no_response_for_another_hash(hash_algorithm: int) -> None:
         encode_tbs_response_data(P256.template, P256.issuer, hash_algorithm, good(b"\x01"))
     with pytest.raises(ValueError, match="hash algorithm"):
         encode_response(P256.template, P256.issuer, hash_algorithm, good(b"\x01"), bytes(64))
-
-
-@pytest.mark.parametrize(
-    "certificates", [b"", b"\x30\x00", P256.template.certificates], ids=["none", "empty", "real"]
-)
-@pytest.mark.parametrize("validity", [1, VALIDITY, 2**31 - 1])
-@pytest.mark.parametrize(
-    ("algorithm", "size"),
-    [(algorithm, size) for _, _, algorithm, size in ECDSA.values()]
-    + [(algorithm, size) for _, algorithm, _ in RSA.values() for size in (256, 384, 1024)],
-)
-def test_templates_decode_to_what_was_encoded(
-    algorithm: bytes, size: int, validity: int, certificates: bytes
-) -> None:
-    template = make_template(
-        signature_algorithm=algorithm, signature_size=size, validity=validity, certificates=certificates
-    )
-    decoded = Template.decode(template.encode())
-    assert decoded.encode() == template.encode()
-    assert (decoded.signature_algorithm, decoded.signature_size) == (algorithm, size)
-    assert (decoded.responder_key_hash, decoded.certificates) == (b"k" * 20, certificates)
-    assert (decoded.validity, decoded.is_ecdsa) == (validity, size < 256)
-
-
-def test_known_answer_of_a_template() -> None:
-    assert make_template().encode().hex() == (
-        "302d020101300a06082a8648ce3d0403020201400414" + "6b" * 20 + "02030545ff"
-    )
-
-
-@pytest.mark.parametrize(
-    "changes",
-    [
-        {"signature_algorithm": bytes.fromhex("300d06092a864886f70d0101050500")},
-        {"signature_algorithm": bytes.fromhex("300906072a8648ce3d0401")},
-        {"signature_algorithm": bytes.fromhex("300c06082a8648ce3d0403020500")},
-        {"signature_algorithm": bytes.fromhex("300b06092a864886f70d01010b")},
-        {"signature_algorithm": b""},
-        {"signature_size": 63},
-        {"signature_size": 96},
-        {"signature_algorithm": RSA_2048, "signature_size": 255},
-        {"signature_algorithm": RSA_2048, "signature_size": 1025},
-        {"responder_key_hash": bytes(19)},
-        {"responder_key_hash": bytes(32)},
-        {"certificates": b"\x30"},
-        {"certificates": b"\x30\x00\x30\x00"},
-        {"certificates": b"\x04\x00"},
-        {"validity": 0},
-        {"validity": -1},
-        {"validity": 2**31},
-    ],
-    ids=repr,
-)
-def test_templates_that_cannot_be(changes: dict[str, Any]) -> None:
-    with pytest.raises(ValueError, match="a raw|AlgorithmIdentifier|hash|certificate|validity|RSA"):
-        make_template(**changes)
-
-
-def test_a_template_of_another_release_is_an_unknown_format() -> None:
-    encoded = make_template().encode()
-    with pytest.raises(UnknownFormat, match="format 2"):
-        Template.decode(encoded.replace(b"\x02\x01\x01", b"\x02\x01\x02", 1))
-    with pytest.raises(UnknownFormat, match="format 2"):
-        Template.decode(encode(SEQUENCE, b"\x02\x01\x02" + b"whatever it may hold"))
-    with pytest.raises(UnknownFormat, match="signature algorithm"):
-        Template.decode(encoded.replace(bytes.fromhex("2a8648ce3d040302"), bytes.fromhex("2a8648ce3d040305")))
-
-
-def test_damaged_templates_are_told_from_whole_ones() -> None:
-    encoded = make_template(certificates=b"\x30\x03\x02\x01\x05").encode()
-    decoded = 0
-    for size in range(len(encoded)):
-        with pytest.raises(RecordDamaged):
-            Template.decode(encoded[:size])
-    with pytest.raises(RecordDamaged):
-        Template.decode(encoded + b"\x00")
-    for position in range(len(encoded)):
-        for octet in (0x00, 0x01, 0x30, 0x7F, 0x80, 0xA0, 0xFF):
-            mutated = encoded[:position] + bytes([octet]) + encoded[position + 1 :]
-            try:
-                decoded += Template.decode(mutated).encode() == mutated
-            except (RecordDamaged, UnknownFormat):
-                continue
-    assert decoded > 7 * 20  # the key hash has no wrong octets
-
-
-@pytest.mark.parametrize(
-    "fields",
-    ["", "0201", "02050100000000", "020180", "02020001", "0200", "020101", "020101" + "3000", "040101"],
-)
-def test_templates_with_missing_or_wrong_fields(fields: str) -> None:
-    with pytest.raises((RecordDamaged, UnknownFormat)):
-        Template.decode(encode(SEQUENCE, bytes.fromhex(fields)))
 
 
 @pytest.mark.parametrize(

@@ -14,7 +14,8 @@ from hypothesis import strategies as st
 from _fastpath import certid, ocsp, page
 from _fastpath.certid import IssuerID
 from _fastpath.errors import FastpathError, RecordDamaged, UnknownFormat
-from _fastpath.ocsp import SingleResponse, Template
+from _fastpath.ocsp import SingleResponse
+from _fastpath.template import Template
 
 ECDSA_WITH_SHA256 = bytes.fromhex("300a06082a8648ce3d040302")
 SHA256_WITH_RSA = bytes.fromhex("300d06092a864886f70d01010b0500")

@@ -12,8 +12,9 @@ from cryptography.x509 import ocsp
 from cryptography.x509.oid import ExtendedKeyUsageOID
 
 from _fastpath.certid import SHA1, SHA256, IssuerID, serial_from_int
-from _fastpath.ocsp import SingleResponse, Template, encode_tbs_response_data, signature_to_raw
+from _fastpath.ocsp import SingleResponse, encode_tbs_response_data, signature_to_raw
 from _fastpath.page import HEADER_FIELD, encode_record, page_number
+from _fastpath.template import Template
 from store.model import Issuer, public_key_bits, subject_name
 from store.schema import IssuerRecord, page_key
 from store.writer import PagePut, PageWriter, PutStatus

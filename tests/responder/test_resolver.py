@@ -11,8 +11,8 @@ from cryptography.x509 import ocsp
 
 from _fastpath import der
 from _fastpath.certid import SHA1, SHA256, serial_from_int
-from _fastpath.ocsp import OCSPRequest, parse_request
 from _fastpath.page import HEADER_FIELD, Answer, PageHeader
+from _fastpath.request import OCSPRequest, parse_request
 from responder.app import Application
 from responder.counters import Counters
 from responder.errors import Refused, TryLater, Unauthorized

@@ -1,8 +1,9 @@
 """Pages of made-up certificates for the store's tests: records without worth, but of the right form."""
 
 from _fastpath.certid import IssuerID
-from _fastpath.ocsp import SingleResponse, Template
+from _fastpath.ocsp import SingleResponse
 from _fastpath.page import encode_record
+from _fastpath.template import Template
 from store.schema import page_key
 from store.writer import PagePut
 

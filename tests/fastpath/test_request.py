@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from _fastpath.certid import OTHER, SHA1, SHA256
 from _fastpath.der import encode
 from _fastpath.errors import MalformedRequest
-from _fastpath.ocsp import OCSPRequest, parse_request
+from _fastpath.request import OCSPRequest, parse_request
 from tests.fastpath.authority import make_authority
 
 SEQUENCE, INTEGER, OCTET_STRING, OID = 0x30, 0x02, 0x04, 0x06
