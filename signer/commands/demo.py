@@ -4,6 +4,7 @@ import secrets
 import signal
 import threading
 from pathlib import Path
+from types import FrameType
 
 from signer.commands.output import remark
 from signer.demo.play import Demo
@@ -16,6 +17,7 @@ __all__ = ["demo"]
 
 def demo(directory: Path, certificates: int, *, check: bool, seed: int | None) -> None:
     """Play it; with `check` end after the checks, else stay until Ctrl-C with `run` at work."""
+    signal.signal(signal.SIGTERM, _interrupt)
     play = Demo(directory.absolute(), certificates, say=_say, bar=bar)
     with play.play(secrets.randbits(32) if seed is None else seed):
         if check:
@@ -28,6 +30,11 @@ def demo(directory: Path, certificates: int, *, check: bool, seed: int | None) -
         configure(-1)
         Runner(play.file).run(stop)
         remark("stopped")
+
+
+def _interrupt(received: int, frame: FrameType | None) -> None:
+    """SIGTERM unwinds like Ctrl-C, so that responder and store end too."""
+    raise KeyboardInterrupt
 
 
 def _say(text: str) -> None:

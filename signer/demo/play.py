@@ -50,6 +50,8 @@ Bar = Callable[[str, int], contextlib.AbstractContextManager[Callable[[int], Non
 
 def prepare_directory(directory: Path) -> None:
     """An empty directory; only what an earlier demo left is removed. Raises OcspeedError for anything else."""
+    if directory.exists() and not directory.is_dir():
+        raise OcspeedError(f"{directory}: not a directory", remedy="choose another with --dir DIR")
     if directory.exists() and any(directory.iterdir()):
         if not (directory / MARKER).exists():
             raise OcspeedError(
