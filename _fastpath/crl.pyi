@@ -7,7 +7,9 @@ def encode_issuing_distribution_point(
     """DER IssuingDistributionPoint (RFC 5280 section 5.2.5), one uniformResourceIdentifier at most. KAT: C-09."""
 
 def encode_tbs_cert_list(
-    entries: Iterable[tuple[bytes, int, int]],  # serial (minimal unsigned), revocation time, reason (0: omitted)
+    entries: Iterable[
+        tuple[bytes, int, int]
+    ],  # serial (minimal unsigned), revocation time, reason (0: omitted)
     *,
     signature_algorithm: bytes,  # DER AlgorithmIdentifier
     issuer_name: bytes,  # DER Name

@@ -18,7 +18,9 @@ def pages_in(ranges: list[PageRange]) -> list[int]:
     cycle=st.sampled_from([3600, DAY, 2 * DAY]),
     steps=st.lists(st.integers(0, 7200), min_size=1, max_size=40),
 )
-def test_every_due_position_is_signed_exactly_once(start: int, pages: int, cycle: int, steps: list[int]) -> None:
+def test_every_due_position_is_signed_exactly_once(
+    start: int, pages: int, cycle: int, steps: list[int]
+) -> None:
     now, done = start, due_position(start, cycle, pages)
     first, signed = done, 0
     for step in steps:
