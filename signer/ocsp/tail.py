@@ -96,11 +96,7 @@ class Tail:
         changes = self._ledger.changes(self._issuer.id, self._read, CHANGES_AT_A_TIME)
         if not changes:
             return tally
-        try:
-            left = self._sign(changes, tally)
-        except BaseException:
-            self._start_again()
-            raise
+        left = self._sign(changes, tally)  # if it raises, the next step reads the same again
         self._leave_open(changes, left)
         self._read = changes[-1].generation
         self._save()
@@ -170,12 +166,6 @@ class Tail:
                     self._open.setdefault(
                         page, _Span(change.generation, change.generation)
                     ).last = change.generation
-
-    def _start_again(self) -> None:
-        """The next step reads on from what is surely in the store."""
-        self._open.clear()
-        self._wanted.clear()
-        self._saved = self._read = self._ledger.tail_position(self._issuer.id)
 
     def _save(self) -> None:
         oldest = next(iter(self._open.values()), None)
