@@ -21,17 +21,14 @@ from signer.keys.responder_certificate import (
 )
 from signer.ledger.ledger import Ledger
 from signer.ledger.values import LedgerIssuer, SeriesSpec, StoredTemplate
-from signer.ocsp.batch import Pool
 from signer.ocsp.pages import PageSigner
 from signer.ocsp.responses import ResponseSigner
-from signer.ocsp.service import IssuerService
 from store.clock import Clock, SystemClock
 from store.connection import EMBEDDED, Endpoint
 from store.embedded import EmbeddedStore
 from store.errors import ConfigError
 from store.model import Issuer, load_certificate, load_issuer
 from store.objects import open_object_store
-from store.reader import StoreReader
 from store.schema import IssuerRecord
 from store.writer import PageWriter, check_functions
 
@@ -166,14 +163,6 @@ class Context:
         """Signs pages of one issuer."""
         responses = self.response_signer(name)
         return PageSigner(self.ledger, self.ledger_issuer(name), responses, self.writer, self.clock)
-
-    def service(self, name: str, pool: Pool) -> IssuerService:
-        """Everything that keeps one issuer's responses fresh; the store is told of the issuer first."""
-        signer = self.page_signer(name)
-        self.announce(name)
-        reader = StoreReader(self.client, self.endpoint.url)
-        cycle = self.settings.issuer(name).ocsp.cycle
-        return IssuerService(self.ledger, signer, reader, pool, self.clock, cycle)
 
     def crl_job(self, name: str) -> CrlJob:
         """Builds and publishes one issuer's CRLs."""

@@ -16,7 +16,7 @@ from signer.crl.job import ShardOutcome, ShardStatus
 from signer.errors import SigningFault
 from signer.ocsp.batch import Pool
 from signer.ocsp.pages import Tally
-from signer.ocsp.service import IssuerService
+from signer.ocsp.service import IssuerService, open_service
 from store.errors import OcspeedError, StoreError
 
 __all__ = ["Runner", "only_signer"]
@@ -121,7 +121,7 @@ class Runner:
         try:
             if issuer.service is None:
                 context.ensure_store()
-                issuer.service = context.service(issuer.name, pool)
+                issuer.service = open_service(context, issuer.name, pool)
                 missing = issuer.service.enqueue_missing()
                 log.info("issuer ready", issuer=issuer.name, missing_pages=missing)
             _report(issuer.name, issuer.service.step())

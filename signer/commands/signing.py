@@ -11,7 +11,7 @@ from signer.config import load_settings
 from signer.context import Context
 from signer.ocsp.batch import Pool
 from signer.ocsp.pages import Tally
-from signer.ocsp.service import IssuerService
+from signer.ocsp.service import IssuerService, open_service
 from signer.progress import bar
 from signer.run import Runner
 from store.logs import configure
@@ -31,7 +31,7 @@ def sign(
         with Pool(file, workers or context.settings.root.signer.worker_count) as pool:
             for name in names:
                 began = monotonic()
-                service = context.service(name, pool)
+                service = open_service(context, name, pool)
                 with bar(f"sign {name}", service.page_count, quiet=quiet) as advance:
                     tally = service.sign_all(advance) if everything else service.sign_due(advance)
                 _report(name, service, tally, monotonic() - began, as_json)

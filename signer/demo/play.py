@@ -21,6 +21,7 @@ from signer.demo.authority import Authority, create_authority
 from signer.intake.importer import stage
 from signer.ledger.values import LedgerIssuer
 from signer.ocsp.batch import Pool
+from signer.ocsp.service import open_service
 from store.errors import OcspeedError
 
 __all__ = ["Demo", "prepare_directory"]
@@ -146,7 +147,7 @@ class Demo:
     def _sign(self, context: Context) -> None:
         began = time.monotonic()
         with Pool(self.file, context.settings.root.signer.worker_count) as pool:
-            service = context.service(ISSUER, pool)
+            service = open_service(context, ISSUER, pool)
             with self.bar("sign", service.page_count) as advance:
                 tally = service.sign_all(advance)
         if tally.faults:

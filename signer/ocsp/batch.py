@@ -1,7 +1,5 @@
 """Many pages over a pool of processes, each with its own key, ledger reader and store connection."""
 
-from __future__ import annotations  # Context opens pools' services and so imports this module
-
 import multiprocessing
 import os
 import signal
@@ -10,14 +8,12 @@ from collections.abc import Callable, Iterable
 from concurrent.futures import Executor, Future, ProcessPoolExecutor, ThreadPoolExecutor, as_completed
 from pathlib import Path
 from types import TracebackType
-from typing import TYPE_CHECKING, Self
+from typing import Self
 
+from signer.context import Context
 from signer.ocsp.pages import PageSigner, Tally
 from signer.ocsp.schedule import PageRange, split
 from store.clock import Clock
-
-if TYPE_CHECKING:
-    from signer.context import Context
 
 __all__ = ["CHUNK_PAGES", "Pool"]
 
@@ -40,8 +36,6 @@ class _Worker:
 
     def _opened(self) -> Context:
         if self._context is None:
-            from signer.context import Context
-
             self._context = Context.open(self._config_file, self._clock)
         return self._context
 

@@ -3,6 +3,7 @@
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future
 
+from signer.context import Context
 from signer.ledger.ledger import Ledger
 from signer.ledger.values import LedgerIssuer
 from signer.ocsp.batch import CHUNK_PAGES, Pool
@@ -12,7 +13,7 @@ from signer.ocsp.tail import Tail
 from store.clock import Clock
 from store.reader import StoreReader
 
-__all__ = ["IssuerService"]
+__all__ = ["IssuerService", "open_service"]
 
 PAGES_AT_A_TIME = 1_000
 RETRY_INTERVAL = 60.0  # seconds before a page that could not be signed is tried again
@@ -163,3 +164,12 @@ class IssuerService:
 
 def _pages(ranges: Iterable[PageRange]) -> set[int]:
     return {page for run in ranges for page in range(run.first, run.last + 1)}
+
+
+def open_service(context: Context, name: str, pool: Pool) -> IssuerService:
+    """Everything that keeps one issuer's responses fresh; the store is told of the issuer first."""
+    signer = context.page_signer(name)
+    context.announce(name)
+    reader = StoreReader(context.client, context.endpoint.url)
+    cycle = context.settings.issuer(name).ocsp.cycle
+    return IssuerService(context.ledger, signer, reader, pool, context.clock, cycle)

@@ -8,7 +8,7 @@ import redis
 
 from signer.ocsp.batch import Pool
 from signer.ocsp.pages import Tally
-from signer.ocsp.service import RETRY_INTERVAL, IssuerService
+from signer.ocsp.service import RETRY_INTERVAL, IssuerService, open_service
 from store.clock import SystemClock
 from store.errors import ConfigError
 from tests.signer.ledgers import NOW
@@ -27,7 +27,7 @@ def pool(works: Works, clock: FakeClock) -> Iterator[Pool]:
 
 @pytest.fixture
 def service(works: Works, pool: Pool) -> IssuerService:
-    return works.context.service("demo", pool)
+    return open_service(works.context, "demo", pool)
 
 
 def pages_of(works: Works) -> list[bytes]:
@@ -53,7 +53,7 @@ def test_sign_all(works: Works, service: IssuerService, pool: Pool) -> None:
     works.check_store()
     assert works.ledger.pending_changes(works.issuer.id) == 0
     assert works.ledger.checkpoint(works.issuer.id) is not None
-    tally = works.context.service("demo", pool).sign_due(quietly)
+    tally = open_service(works.context, "demo", pool).sign_due(quietly)
     assert (tally.pages, tally.current, tally.responses) == (0, 0, 0)
 
 
@@ -203,7 +203,7 @@ def test_a_pool_of_processes(tmp_path_factory: pytest.TempPathFactory, store_url
             ),
             wall.now(),
         )
-        tally = works.context.service("demo", pool).sign_all(quietly)
+        tally = open_service(works.context, "demo", pool).sign_all(quietly)
         assert (tally.pages, tally.responses, tally.faults) == (32, 192, [])
         works.check_store()
 
@@ -212,6 +212,6 @@ def test_an_error_in_a_process_is_told(tmp_path_factory: pytest.TempPathFactory,
     """A responder certificate that is not valid yet stops the issuer with its own message."""
     works = Works(tmp_path_factory.mktemp("works"), store_url, FakeClock(SystemClock().now() + DAY))
     with works.context, Pool(works.file, 2) as pool:
-        service = works.context.service("demo", pool)
+        service = open_service(works.context, "demo", pool)
         with pytest.raises(ConfigError, match="not valid before"):
             service.sign_all(quietly)

@@ -5,7 +5,7 @@ import json
 import pytest
 import structlog
 
-from responder import logs
+from store import logs
 
 
 @pytest.fixture(autouse=True)
@@ -21,7 +21,7 @@ def lines(text: str) -> list[dict[str, object]]:
 def test_lines_are_json_and_repeated_warnings_are_counted(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    logs.configure(0)
+    logs.configure(0, throttled=True)
     log = structlog.get_logger()
     for number in range(1000):
         log.error("record refused", issuer="demo", serial=f"{number:x}")
