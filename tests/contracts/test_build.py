@@ -119,7 +119,7 @@ def test_source_distribution_has_every_file_it_is_built_from(
     assert wanted - sdist_files(monkeypatch) == set()
 
 
-@pytest.mark.parametrize(("folder", "suffix"), [("docs", ".md"), ("deploy", ".acl")])
+@pytest.mark.parametrize(("folder", "suffix"), [("tests/vectors", ".*"), ("docs", ".md"), ("deploy", ".acl")])
 def test_source_distribution_has_documents_and_examples(
     folder: str, suffix: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
