@@ -43,7 +43,7 @@ lint: build
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
-	$(BIN)/cython-lint _fastpath
+	PATH="$(CURDIR)/$(BIN):$$PATH" cython-lint _fastpath # it calls pycodestyle
 	$(BIN)/lint-imports
 
 package: build

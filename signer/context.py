@@ -173,8 +173,8 @@ class Context:
             self.ledger, self.ledger_issuer(name), self.crl_signer(name), objects, self.clock, validity
         )
 
-    def announce(self, name: str) -> None:
-        """Write templates, then the issuer record that names them, to the store."""
+    def announce(self, name: str) -> IssuerRecord:
+        """Write templates, then the issuer record that names them, to the store; returns the record."""
         found = self.ledger_issuer(name)
         templates: dict[int, StoredTemplate] = self.ledger.templates(found.id)
         for stored in templates.values():
@@ -187,6 +187,7 @@ class Context:
             templates={slot: stored.number for slot, stored in templates.items()},
         )
         self.writer.write_issuer(name, record)
+        return record
 
 
 def _template(table: IssuerTable, signer: OcspSigner) -> Template:

@@ -4,7 +4,7 @@ from datetime import UTC, datetime
 
 from store.errors import OcspeedError
 
-__all__ = ["SignerExpiring", "SigningError", "SigningFault"]
+__all__ = ["SignerExpiring", "SigningError", "SigningFault", "WorkersLost"]
 
 
 class SigningError(OcspeedError):
@@ -29,4 +29,14 @@ class SignerExpiring(SigningError):
         super().__init__(
             f"the signing certificate ends at {end}, {hours:.1f} h away; 16 h are needed",
             remedy="install a new responder certificate and name it in `signer.certificate`",
+        )
+
+
+class WorkersLost(SigningError):
+    """A process of the pool ended before its work did: killed, or out of memory."""
+
+    def __init__(self) -> None:
+        super().__init__(
+            "a signing process ended unexpectedly",
+            remedy="look for the reason in the system's log (out of memory?); what it had in hand is signed again",
         )

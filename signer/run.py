@@ -13,7 +13,7 @@ import structlog
 from signer.config import IssuerTable
 from signer.context import Context
 from signer.crl.job import ShardOutcome, ShardStatus
-from signer.errors import SigningFault
+from signer.errors import SigningFault, WorkersLost
 from signer.ocsp.batch import Pool
 from signer.ocsp.pages import Tally
 from signer.ocsp.service import IssuerService, open_service
@@ -25,6 +25,7 @@ log = structlog.get_logger()
 
 POLL = 0.02  # seconds between looks at the ledger
 IDLE_STEP = 1.0  # the schedule is looked at once a second even if nothing changed
+PATROL = 1.0  # between looks for what the store has lost
 BACK_OFF = 1.0  # after the store failed
 RETRY = 60.0  # after an issuer failed
 CRL_CHECK = 5.0  # between looks at which shards are due
@@ -37,6 +38,7 @@ class _Issuer:
     name: str
     service: IssuerService | None = None
     retry_at: float = 0.0
+    patrol_at: float = 0.0
     stopped: bool = False
 
 
@@ -125,9 +127,16 @@ class Runner:
                 missing = issuer.service.enqueue_missing()
                 log.info("issuer ready", issuer=issuer.name, missing_pages=missing)
             _report(issuer.name, issuer.service.step())
+            now = context.clock.monotonic()
+            if now >= issuer.patrol_at:
+                issuer.service.patrol()
+                issuer.patrol_at = now + PATROL
         except SigningFault as error:
             issuer.stopped = True
             log.critical("issuer stopped", issuer=issuer.name, reason=str(error))
+        except WorkersLost as error:
+            issuer.retry_at = context.clock.monotonic() + BACK_OFF
+            log.error("workers lost", issuer=issuer.name, reason=str(error))
         except StoreError as error:
             # What the store lost meanwhile is found by looking at every page again.
             issuer.service = None

@@ -21,6 +21,8 @@ __all__ = [
 
 FORMAT = 1
 KEY_PREFIX = b"ocsp:"
+TEMPLATE_FIELD = b"template:"
+SLOTS = 256  # a record names its template in one octet
 
 
 def issuer_key(issuer: str) -> bytes:
@@ -79,9 +81,9 @@ class IssuerRecord:
                 page_bits=page_bits,
                 certid_algorithms=tuple(int(part) for part in fields[b"certid_algorithms"].split(b",")),
                 templates={
-                    int(name.removeprefix(b"template:")): int(value)
+                    _slot(name): int(value)
                     for name, value in fields.items()
-                    if name.startswith(b"template:")
+                    if name.startswith(TEMPLATE_FIELD)
                 },
             )
         except (KeyError, ValueError) as error:
@@ -89,3 +91,11 @@ class IssuerRecord:
                 f"issuer {issuer}: its record in the store cannot be read: {error}",
                 remedy="run `ocsp-signer sign --all`, which writes it anew from the ledger",
             ) from error
+
+
+def _slot(field: bytes) -> int:
+    """The slot of a template field. One spelling each, so that there are never more than SLOTS. Raises ValueError."""
+    slot = int(field.removeprefix(TEMPLATE_FIELD))
+    if not 0 <= slot < SLOTS or field != TEMPLATE_FIELD + b"%d" % slot:
+        raise ValueError(f"{field[:40]!r} is not template:0 to template:{SLOTS - 1}")
+    return slot

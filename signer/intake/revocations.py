@@ -40,6 +40,8 @@ def parse_date(text: str, now: int) -> int:
         raise RowError("date", f"{text[:40]!r} is not a time such as 2026-11-21T10:00:00Z")
     if moment.timestamp() > now:
         raise RowError("date", f"{text[:40]!r} is in the future; revocation is at once and for ever")
+    if moment.timestamp() < 0:
+        raise RowError("date", f"{text[:40]!r} is before 1970, which no answer can say")
     return int(moment.timestamp())
 
 

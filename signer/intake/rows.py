@@ -20,6 +20,7 @@ REASONS = {
     "privilegewithdrawn": 9,
     "aacompromise": 10,
 }
+MAX_REASON_DIGITS = 3
 MAX_NOTES = 1_000  # kept of each kind; all are counted
 
 
@@ -64,7 +65,7 @@ class Notes:
 
 def reason_number(name: str) -> int | None:
     """CRLReason of a name in any case or of a number; None for anything else."""
-    if name.isascii() and name.isdigit():
+    if name.isascii() and name.isdigit() and len(name) <= MAX_REASON_DIGITS:
         return int(name)
     return REASONS.get(name.lower())
 
@@ -77,7 +78,12 @@ def fit_reason(reason: int) -> tuple[int, str]:
 
 
 def fit_time(time: int, now: int) -> tuple[int, str]:
-    """The revocation time that may be published and what was changed: never after now (C-17)."""
-    if time <= now:
-        return time, ""
-    return now, "revocation time in the future: taken as now"
+    """The revocation time that may be published and what was changed: never after now (C-17), nor before 1970.
+
+    A record holds seconds since 1970, and UTCTime in a CRL begins at 1950.
+    """
+    if time < 0:
+        return 0, "revocation time before 1970: taken as 1970-01-01"
+    if time > now:
+        return now, "revocation time in the future: taken as now"
+    return time, ""

@@ -72,9 +72,15 @@ def _parse(url: str) -> URL:
 
 
 def _create_file(path: Path) -> None:
-    """The file has its mode before it has content; SQLite gives the WAL beside it the same one."""
+    """The file has its mode before it has content; SQLite gives the WAL beside it the same one.
+
+    A ledger that is there is never opened here: closing any descriptor of a file gives up all POSIX locks that this
+    process has on it, and with them SQLite's. The last other process to leave would then remove the WAL under us.
+    """
     try:
-        os.close(os.open(path, os.O_RDWR | os.O_CREAT, FILE_MODE))
+        os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL, FILE_MODE))
+    except FileExistsError:
+        return
     except OSError as error:
         raise LedgerError(
             f"{path}: the ledger cannot be created: {error.strerror}",

@@ -85,12 +85,17 @@ def apply(
 
 
 def check(asked: Sequence[Revocation], now: int) -> None:
-    """Raises LedgerError for the first reason that is not allowed or time after `now`."""
+    """Raises LedgerError for the first reason that is not allowed, or time after `now` or before 1970."""
     for one in asked:
         if one.reason not in ALLOWED_REASONS:
             raise LedgerError(
                 f"serial {one.serial.hex()}: reason {one.reason} is not allowed on subscriber certificates",
                 remedy="use 0, 1, 3, 4, 5 or 9 (RFC 5280 section 5.3.1, BR 7.2.2)",
+            )
+        if one.revocation_time < 0:
+            raise LedgerError(
+                f"serial {one.serial.hex()}: its revocation time is before 1970",
+                remedy="give a later one: neither a record nor a CRL can hold it",
             )
         if one.revocation_time > now:
             raise LedgerError(

@@ -5,12 +5,20 @@ import os
 import signal
 import threading
 from collections.abc import Callable, Iterable
-from concurrent.futures import Executor, Future, ProcessPoolExecutor, ThreadPoolExecutor, as_completed
+from concurrent.futures import (
+    BrokenExecutor,
+    Executor,
+    Future,
+    ProcessPoolExecutor,
+    ThreadPoolExecutor,
+    as_completed,
+)
 from pathlib import Path
 from types import TracebackType
 from typing import Self
 
 from signer.context import Context
+from signer.errors import WorkersLost
 from signer.ocsp.pages import PageSigner, Tally
 from signer.ocsp.schedule import PageRange, split
 from store.clock import Clock
@@ -77,17 +85,20 @@ class Pool:
 
     def __init__(self, config_file: Path, workers: int, clock: Clock | None = None) -> None:
         self._thread_worker = _Worker(config_file, clock) if workers == 1 else None
-        self._executor: Executor
+        self._config_file = config_file
+        self._workers = workers
+        self._executor = self._start()
+
+    def _start(self) -> Executor:
         if self._thread_worker is not None:
-            self._executor = ThreadPoolExecutor(1, thread_name_prefix="sign")
-        else:
-            # Spawned, not forked: a forked child would share key handles and connections (invariant G4).
-            self._executor = ProcessPoolExecutor(
-                workers,
-                mp_context=multiprocessing.get_context("spawn"),
-                initializer=_start_worker,
-                initargs=(config_file,),
-            )
+            return ThreadPoolExecutor(1, thread_name_prefix="sign")
+        # Spawned, not forked: a forked child would share key handles and connections (invariant G4).
+        return ProcessPoolExecutor(
+            self._workers,
+            mp_context=multiprocessing.get_context("spawn"),
+            initializer=_start_worker,
+            initargs=(self._config_file,),
+        )
 
     def __enter__(self) -> Self:
         return self
@@ -100,16 +111,24 @@ class Pool:
             self._thread_worker.close()
 
     def submit(self, issuer: str, pages: PageRange) -> Future[Tally]:
-        if self._thread_worker is not None:
-            return self._executor.submit(self._thread_worker.sign, issuer, pages)
-        return self._executor.submit(_sign, issuer, pages)
+        """Its result raises BrokenExecutor when a process of the pool was killed; the next call starts new ones."""
+        work = _sign if self._thread_worker is None else self._thread_worker.sign
+        try:
+            return self._executor.submit(work, issuer, pages)
+        except BrokenExecutor:
+            self._executor.shutdown(wait=True)
+            self._executor = self._start()
+            return self._executor.submit(work, issuer, pages)
 
     def sign(self, issuer: str, ranges: Iterable[PageRange], progress: Callable[[int], None]) -> Tally:
-        """Sign all of `ranges`; `progress` is told how many pages each finished chunk had."""
+        """Sign all of `ranges`; `progress` is told how many pages each finished chunk had. Raises WorkersLost."""
         chunks = [chunk for whole in ranges for chunk in split(whole, CHUNK_PAGES)]
         futures = {self.submit(issuer, chunk): len(chunk) for chunk in chunks}
         total = Tally()
         for future in as_completed(futures):
-            total.add(future.result())
+            try:
+                total.add(future.result())
+            except BrokenExecutor:
+                raise WorkersLost from None
             progress(futures[future])
         return total

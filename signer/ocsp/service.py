@@ -1,9 +1,10 @@
 """One issuer's OCSP signing: a single pass, or step by step for ever, over the tail, the schedule and lost pages."""
 
 from collections.abc import Callable, Iterable, Iterator
-from concurrent.futures import Future
+from concurrent.futures import BrokenExecutor, Future
 
 from signer.context import Context
+from signer.errors import WorkersLost
 from signer.ledger.ledger import Ledger
 from signer.ledger.values import LedgerIssuer
 from signer.ocsp.batch import CHUNK_PAGES, Pool
@@ -11,12 +12,16 @@ from signer.ocsp.pages import PageSigner, Tally
 from signer.ocsp.schedule import PageRange, due_position, pages_due, ranges_of, split
 from signer.ocsp.tail import Tail
 from store.clock import Clock
+from store.errors import StoreError
 from store.reader import StoreReader
+from store.schema import IssuerRecord
 
 __all__ = ["IssuerService", "open_service"]
 
 PAGES_AT_A_TIME = 1_000
 RETRY_INTERVAL = 60.0  # seconds before a page that could not be signed is tried again
+PATROL_PAGES = 256  # looked at in one patrol, or more where there are so many ...
+PATROL_SECONDS = 300  # ... that going round would take longer than this
 PENDING_CHUNKS = 4  # handed to the pool at once, so that a revocation's page never waits behind a whole cycle
 
 
@@ -24,12 +29,21 @@ class IssuerService:
     """Keeps one issuer's pages as the ledger and the schedule want them. For one thread."""
 
     def __init__(
-        self, ledger: Ledger, signer: PageSigner, reader: StoreReader, pool: Pool, clock: Clock, cycle: int
+        self,
+        ledger: Ledger,
+        signer: PageSigner,
+        reader: StoreReader,
+        announced: IssuerRecord,
+        pool: Pool,
+        clock: Clock,
+        cycle: int,
     ) -> None:
         self.issuer: LedgerIssuer = signer.issuer
         self._ledger = ledger
         self._signer = signer
         self._reader = reader
+        self._announced = announced
+        self._patrolled = 0  # page at which the next patrol begins
         self._pool = pool
         self._clock = clock
         self._cycle = cycle
@@ -94,6 +108,23 @@ class IssuerService:
         self._enqueue(missing)
         return len(missing)
 
+    def patrol(self) -> None:
+        """Look for what the store has lost, a stretch of pages at a time; to be called about once a second.
+
+        Raises StoreError when the issuer's record is gone or another one: then everything is to be looked at.
+        """
+        if self._reader.issuer(self.issuer.name) != self._announced:
+            raise StoreError(
+                f"issuer {self.issuer.name}: the store lost its record, or has another one",
+                remedy="none needed: it is written again, and so is every page that is missing",
+            )
+        count = min(max(PATROL_PAGES, self._signer.page_count // PATROL_SECONDS), self._signer.page_count)
+        pages = [(self._patrolled + offset) % self._signer.page_count for offset in range(count)]
+        self._patrolled = (pages[-1] + 1) % self._signer.page_count
+        under_way = _pages(chunk for chunk, _ in self._pending.values())
+        lost = self._reader.incomplete_pages(self.issuer.name, self.issuer.page_epoch, pages)
+        self._enqueue(set(lost) - under_way)
+
     def step(self) -> Tally:
         """The tail at once, then a little of the schedule. Returns what was finished."""
         tally = self._tail.step()
@@ -133,6 +164,9 @@ class IssuerService:
             chunk, read = self._pending.pop(future)
             try:
                 done = future.result()
+            except BrokenExecutor:
+                self._enqueue(_pages([chunk]))
+                raise WorkersLost from None
             except BaseException:
                 self._enqueue(_pages([chunk]))
                 raise
@@ -169,7 +203,7 @@ def _pages(ranges: Iterable[PageRange]) -> set[int]:
 def open_service(context: Context, name: str, pool: Pool) -> IssuerService:
     """Everything that keeps one issuer's responses fresh; the store is told of the issuer first."""
     signer = context.page_signer(name)
-    context.announce(name)
+    announced = context.announce(name)
     reader = StoreReader(context.client, context.endpoint.url)
     cycle = context.settings.issuer(name).ocsp.cycle
-    return IssuerService(context.ledger, signer, reader, pool, context.clock, cycle)
+    return IssuerService(context.ledger, signer, reader, announced, pool, context.clock, cycle)

@@ -5,7 +5,7 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-__all__ = ["children_of", "processes_of", "wait_until"]
+__all__ = ["children_of", "processes_of", "wait_until", "workers_of"]
 
 
 def wait_until(condition: Callable[[], bool], seconds: float = 20.0) -> None:
@@ -36,6 +36,12 @@ def children_of(pid: int) -> set[int]:
     while new := {child for child, parent, _ in table if parent in found | {pid}} - found:
         found |= new
     return found
+
+
+def workers_of(pid: int) -> set[int]:
+    """Processes of its multiprocessing pool."""
+    spawned = {child for child, _, command in _table() if "spawn_main" in command}
+    return children_of(pid) & spawned
 
 
 def processes_of(directory: Path) -> list[str]:

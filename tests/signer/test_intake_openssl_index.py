@@ -101,6 +101,7 @@ def test_what_is_no_serial_is_told(text: str, why: str) -> None:
         (",CAkeyTime,20260101000000Z", 0, "reason 2"),
         (",somethingElse", 0, "not known"),
         (",7", 0, "reason 7"),
+        ("," + "7" * 6000, 0, "not known"),
     ],
 )
 def test_a_revocation_is_never_lost_for_its_reason(name: str, reason: int, adjusted: str) -> None:
@@ -108,6 +109,13 @@ def test_a_revocation_is_never_lost_for_its_reason(name: str, reason: int, adjus
     assert (row.revocation_time, row.reason) == (seconds(2026, 1, 2, 3, 4, 5), reason)
     assert adjusted in row.adjusted if adjusted else row.adjusted == ""
     assert not row.expired
+
+
+@pytest.mark.parametrize("when", ["691231235959Z", "500101000000Z", "19001231235959Z", "00010101000000Z"])
+def test_a_revocation_before_1970_is_taken_as_1970(when: str) -> None:
+    row = parse("R", "300102030405Z", when)
+    assert row.revocation_time == 0
+    assert "before 1970" in row.adjusted
 
 
 def test_a_revocation_in_the_future_is_taken_as_now() -> None:
@@ -174,7 +182,7 @@ def test_any_line_is_a_row_or_an_error(line: bytes) -> None:
 @given(
     st.integers(0, (1 << 160) - 1),
     st.datetimes(datetime(1950, 1, 1), datetime(2049, 12, 31)),
-    st.datetimes(datetime(1950, 1, 1), datetime(2026, 11, 20)),
+    st.datetimes(datetime(1970, 1, 1), datetime(2026, 11, 20)),
 )
 def test_what_is_written_is_read_back(serial: int, end: datetime, revoked: datetime) -> None:
     for form in ("%y%m%d%H%M%SZ", "%Y%m%d%H%M%SZ"):

@@ -51,7 +51,8 @@ def test_dates(text: str, time: int) -> None:
 
 
 @pytest.mark.parametrize(
-    "text", ["", "2026-11-21", "2026-11-21T10:00:00", "yesterday", "2026-11-21T10:00:01Z"]
+    "text",
+    ["", "2026-11-21", "2026-11-21T10:00:00", "yesterday", "2026-11-21T10:00:01Z", "1969-12-31T23:59:59Z"],
 )
 def test_what_is_no_date_of_a_revocation(text: str) -> None:
     with pytest.raises(RowError, match="date: "):

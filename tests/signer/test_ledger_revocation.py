@@ -99,6 +99,8 @@ def test_a_time_in_the_future_stops_all(ledger: Ledger, known: LedgerIssuer) -> 
     ledger.revoke(known.id, [], NOW, "test")
     with pytest.raises(LedgerError, match="2f00a1: its revocation time is in the future"):
         ledger.revoke(known.id, [Revocation(SERIAL, NOW + 1)], NOW, "test")
+    with pytest.raises(LedgerError, match="2f00a1: its revocation time is before 1970"):
+        ledger.revoke(known.id, [Revocation(SERIAL, -1)], NOW, "test")
     assert ledger.generation(known.id) == known.generation
 
 

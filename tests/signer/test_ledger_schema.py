@@ -89,6 +89,18 @@ def test_a_url_that_names_no_ledger_is_told(url: str) -> None:
         Ledger.open(url)
 
 
+def test_a_second_opening_does_not_lose_the_locks_of_the_first(ledger_url: str, tmp_path: Path) -> None:
+    """SQLite's locks are POSIX locks: a process gives them all up when it closes any descriptor of the file."""
+    first = Ledger.open(ledger_url, create=True)
+    Ledger.open(ledger_url, create=True).close()
+    Ledger.open(ledger_url, create=True)
+    other = f"from signer.ledger.ledger import Ledger; Ledger.open({ledger_url!r}).close()"
+    subprocess.run([sys.executable, "-c", other], cwd=Path(__file__).parents[2], check=True)
+    path = Path(ledger_url.removeprefix("sqlite:///"))
+    assert path.with_name(f"{path.name}-wal").exists()  # the other one was not the last to leave
+    first.close()
+
+
 def test_many_may_create_it_at_once(ledger_url: str) -> None:
     command = [
         sys.executable,

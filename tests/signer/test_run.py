@@ -17,7 +17,8 @@ from signer.run import Runner, only_signer
 from store.clock import SystemClock
 from store.connection import socket_path
 from store.errors import OcspeedError, StoreError
-from tests.signer.processes import children_of, wait_until
+from store.schema import page_key
+from tests.signer.processes import children_of, wait_until, workers_of
 from tests.signer.works import DAY, Works, row_in_page
 
 SIGNER = Path(sys.executable).with_name("ocsp-signer")
@@ -101,6 +102,23 @@ def test_everything_at_once(own: Works) -> None:
         assert own.is_revoked(row_in_page(2, 2).serial)
 
 
+def test_an_idle_run_mends_what_the_store_loses(own: Works) -> None:
+    """Nothing is committed and nothing is due: only looking finds it."""
+    fill(own)
+    with running(own):
+        wait_until(lambda: has_socket(own) and is_whole(own))
+        with store_of(own) as client:
+            client.delete(page_key("demo", own.issuer.page_epoch, 1))
+            client.hset(page_key("demo", own.issuer.page_epoch, 1), "x", "y")
+            wait_until(lambda: is_whole(own))
+            client.hset("ocsp:issuer:demo", "page_bits", "5")
+            wait_until(lambda: client.hget("ocsp:issuer:demo", "page_bits") == b"2")
+            client.flushall()
+            wait_until(lambda: is_whole(own))
+            os.kill(client.info("server")["process_id"], signal.SIGKILL)
+        wait_until(lambda: has_socket(own) and is_whole(own))
+
+
 def test_lists_lost_before_the_start_are_written(own: Works) -> None:
     job = own.context.crl_job("demo")
     job.build(job.shards(), lambda outcome: None)
@@ -159,6 +177,19 @@ def test_a_signal_to_the_whole_group_ends_it_well(own: Works, number: signal.Sig
     log = (own.directory / "run.log").read_text()
     assert "Traceback" not in log
     assert not has_socket(own)
+
+
+def test_killed_workers_are_replaced(own: Works) -> None:
+    """As by the system when memory runs out."""
+    with command(own) as process:
+        for worker in workers_of(process.pid):
+            os.kill(worker, signal.SIGKILL)
+        with store_of(own) as client:
+            client.flushall()
+        own.revoke(row_in_page(1, 1).serial)
+        wait_until(lambda: is_whole(own) and own.is_revoked(row_in_page(1, 1).serial))
+        assert process.poll() is None
+        assert workers_of(process.pid)
 
 
 def test_killed_it_leaves_no_worker(own: Works) -> None:

@@ -47,6 +47,8 @@ COMMANDS = [
     ("HSET ocsp:issuer:demo f v", False, True),
     ("SET ocsp:template:1 v NX", False, True),
     (f"DEL {KEY_TEXT}", False, True),
+    ("MULTI", False, True),
+    ("EXEC", False, True),
     (f"UNLINK {KEY_TEXT}", False, True),
     ("HGET other f", False, False),
     ("GET other", False, False),
