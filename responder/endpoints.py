@@ -4,6 +4,8 @@ import asyncio
 from collections.abc import Awaitable, Callable, MutableMapping
 from typing import Any
 
+import structlog
+
 from _fastpath.errors import MalformedRequest
 from _fastpath.http import (
     TOLERATED_DOUBLE_ENCODING,
@@ -18,12 +20,14 @@ from responder.answers import Conditions, HttpAnswer, error_answer, http_refusal
 from responder.config import ResponderSection
 from responder.counters import Counters
 from responder.crls import CRL_PREFIX, CrlEndpoint
-from responder.errors import Malformed, Refused, TryLater, Unauthorized
+from responder.errors import Failed, Malformed, Refused, TryLater, Unauthorized
 from responder.freshness import check_times
 from responder.resolver import Resolver
 from store.clock import Clock
 
 __all__ = ["Endpoints", "Receive", "Scope", "Send"]
+
+log = structlog.get_logger()
 
 Scope = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
@@ -82,7 +86,8 @@ class Endpoints:
             if method in ("GET", "HEAD") and path.startswith(CRL_PREFIX):
                 return await self._crls.answer(path, Conditions.of(scope["headers"]), self._clock.now())
             if method in ("GET", "HEAD"):
-                answer = await self._ocsp(method, lambda: self._decode(self._below_prefix(path)))
+                rest = self._below_prefix(path)
+                answer = await self._ocsp(method, lambda: self._decode(rest))
                 return _conditional(answer, Conditions.of(scope["headers"]), self._counters)
             if method == "POST":
                 self._below_prefix(path)
@@ -103,6 +108,10 @@ class Endpoints:
             return self._refused(Malformed(), method)
         except Refused as refused:
             return self._refused(refused, method)
+        except Exception:
+            # H-01: nginx and HAProxy staple nothing and Java throws on a 500; a fault of ours is an OCSP answer too.
+            log.exception("request could not be answered")
+            return self._refused(Failed(), method)
         self._counters.add("ocsp_responses_total", "revoked" if answer.revoked else "good", method)
         self._counters.observe("ocsp_response_age_seconds", now - answer.this_update)
         return ocsp_answer(answer, now, self._section.max_age_cap)

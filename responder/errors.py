@@ -9,6 +9,7 @@ __all__ = [
     "ERROR_BODIES",
     "AddressUnavailable",
     "CountersChanged",
+    "Failed",
     "LookupFailed",
     "Malformed",
     "Refused",
@@ -81,6 +82,12 @@ class Malformed(Refused):
     """The request is not an OCSPRequest."""
 
     status = "malformed_request"
+
+
+class Failed(Refused):
+    """Something went wrong here that nobody foresaw."""
+
+    status = "internal_error"
 
 
 class Unauthorized(Refused):

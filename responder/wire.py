@@ -64,7 +64,8 @@ class Wire(asyncio.Protocol):
         self._shared: dict[bytes, _Command] = {}
         self._outgoing: list[bytes] = []
         self._waiting = 0
-        self._sweeper: asyncio.TimerHandle | None = None
+        self._sweeper: asyncio.Handle | None = None
+        self._sweeps_at = 0.0  # loop time; uvloop's handles for what is due already do not tell it
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         # A cast, because the classes of uvloop's transports have no base in asyncio.
@@ -177,10 +178,11 @@ class Wire(asyncio.Protocol):
     def _sweep_at(self, deadline: float) -> None:
         """One timer for all: it is set anew only for a deadline before the one it waits for."""
         if self._sweeper is not None:
-            if self._sweeper.when() <= deadline:
+            if self._sweeps_at <= deadline:
                 return
             self._sweeper.cancel()
         self._sweeper = self._loop.call_at(deadline, self._sweep)
+        self._sweeps_at = deadline
 
     def close(self, cause: TryLaterCause) -> None:
         """Give up the connection and fail everybody who waits on it."""

@@ -117,6 +117,9 @@ def test_a_missing_field_is_named(field: bytes) -> None:
         (b"certid_algorithms", b"1,"),
         (b"template:0", b"x"),
         (b"template:x", b"7"),
+        (b"template:256", b"7"),
+        (b"template:-1", b"7"),
+        (b"template:03", b"7"),
     ],
 )
 def test_values_that_cannot_be_are_refused(field: bytes, value: bytes) -> None:

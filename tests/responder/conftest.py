@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 import redis
 import uvicorn
+import uvloop
 from cryptography.hazmat.primitives.serialization import Encoding
 
 from responder.app import Application
@@ -20,6 +21,11 @@ from store.embedded import EmbeddedStore
 from tests.responder.ca import CA, NOW, Shelf, good, revoked
 
 GOOD, REVOKED, GOOD_TOO = 0x5A17_0000_0000_0001, 0x5A17_0000_0000_0003, 0x5A17_0000_0000_0005
+
+
+def pytest_asyncio_loop_factories() -> dict[str, Callable[[], asyncio.AbstractEventLoop]]:
+    """The loop that workers run on; it differs from asyncio's where a deadline is due already."""
+    return {"uvloop": uvloop.new_event_loop}
 
 
 class FakeClock:
@@ -113,6 +119,7 @@ def serving(settings: Settings, counters: Counters, clock: FakeClock) -> Iterato
     with socket.create_server(("127.0.0.1", 0)) as listener:
         config = uvicorn.Config(
             Application(settings, counters, clock),
+            loop="uvloop",
             http="responder.protocol:OCSPProtocol",
             ws="none",
             lifespan="on",

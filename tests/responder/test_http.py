@@ -17,9 +17,11 @@ from cryptography.x509 import ocsp
 
 from _fastpath import der
 from _fastpath.certid import SHA1, serial_from_int
-from _fastpath.ocsp import MALFORMED_REQUEST, TRY_LATER, UNAUTHORIZED
+from _fastpath.ocsp import INTERNAL_ERROR, MALFORMED_REQUEST, TRY_LATER, UNAUTHORIZED
 from responder.config import Settings, load_settings
 from responder.counters import Counters
+from responder.resolver import Resolver
+from store.schema import issuer_key
 from tests.responder.ca import CA, NOW, THIS_UPDATE, VALIDITY, Shelf, good
 from tests.responder.conftest import GOOD, REVOKED, FakeClock, serving, write_config
 
@@ -499,6 +501,30 @@ def test_a_lost_store_is_try_later(
             assert response.status_code == 200
             assert len(response.content) > 100 or response.content == TRY_LATER
     assert counters.value("store_connections_total") > 1
+
+
+def test_an_unforeseen_fault_is_internal_error(
+    http: httpx.Client, request_der: bytes, counters: Counters, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """H-01: never a 500, and kept by no cache."""
+
+    async def fail(*_: object) -> None:
+        raise ZeroDivisionError
+
+    monkeypatch.setattr(Resolver, "resolve", fail)
+    for response in (http.post("/", content=request_der), http.get(url_path(request_der))):
+        assert (response.status_code, response.content) == (200, INTERNAL_ERROR)
+        assert response.headers["cache-control"] == NO_STORE
+    assert counters.value("ocsp_responses_total", "internal_error", "POST") == 1
+
+
+def test_an_issuer_record_with_too_many_templates_is_try_later(
+    http: httpx.Client, request_der: bytes, ca: CA, shelf: Shelf
+) -> None:
+    fields: dict[Any, Any] = {f"template:{slot}": "7" for slot in range(2000)}
+    shelf.client.hset(issuer_key(ca.name).decode(), mapping=fields)
+    answers = [http.post("/", content=request_der) for _ in range(20)]
+    assert {(answer.status_code, answer.content) for answer in answers[10:]} == {(200, TRY_LATER)}
 
 
 def test_what_is_counted(http: httpx.Client, ca: CA, counters: Counters) -> None:
