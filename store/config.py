@@ -76,6 +76,10 @@ class ObjectsSection(Section, frozen=True):
 
     target: str = "objects"
 
+    def __post_init__(self) -> None:
+        if "://" in self.target and "@" in self.target:
+            raise ValueError("`target` must not hold credentials: the store's usual variables do (AWS_*)")
+
     def resolve(self, document: "Document") -> str:
         """A URL as it is, a directory absolute."""
         return self.target if "://" in self.target else str(document.directory / self.target)

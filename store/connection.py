@@ -5,7 +5,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
-from urllib.parse import SplitResult, unquote, urlsplit, urlunsplit
+from urllib.parse import SplitResult, parse_qs, unquote, urlsplit, urlunsplit
 
 import redis
 import redis.asyncio
@@ -36,6 +36,7 @@ SCHEMES = {
     "unix": "unix",
 }
 NOT_YET = ("redis+sentinel", "redis+cluster")
+URL_REMEDY = "write embedded:, unix:///path/to/socket or redis://host:6379/0 (rediss:// for TLS)"
 TIMEOUT = 5.0  # seconds for a connection and for a reply
 RETRIES = 3  # safe for writes: pages are compare-and-set, the other writes say the same when repeated
 OLDEST_SERVER = 7  # Redis 7.0 brought function libraries
@@ -59,7 +60,7 @@ class Endpoint:
         """The endpoint of `[store]`; `directory` is the state directory, for `embedded:`. Raises ConfigError."""
         if section.url == EMBEDDED:
             return cls(f"unix://{socket_path(directory)}")
-        parts = urlsplit(section.url)
+        parts = _split(section.url)
         user = section.username or (unquote(parts.username) if parts.username else None)
         password = unquote(parts.password) if parts.password else None
         if section.password_file is not None:
@@ -89,6 +90,21 @@ class Endpoint:
         }
 
 
+def _split(url: str) -> SplitResult:
+    try:
+        parts = urlsplit(url)
+        parts.port  # noqa: B018 - raises ValueError for what is no port
+    except ValueError as error:
+        raise ConfigError(f"store.url: not a URL: {error}", remedy=URL_REMEDY) from None
+    if {"username", "password"} & parse_qs(parts.query).keys():
+        # redis-py would take them from there, and we would print them.
+        raise ConfigError(
+            "store.url: no username or password in its query",
+            remedy="use `username` and `password_file` of [store]",
+        )
+    return parts
+
+
 def _plain_url(parts: SplitResult) -> str:
     """The URL under the scheme that redis-py knows, without user and password."""
     if parts.scheme in NOT_YET:
@@ -101,7 +117,7 @@ def _plain_url(parts: SplitResult) -> str:
     if scheme is None or (not parts.path if scheme == "unix" else not host):
         raise ConfigError(
             f"store.url: {parts.scheme or 'this'} is not a URL of a store",
-            remedy="write embedded:, unix:///path/to/socket or redis://host:6379/0 (rediss:// for TLS)",
+            remedy=URL_REMEDY,
         )
     url = urlunsplit((scheme, host, parts.path, parts.query, ""))
     if scheme == "unix":

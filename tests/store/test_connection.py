@@ -49,6 +49,9 @@ def test_urls(url: str, plain: str) -> None:
         ("redis://", "not a URL of a store"),
         ("unix://", "not a URL of a store"),
         ("redis://host?socket_timeout=soon", "socket_timeout"),
+        ("redis://host?password=hush", "no username or password"),
+        ("redis://user:pw@[::bad/0", "not a URL"),
+        ("redis://host:port", "not a URL"),
     ],
 )
 def test_urls_refused(url: str, why: str) -> None:
