@@ -4,7 +4,7 @@ import fcntl
 import os
 import threading
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -85,9 +85,13 @@ class Runner:
     def __init__(self, file: Path) -> None:
         self._file = file
 
-    def run(self, stop: threading.Event) -> None:
-        """Raises OcspeedError for what makes a start senseless: configuration, keys, another signer."""
-        with Context.open(self._file) as context, only_signer(context.settings.state_directory):
+    def run(self, stop: threading.Event, opened: Context | None = None) -> None:
+        """Raises OcspeedError for what makes a start senseless: configuration, keys, another signer.
+
+        `opened` is a context of this process that may own the embedded store, which has one owner.
+        """
+        whole = Context.open(self._file) if opened is None else nullcontext(opened)
+        with whole as context, only_signer(context.settings.state_directory):
             context.ensure_store()
             for table in context.settings.root.issuer:
                 context.ocsp_signer(table.name)

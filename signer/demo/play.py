@@ -100,7 +100,7 @@ class Demo:
         return f"http://127.0.0.1:{self.port}"
 
     @contextlib.contextmanager
-    def play(self, seed: int) -> Iterator[None]:
+    def play(self, seed: int) -> Iterator[Context]:
         """Set up, serve and check; the body runs while it is served. Raises OcspeedError."""
         prepare_directory(self.directory)
         self.port, self.admin_port = _free_ports()
@@ -117,7 +117,7 @@ class Demo:
                 self.say(f"serving on {self.url}")
                 self._check(context, authority, issuer, urls, seed)
                 self.say(f"all checks passed, {time.monotonic() - began:.1f} s after the start")
-                yield
+                yield context
 
     def _write_config(self) -> Path:
         text = CONFIG.format(port=self.port, admin_port=self.admin_port, shards=SHARDS)

@@ -1,5 +1,6 @@
 """`ocsp-signer demo` as it is typed: it passes its own checks, keeps off what is not its own, and cleans up."""
 
+import os
 import re
 import signal
 import socket
@@ -11,10 +12,12 @@ from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 
 import pytest
+import redis
 from cryptography import x509
 
 from signer.demo.authority import create_authority
 from signer.demo.play import MARKER, prepare_directory
+from store.connection import socket_path
 from store.errors import OcspeedError
 from tests.signer.ledgers import NOW
 from tests.signer.processes import children_of, processes_of, wait_until
@@ -93,6 +96,13 @@ def log_of(directory: Path) -> str:
     return (directory.parent / "demo.log").read_text()
 
 
+def has_keys(store: redis.Redis) -> bool:
+    try:
+        return bool(store.dbsize())
+    except redis.RedisError:
+        return False
+
+
 def test_it_stays_on_other_ports_until_told_to_go(directory: Path) -> None:
     with staying(directory) as process:
         wait_until(lambda: "Ctrl-C ends it" in log_of(directory) or process.poll() is not None, 60)
@@ -102,6 +112,9 @@ def test_it_stays_on_other_ports_until_told_to_go(directory: Path) -> None:
         with urllib.request.urlopen(f"{found[1]}/crl/demo/0-0.crl", timeout=10) as answer:
             assert x509.load_der_x509_crl(answer.read()).next_update_utc is not None
         assert children_of(process.pid)
+        with redis.Redis(unix_socket_path=str(socket_path(directory / ".ocspeed"))) as store:
+            os.kill(store.info("server")["process_id"], signal.SIGKILL)
+            wait_until(lambda: has_keys(store))
         process.send_signal(signal.SIGINT)
         assert process.wait(30) == 0, log_of(directory)
     assert "Traceback" not in log_of(directory)
