@@ -238,7 +238,7 @@ def test_status_says_what_is_there(imported: Path) -> None:
         198,
         2,
     )
-    assert (issuer["pages"], issuer["unsigned_changes"], issuer["crls_published"]) == (16, 1, 0)
+    assert (issuer["pages"], issuer["unsigned_changes"], issuer["crls_published"]) == (64, 1, 0)
     assert found["store"]["up"] is False and "valkey.sock" in found["store"]["error"]
     text = run(imported, "status").stdout
     assert re.search(r"unsigned changes\W+1\b", text)
