@@ -188,8 +188,9 @@ def test_killed_workers_are_replaced(own: Works) -> None:
             client.flushall()
         own.revoke(row_in_page(1, 1).serial)
         wait_until(lambda: is_whole(own) and own.is_revoked(row_in_page(1, 1).serial))
-        assert process.poll() is None
         assert workers_of(process.pid)
+        process.terminate()
+        assert process.wait(20) == 0
 
 
 def test_killed_it_leaves_no_worker(own: Works) -> None:
