@@ -52,6 +52,7 @@ class Application:
 
     async def start(self) -> None:
         """Connect; wait a moment for the issuers, so that the first answers are not tryLater."""
+        self._state.start()
         self.link.start(self.issuers)
         try:
             async with asyncio.timeout(WARM_UP):
@@ -62,6 +63,7 @@ class Application:
 
     async def stop(self) -> None:
         """Disconnect from the store and give the counters back."""
+        self._state.stop()
         await self.link.stop()
         self._counters.release()
 

@@ -58,13 +58,15 @@ class ResponderSection(Section, frozen=True):
     body_limit: Size = Size(16384)
     target_limit: Size = Size(8192)
     header_limit: Size = Size(32768)  # all header fields of a request (F1)
-    body_timeout: Duration = Duration(10)  # for a POST body that comes in pieces (F3)
+    header_timeout: Duration = Duration(10)  # from the first octet of a request to the end of its header (F3)
+    body_timeout: Duration = Duration(10)  # from there to the end of its body (F3)
+    write_timeout: Duration = Duration(30)  # for a client that does not read its answers (F3)
     lookup_timeout_ms: int = 40  # one request's wait for the store, then tryLater
     waiting_room: int = 10_000  # lookups under way per worker, then tryLater (F5)
     keep_alive: Duration = Duration(75)
     verify: Literal["sample", "all"] = "sample"  # signatures of what comes out of the store (C2)
     access_log: bool = False
-    limit_concurrency: int | None = None  # connections per worker, then 503 (H-20)
+    limit_concurrency: int = 4096  # connections per worker, then 503 (H-20)
 
     def __post_init__(self) -> None:
         Address.parse(self.listen)
@@ -78,7 +80,7 @@ class ResponderSection(Section, frozen=True):
             raise ValueError(f"`lookup_timeout_ms` is {self.lookup_timeout_ms}, not 1 to 10000")
         if self.waiting_room < 1:
             raise ValueError("`waiting_room` must be at least 1")
-        if self.limit_concurrency is not None and self.limit_concurrency < 1:
+        if self.limit_concurrency < 1:
             raise ValueError("`limit_concurrency` must be at least 1")
 
 

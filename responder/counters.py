@@ -73,6 +73,7 @@ COUNTERS = (
         ("code",),
         (("400", "404", "405", "408", "413", "414", "415", "431", "503"),),
     ),
+    Family("http_disconnects_total", "Connections that ended while an answer was due"),
     Family("ocsp_request_bytes_total", "Octets of OCSP requests, decoded"),
     Family("ocsp_signature_checks_total", "Sampled signatures", ("result",), (("ok", "failed"),)),
     Family("ocsp_issuer_reloads_total", "Times an issuer's record and templates were read"),

@@ -1,6 +1,5 @@
 """What each HTTP request is answered with: OCSP by GET, HEAD and POST, CRLs, and refusals (conformance H-01)."""
 
-import asyncio
 from collections.abc import Awaitable, Callable, MutableMapping
 from typing import Any
 
@@ -22,6 +21,7 @@ from responder.counters import Counters
 from responder.crls import CRL_PREFIX, CrlEndpoint
 from responder.errors import Failed, Malformed, Refused, TryLater, Unauthorized
 from responder.freshness import check_times
+from responder.protocol import REFUSAL
 from responder.resolver import Resolver
 from store.clock import Clock
 
@@ -52,6 +52,10 @@ class _HttpRefusal(Exception):
         self.code = code
 
 
+class _ClientLeft(Exception):
+    pass
+
+
 class Endpoints:
     """The public listener's ASGI application, but for its life cycle."""
 
@@ -72,7 +76,10 @@ class Endpoints:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         began = self._clock.monotonic()
-        answer = await self.handle(scope, receive)
+        try:
+            answer = await self.handle(scope, receive)
+        except _ClientLeft:
+            return
         await send({"type": "http.response.start", "status": answer.code, "headers": list(answer.headers)})
         body = b"" if scope["method"] == "HEAD" else answer.body
         await send({"type": "http.response.body", "body": body})
@@ -143,7 +150,10 @@ class Endpoints:
         return request
 
     async def _body(self, scope: Scope, receive: Receive) -> bytes:
-        """The body of a POST. Raises _HttpRefusal: 415, 413 before more than the limit is kept, 408."""
+        """The body of a POST. Raises _ClientLeft, or _HttpRefusal: 415, 413 before more than the limit is kept.
+
+        The connection times it, and says in the scope what was wrong with one that did not come.
+        """
         headers: dict[bytes, bytes] = dict(scope["headers"])
         media_type = headers.get(b"content-type", b"").partition(b";")[0].strip().lower()
         if media_type not in MEDIA_TYPES:
@@ -151,27 +161,20 @@ class Endpoints:
         declared = headers.get(b"content-length", b"0")
         if len(declared) > 18 or int(declared) > self._section.body_limit:
             raise _HttpRefusal(413)
-        message = await receive()
-        body: bytes = message.get("body", b"")
-        if message.get("more_body", False):
-            try:
-                async with asyncio.timeout(self._section.body_timeout):
-                    body = await self._rest(body, receive)
-            except TimeoutError:
-                raise _HttpRefusal(408) from None
-        if len(body) > self._section.body_limit:
-            raise _HttpRefusal(413)
-        return body
-
-    async def _rest(self, body: bytes, receive: Receive) -> bytes:
-        parts = [body]
-        size = len(body)
+        parts: list[bytes] = []
+        size = 0
         more = True
-        while more and size <= self._section.body_limit:
+        while more:
             message = await receive()
-            parts.append(message.get("body", b""))
+            if message["type"] == "http.disconnect":
+                raise _ClientLeft
+            if REFUSAL in scope["state"]:
+                raise _HttpRefusal(scope["state"][REFUSAL])
+            parts.append(message["body"])
             size += len(parts[-1])
-            more = message.get("more_body", False)
+            if size > self._section.body_limit:
+                raise _HttpRefusal(413)
+            more = message["more_body"]
         return b"".join(parts)
 
 

@@ -1,8 +1,12 @@
-"""uvicorn's HTTP/1 protocol with limits that hold while a message is read, and refusals that carry a Date."""
+"""uvicorn's HTTP/1 protocol with bounds on size, number and time, and refusals in their turn that carry a Date."""
 
+import asyncio
+from enum import Enum, auto
+from math import inf
 from typing import Any
 
 import httptools
+from uvicorn.protocols.http.flow_control import FlowControl
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 from responder.answers import http_refusal
@@ -10,15 +14,32 @@ from responder.config import ResponderSection
 from responder.counters import Counters
 from store.clock import Clock
 
-__all__ = ["OCSPProtocol", "ServingState"]
+__all__ = ["REFUSAL", "OCSPProtocol", "ServingState"]
 
 REASONS = {
     400: b"Bad Request",
+    408: b"Request Timeout",
     414: b"URI Too Long",
     431: b"Request Header Fields Too Large",
     503: b"Service Unavailable",
 }
 RETRY_AFTER = (b"retry-after", b"1")
+REFUSAL = (
+    "ocspeed.refusal"  # key in a scope's state: the code to refuse a request with whose body came to nothing
+)
+PIPELINE = 16  # requests read ahead of the one being answered
+SLICE = 512  # octets given to the parser at a time: below 30 requests
+FRAMING = 8  # octets of chunked coding allowed for one of the body limit
+FIRST_WAIT = 10.0  # seconds at most until a new connection sends something (F3)
+SWEEP_INTERVAL = 1.0
+
+
+class _Phase(Enum):
+    """Which part of a message comes next."""
+
+    START = auto()
+    HEAD = auto()
+    BODY = auto()
 
 
 class ServingState:
@@ -30,6 +51,33 @@ class ServingState:
         self.section = section
         self.counters = counters
         self.clock = clock
+        self.connections: set[OCSPProtocol] = set()
+        self._timer: asyncio.Handle | None = None
+
+    def start(self) -> None:
+        """End what takes too long, from now on: one timer for all connections."""
+        self._timer = asyncio.get_running_loop().call_later(SWEEP_INTERVAL, self._sweep)
+
+    def stop(self) -> None:
+        """End the timer."""
+        if self._timer is not None:
+            self._timer.cancel()
+
+    def _sweep(self) -> None:
+        now = asyncio.get_running_loop().time()
+        for connection in tuple(self.connections):
+            connection.sweep(now)
+        self.start()
+
+
+class _Flow(FlowControl):
+    """Reading stays paused while there is something read that the parser did not get yet."""
+
+    holding = False
+
+    def resume_reading(self) -> None:
+        if not self.holding:
+            super().resume_reading()
 
 
 class OCSPProtocol(HttpToolsProtocol):
@@ -38,51 +86,218 @@ class OCSPProtocol(HttpToolsProtocol):
     def __init__(self, *arguments: Any, **named: Any) -> None:
         super().__init__(*arguments, **named)
         self._serving: ServingState = self.app_state[ServingState.KEY]
+        self._section = self._serving.section
+        self._phase = _Phase.START
+        self._octets = 0  # of this phase, give or take a slice
         self._header_size = 0
+        self._held = memoryview(b"")
         self._refusal = 400
+        self._farewell: int | None = None  # code that follows the answers still due
+        self._ended = False  # what the client sends from now on is not read as HTTP
+        self._active: Any = None  # uvicorn's cycle of the request that is being answered
+        self._due = inf  # loop time at which the client has taken too long
+        self._unsent = 0
+        self._read_at = 0.0  # loop time at which the client was last seen to read
+
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+        super().connection_made(transport)
+        self.flow: _Flow = _Flow(transport)
+        self._due = self.loop.time() + min(FIRST_WAIT, self._section.keep_alive)
+        self._serving.connections.add(self)
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """Nobody is there to answer: uvicorn marks the last request only, which need not be the one under way."""
+        self._serving.connections.discard(self)
+        self._ended = True
+        self._held = memoryview(b"")
+        if self._answering or self.pipeline or self._unsent:
+            self._serving.counters.add("http_disconnects_total")
+        self.pipeline.clear()
+        if self._answering:
+            self._active.disconnected = True
+            self._active.message_event.set()
+        super().connection_lost(exc)
+
+    def eof_received(self) -> bool:  # type: ignore[override]
+        """A client may close its half and still read: what it asked for whole is answered, then we close."""
+        if self._phase is _Phase.BODY:
+            self._end(400)
+        self._ended = True
+        if not self._answering and not self.pipeline:
+            return False
+        self.cycle.keep_alive = False
+        return True
+
+    @property
+    def _answering(self) -> bool:
+        return self._active is not None and not self._active.response_complete
+
+    # Reading
+
+    def data_received(self, data: bytes) -> None:
+        if not self._ended:
+            self._held = memoryview(bytes(self._held) + data if self._held else data)
+            self._feed()
+
+    def _feed(self) -> None:
+        """Parse what was read, as long as not too many requests wait; then it is kept and no more is read (F1)."""
+        while self._held and not self._ended and len(self.pipeline) < PIPELINE:
+            part, self._held = self._held[:SLICE], self._held[SLICE:]
+            self._parse(part)
+        if self._ended:
+            self._held = memoryview(b"")
+        self.flow.holding = bool(self._held)
+        if self._held:
+            self.flow.pause_reading()
+        else:
+            self.flow.resume_reading()
+
+    def _parse(self, part: memoryview) -> None:
+        try:
+            self.parser.feed_data(part)
+        except httptools.HttpParserUpgrade:
+            self._decline_upgrade()
+        except httptools.HttpParserError:
+            self._end(self._refusal)
+        else:
+            self._measure(len(part))
+
+    def _measure(self, octets: int) -> None:
+        """The parser keeps a field until its end and tells of chunk extensions never: bound them by what it got (F1)."""
+        self._octets += octets
+        section = self._section
+        if self._phase is _Phase.HEAD and self._octets > len(self.url) + section.header_limit + SLICE:
+            self._end(431)
+        elif (
+            self._phase is _Phase.BODY and self._octets > FRAMING * section.body_limit + section.header_limit
+        ):
+            self._end(413)
+
+    def _enter(self, phase: _Phase, due: float) -> None:
+        self._phase = phase
+        self._octets = 0
+        self._due = due
 
     def on_message_begin(self) -> None:
         super().on_message_begin()
         self._header_size = 0
+        self._enter(_Phase.HEAD, self.loop.time() + self._section.header_timeout)
 
     def on_url(self, url: bytes) -> None:
-        if len(self.url) + len(url) > self._serving.section.target_limit:
+        if len(self.url) + len(url) > self._section.target_limit:
             self._refuse(414)
         super().on_url(url)
 
     def on_header(self, name: bytes, value: bytes) -> None:
         self._header_size += len(name) + len(value) + 4  # colon, space, line end
-        if self._header_size > self._serving.section.header_limit:
+        if self._header_size > self._section.header_limit:
             self._refuse(431)
         super().on_header(name, value)
 
     def on_headers_complete(self) -> None:
-        limit = self._serving.section.limit_concurrency
-        if limit is not None and len(self.connections) > limit:
+        if len(self.connections) > self._section.limit_concurrency:
             self._refuse(503)  # H-20
         # The parser takes what follows an Upgrade for another protocol: such a body cannot be read.
         fields = dict(self.headers)
         if self.parser.should_upgrade() and (fields.keys() & {b"content-length", b"transfer-encoding"}):
             self._refuse(400)
         super().on_headers_complete()
+        self._enter(_Phase.BODY, self.loop.time() + self._section.body_timeout)
+
+    def on_body(self, body: bytes) -> None:
+        if (
+            len(self.cycle.body) <= self._section.body_limit
+        ):  # beyond, it is refused with 413 whatever follows
+            super().on_body(body)
+
+    def on_message_complete(self) -> None:
+        super().on_message_complete()
+        self._enter(_Phase.START, inf)
+        self._ended = not self.cycle.keep_alive
+        if not self._answering:
+            self._due = self.loop.time() + self._section.keep_alive
 
     def _refuse(self, code: int) -> None:
         self._refusal = code
-        raise httptools.HttpParserError(f"refused with {code}")  # ends in send_400_response
+        raise httptools.HttpParserError(f"refused with {code}")  # ends in _parse
 
-    def send_400_response(self, msg: str) -> None:
-        """Refuse what the parser refused, and close: where the next message would begin is not known."""
-        extra = (RETRY_AFTER,) if self._refusal == 503 else ()
-        answer = http_refusal(self._refusal, self._serving.clock.now(), *extra)
+    def _decline_upgrade(self) -> None:
+        """An upgrade is declined by answering as usual; the parser is of no use after it, so the connection ends."""
+        self._ended = True
+        self.cycle.keep_alive = False
+
+    # Answering
+
+    def _start_asgi_task(self, cycle: Any, app: Any) -> None:
+        self._active = cycle
+        super()._start_asgi_task(cycle, app)
+
+    def on_response_complete(self) -> None:
+        self.server_state.total_requests += 1
+        if not self.transport.is_closing():
+            self._proceed()
+            self._feed()
+
+    def resume_writing(self) -> None:
+        super().resume_writing()
+        self._proceed()
+
+    def _proceed(self) -> None:
+        """Start the next request once the client has read, or say why the connection ends, or wait for more."""
+        if self._answering or self.flow.write_paused or self.transport.is_closing():
+            return
+        if self.pipeline:
+            self._start_asgi_task(*self.pipeline.pop())
+        elif self._farewell is not None:
+            self._say_farewell(self._farewell)
+        elif self._phase is _Phase.START:
+            self._due = self.loop.time() + self._section.keep_alive
+
+    def _end(self, code: int) -> None:
+        """Refuse the message that is coming in, after the answers still due, and close (E6).
+
+        Where the next message would begin is not known.
+        """
+        self._ended = True
+        self._due = inf
+        if self._phase is not _Phase.BODY:
+            self._farewell = code
+            self._proceed()
+            return
+        self.cycle.keep_alive = False
+        if self.cycle.response_complete:
+            self.transport.close()
+        else:
+            self.cycle.scope["state"][REFUSAL] = code
+            self.cycle.message_event.set()
+
+    def _say_farewell(self, code: int) -> None:
+        extra = (RETRY_AFTER,) if code == 503 else ()
+        answer = http_refusal(code, self._serving.clock.now(), *extra)
         self._serving.counters.add("http_refusals_total", str(answer.code))
         lines = [b"HTTP/1.1 %d %b" % (answer.code, REASONS[answer.code])]
         lines += [name + b": " + value for name, value in answer.headers]
         self.transport.write(b"\r\n".join([*lines, b"", b""]))
         self.transport.close()
 
-    def _unsupported_upgrade_warning(self) -> None:
-        """An upgrade is declined by answering as usual; the parser is of no use after it, so the connection ends."""
-        if self.cycle is None or self.cycle.response_complete:
-            self.transport.close()
-        else:
-            self.cycle.keep_alive = False
+    # Time
+
+    def sweep(self, now: float) -> None:
+        """End the connection if the client is too slow: to read, to send a message, to begin one (F3)."""
+        if self._stalled(now):
+            self.transport.abort()
+        elif self._held:
+            self._due = max(self._due, now + self._section.header_timeout)  # it waits for us
+        elif now >= self._due and not self.transport.is_closing():
+            if self._phase is _Phase.START:
+                self.transport.close()
+            else:
+                self._end(408)
+
+    def _stalled(self, now: float) -> bool:
+        """Whether answers have lain unread for too long; one of several MB may take its time."""
+        unsent = self.transport.get_write_buffer_size()
+        if not unsent or unsent < self._unsent:
+            self._read_at = now
+        self._unsent = unsent
+        return bool(unsent) and now - self._read_at > self._section.write_timeout

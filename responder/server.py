@@ -90,7 +90,6 @@ def _worker_config(settings: Settings, counters: Path, verbosity: int) -> uvicor
         server_header=False,
         date_header=False,  # each answer carries the second that it was made for
         backlog=BACKLOG,
-        timeout_keep_alive=section.keep_alive,
         timeout_graceful_shutdown=GRACE,
     )
 

@@ -129,7 +129,6 @@ def serving(settings: Settings, counters: Counters, clock: FakeClock) -> Iterato
             proxy_headers=False,
             server_header=False,
             date_header=False,
-            timeout_keep_alive=5,
         )
         worker = uvicorn.Server(config)
         thread = threading.Thread(target=worker.run, args=([listener],))
