@@ -39,7 +39,7 @@ class Application:
         )
         self.resolver = Resolver(self.issuers, self.link, counters, clock, timeout=timeout)
         self._endpoints = Endpoints(
-            section, self.resolver, CrlEndpoint(settings.objects, counters), counters, clock
+            section, self.resolver, CrlEndpoint(settings.objects, settings.issuers, counters), counters, clock
         )
         self._state = ServingState(section, counters, clock)
         self._counters = counters

@@ -80,6 +80,7 @@ COUNTERS = (
     Family(
         "crl_responses_total", "CRL answers by HTTP status code", ("code",), (("200", "304", "404", "503"),)
     ),
+    Family("crl_versions_refused_total", "CRLs in the object store that may not be served"),
     Family("store_connections_total", "Connections made to the store"),
     Family("store_invalidations_total", "Invalidation messages of the store"),
 )

@@ -1,18 +1,19 @@
-"""CRLs as they are served: fetched from the object store, kept in memory by version, sent until their nextUpdate."""
+"""CRLs as they are served: fetched from the object store, verified, kept in memory, sent until their nextUpdate."""
 
 import asyncio
-import hashlib
 import re
 from collections import OrderedDict
-from dataclasses import dataclass
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
 
 import structlog
-from cryptography import x509
 
 from _fastpath.http import imf_fixdate
 from responder.answers import Conditions, HttpAnswer, http_refusal, not_modified
 from responder.counters import Counters
+from responder.crl_trust import CrlVersion, UntrustedCrl, verify_crl
 from store.errors import ConfigError, StoreError
+from store.model import Issuer
 from store.objects import ObjectStore, StoredObject, open_object_store, read_object_async
 
 __all__ = ["CRL_PREFIX", "CrlEndpoint"]
@@ -20,7 +21,7 @@ __all__ = ["CRL_PREFIX", "CrlEndpoint"]
 log = structlog.get_logger()
 
 CRL_PREFIX = b"/crl/"  # no OCSP request begins so: its base64 begins with M
-PATH = re.compile(rb"/(crl/[a-z0-9][a-z0-9._-]{0,62}/[0-9]{1,9}-[0-9]{1,9}\.crl)")
+PATH = re.compile(rb"/(crl/([a-z0-9][a-z0-9._-]{0,62})/[0-9]{1,9}-[0-9]{1,9}\.crl)")
 MAX_AGE = 14_400  # U-05: root programs fetch every 4 h
 RECHECK = 1.0  # seconds for which a version is served without asking the object store again
 MEMORY = 256 << 20  # octets of CRLs kept
@@ -33,20 +34,22 @@ class _Loaded:
 
     stored: StoredObject
     etag: bytes
-    this_update: int
-    next_update: int
+    version: CrlVersion
     checked_at: float  # loop time
 
 
 class CrlEndpoint:
     """Answers GET and HEAD for the paths of CRL URLs."""
 
-    def __init__(self, target: str, counters: Counters) -> None:
+    def __init__(self, target: str, issuers: Iterable[Issuer], counters: Counters) -> None:
         self._target = target
+        self._issuers = {issuer.name: issuer for issuer in issuers}
         self._counters = counters
         self._store: ObjectStore | None = None
         self._loaded: OrderedDict[str, _Loaded] = OrderedDict()
         self._octets = 0
+        self._served: dict[str, CrlVersion] = {}  # the newest by path, also when it is no longer in memory
+        self._refused: dict[str, tuple[StoredObject, str]] = {}  # tag without data, and why
         self._lock = asyncio.Lock()
 
     async def answer(self, raw_path: bytes, conditions: Conditions, now: int) -> HttpAnswer:
@@ -57,22 +60,25 @@ class CrlEndpoint:
 
     async def _answer(self, raw_path: bytes, conditions: Conditions, now: int) -> HttpAnswer:
         match = PATH.fullmatch(raw_path)
-        if match is None:
+        issuer = self._issuers.get(match[2].decode()) if match else None
+        if match is None or issuer is None:
             return http_refusal(404, now)
+        path = match[1].decode()
         try:
-            loaded = await self._load(match[1].decode())
-        except (StoreError, ConfigError, ValueError) as error:
-            log.error("CRL cannot be served", path=match[1].decode(), reason=str(error))
+            loaded = await self._load(path, issuer)
+        except (StoreError, ConfigError, UntrustedCrl) as error:
+            log.error("CRL cannot be served", path=path, reason=str(error))
             return http_refusal(503, now, RETRY_AFTER)
         if loaded is None:
             return http_refusal(404, now)
-        if now >= loaded.next_update:
-            log.error("CRL has expired", path=match[1].decode())
+        if now >= loaded.version.next_update:
+            log.error("CRL has expired", path=path)
             return http_refusal(503, now, RETRY_AFTER)  # B1: nothing is sent past nextUpdate
         answer = _http_answer(loaded, now)
-        return not_modified(answer) if conditions.match(loaded.etag, loaded.this_update) else answer
+        matches = conditions.match(loaded.etag, loaded.version.this_update)
+        return not_modified(answer) if matches else answer
 
-    async def _load(self, path: str) -> _Loaded | None:
+    async def _load(self, path: str, issuer: Issuer) -> _Loaded | None:
         loop = asyncio.get_running_loop()
         known = self._loaded.get(path)
         if known is not None and loop.time() - known.checked_at < RECHECK:
@@ -81,12 +87,41 @@ class CrlEndpoint:
             known = self._loaded.get(path)
             if known is not None and loop.time() - known.checked_at < RECHECK:
                 return known
-            if self._store is None:
-                self._store = open_object_store(self._target)
-            stored = await read_object_async(self._store, path, known.stored if known else None)
-            loaded = None if stored is None else _read(stored, loop.time())
+            try:
+                loaded = await self._fetch(path, issuer, known)
+            except (StoreError, UntrustedCrl) as error:
+                if known is None:
+                    raise
+                # U-06: what was good stays good until its nextUpdate, whatever lies in its place.
+                log.error("CRL is not renewed", path=path, reason=str(error))
+                loaded = replace(known, checked_at=loop.time())
             self._keep(path, loaded)
             return loaded
+
+    async def _fetch(self, path: str, issuer: Issuer, known: _Loaded | None) -> _Loaded | None:
+        """The version in the object store, verified. Raises ConfigError, StoreUnavailable, UntrustedCrl."""
+        now = asyncio.get_running_loop().time()
+        if self._store is None:
+            self._store = open_object_store(self._target)
+        refused, reason = self._refused.get(path, (None, ""))
+        stored = await read_object_async(self._store, path, refused or (known.stored if known else None))
+        if stored is None:
+            return None
+        if stored is refused:
+            raise UntrustedCrl(reason)
+        if known is not None and stored.data == known.stored.data:
+            self._refused.pop(path, None)
+            return replace(known, stored=stored, checked_at=now)
+        try:
+            # In a thread: hashing 10 MB would hold up every other request.
+            version = await asyncio.to_thread(verify_crl, stored.data, issuer, self._served.get(path))
+        except UntrustedCrl as error:
+            self._counters.add("crl_versions_refused_total")
+            self._refused[path] = StoredObject(b"", stored.e_tag), str(error)
+            raise
+        self._refused.pop(path, None)
+        self._served[path] = version
+        return _Loaded(stored, b'"' + version.sha256.encode() + b'"', version, now)
 
     def _keep(self, path: str, loaded: _Loaded | None) -> None:
         """Put a version in the place of the one before, and let the longest unused go when memory is full."""
@@ -101,30 +136,16 @@ class CrlEndpoint:
             self._octets -= len(oldest.stored.data)
 
 
-def _read(stored: StoredObject, checked_at: float) -> _Loaded:
-    """Raises ValueError for what is not a CRL with a nextUpdate."""
-    crl = x509.load_der_x509_crl(stored.data)
-    if crl.next_update_utc is None:
-        raise ValueError("the CRL has no nextUpdate")
-    return _Loaded(
-        stored,
-        b'"' + hashlib.sha256(stored.data).hexdigest().encode() + b'"',
-        int(crl.last_update_utc.timestamp()),
-        int(crl.next_update_utc.timestamp()),
-        checked_at,
-    )
-
-
 def _http_answer(loaded: _Loaded, now: int) -> HttpAnswer:
     """The header fields of U-07."""
-    age = max(0, min(MAX_AGE, loaded.next_update - now))
+    age = max(0, min(MAX_AGE, loaded.version.next_update - now))
     headers = (
         (b"date", imf_fixdate(now)),
         (b"content-type", b"application/pkix-crl"),
         (b"content-length", b"%d" % len(loaded.stored.data)),
-        (b"last-modified", imf_fixdate(loaded.this_update)),
+        (b"last-modified", imf_fixdate(loaded.version.this_update)),
         (b"etag", loaded.etag),
-        (b"expires", imf_fixdate(loaded.next_update)),
+        (b"expires", imf_fixdate(loaded.version.next_update)),
         (b"cache-control", b"public, max-age=%d, no-transform" % age),
     )
     return HttpAnswer(200, headers, loaded.stored.data)

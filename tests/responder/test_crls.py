@@ -1,7 +1,7 @@
 """CRLs over the public listener: header fields, conditions, renewal, and what is not there."""
 
 import datetime
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from email.utils import parsedate_to_datetime
 from http.client import HTTPConnection
 from pathlib import Path
@@ -14,6 +14,7 @@ from cryptography.hazmat.primitives.serialization import Encoding
 
 from responder import crls
 from responder.config import Settings
+from responder.counters import Counters
 from tests.responder.ca import CA, NOW
 from tests.responder.conftest import FakeClock
 
@@ -146,3 +147,59 @@ def test_what_cannot_be_read_is_503(http: httpx.Client, settings: Settings) -> N
 def test_a_post_below_crl_is_ocsp(http: httpx.Client, ca: CA) -> None:
     response = http.post(PATH, content=ca.request(1))
     assert response.headers["content-type"] == "application/ocsp-response"
+
+
+STRANGER = CA("demo", "Another CA")
+NAMESAKE = CA("demo")
+NOT_SERVED: dict[str, Callable[[CA], bytes]] = {
+    "noise": lambda ca: b"not a CRL",
+    "empty": lambda ca: b"",
+    "half": lambda ca: crl(ca, 6, NOW - 300)[:200],
+    "another CA": lambda ca: crl(STRANGER, 6, NOW - 300),
+    "another key": lambda ca: crl(NAMESAKE, 6, NOW - 300),
+    "changed": lambda ca: crl(ca, 6, NOW - 300)[:-1] + b"\0",
+    "lower number": lambda ca: crl(ca, 4, NOW - 300),
+    "earlier thisUpdate": lambda ca: crl(ca, 6, NOW - 601),
+}
+
+
+@pytest.mark.parametrize("bad", NOT_SERVED.values(), ids=NOT_SERVED)
+def test_what_does_not_follow_is_not_served(
+    http: httpx.Client,
+    settings: Settings,
+    ca: CA,
+    clock: FakeClock,
+    counters: Counters,
+    bad: Callable[[CA], bytes],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """U-06: the version before stays until its nextUpdate, and the one after is taken up."""
+    monkeypatch.setattr(crls, "RECHECK", 0.0)
+    served = crl(ca, 5, NOW - 600, lifetime=1600)
+    publish(settings, served)
+    assert http.get(PATH).content == served
+    publish(settings, bad(ca))
+    assert [http.get(PATH).content for _ in range(3)] == [served] * 3
+    assert counters.value("crl_versions_refused_total") == 1  # looked at once
+    clock.seconds = NOW + 1000
+    response = http.get(PATH)
+    assert (response.status_code, response.headers["cache-control"]) == (503, "no-store")
+    after = crl(ca, 6, NOW + 900)
+    publish(settings, after)
+    assert http.get(PATH).content == after
+
+
+@pytest.mark.parametrize("stranger", [STRANGER, NAMESAKE], ids=["name", "key"])
+def test_another_ca_s_crl_is_503(
+    http: httpx.Client, settings: Settings, counters: Counters, stranger: CA
+) -> None:
+    publish(settings, crl(stranger, 1, NOW - 600))
+    for _ in range(2):
+        response = http.get(PATH)
+        assert (response.status_code, response.headers["cache-control"]) == (503, "no-store")
+    assert counters.value("crl_responses_total", "503") == 2
+
+
+def test_only_configured_issuers_have_crls(http: httpx.Client, settings: Settings, ca: CA) -> None:
+    publish(settings, crl(ca, 1, NOW - 600), "/crl/other/1-0.crl")
+    assert http.get("/crl/other/1-0.crl").status_code == 404
