@@ -149,15 +149,19 @@ def test_a_post_below_crl_is_ocsp(http: httpx.Client, ca: CA) -> None:
     assert response.headers["content-type"] == "application/ocsp-response"
 
 
+def changed(data: bytes) -> bytes:
+    return data[:-1] + bytes([data[-1] ^ 1])
+
+
 STRANGER = CA("demo", "Another CA")
 NAMESAKE = CA("demo")
 NOT_SERVED: dict[str, Callable[[CA], bytes]] = {
     "noise": lambda ca: b"not a CRL",
     "empty": lambda ca: b"",
-    "half": lambda ca: crl(ca, 6, NOW - 300)[:200],
+    "half": lambda ca: crl(ca, 6, NOW - 300)[:100],
     "another CA": lambda ca: crl(STRANGER, 6, NOW - 300),
     "another key": lambda ca: crl(NAMESAKE, 6, NOW - 300),
-    "changed": lambda ca: crl(ca, 6, NOW - 300)[:-1] + b"\0",
+    "changed": lambda ca: changed(crl(ca, 6, NOW - 300)),
     "lower number": lambda ca: crl(ca, 4, NOW - 300),
     "earlier thisUpdate": lambda ca: crl(ca, 6, NOW - 601),
 }
