@@ -54,7 +54,11 @@ class CrlEndpoint:
 
     async def answer(self, raw_path: bytes, conditions: Conditions, now: int) -> HttpAnswer:
         """200, 304, 404, or 503 where there is a CRL but none that may be sent. A Range is passed over (U-10)."""
-        answer = await self._answer(raw_path, conditions, now)
+        try:
+            answer = await self._answer(raw_path, conditions, now)
+        except Exception:
+            log.exception("CRL request could not be answered")
+            answer = http_refusal(503, now, RETRY_AFTER)
         self._counters.add("crl_responses_total", str(answer.code))
         return answer
 

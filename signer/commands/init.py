@@ -35,6 +35,11 @@ EXAMPLE = """\
 # listen = "127.0.0.1:2560"   # plain HTTP, put a proxy or CDN before it
 # admin = "127.0.0.1:9560"    # /metrics, /livez, /readyz: never public
 # workers = 1
+# limit_concurrency = 4096    # connections for each worker, then 503
+# keep_alive = "75s"          # between two requests
+# header_timeout = "10s"      # for the header of a request, then 408
+# body_timeout = "10s"        # for its body
+# write_timeout = "30s"       # for a client that does not read
 
 [[issuer]]                    # one for each CA
 name = "example"              # lower-case letters, digits, `.`, `_`, `-`; never change it

@@ -207,3 +207,16 @@ def test_another_ca_s_crl_is_503(
 def test_only_configured_issuers_have_crls(http: httpx.Client, settings: Settings, ca: CA) -> None:
     publish(settings, crl(ca, 1, NOW - 600), "/crl/other/1-0.crl")
     assert http.get("/crl/other/1-0.crl").status_code == 404
+
+
+def test_an_unforeseen_fault_is_503(
+    http: httpx.Client, settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """H-01: never a 500."""
+
+    def fail(*_: object) -> None:
+        raise ZeroDivisionError
+
+    monkeypatch.setattr(crls, "read_object_async", fail)
+    response = http.get(PATH)
+    assert (response.status_code, response.headers["cache-control"]) == (503, "no-store")
