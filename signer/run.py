@@ -45,9 +45,16 @@ class _Issuer:
 @contextmanager
 def only_signer(directory: Path) -> Iterator[None]:
     """Hold the state directory's signer lock. Raises OcspeedError if another `run` has it."""
-    directory.mkdir(parents=True, exist_ok=True)
     path = directory / "signer.lock"
-    with path.open("a+") as lock:
+    try:
+        directory.mkdir(parents=True, exist_ok=True)
+        lock = path.open("a+")
+    except OSError as error:
+        raise OcspeedError(
+            f"{path}: cannot be written: {error.strerror}",
+            remedy="correct `state.directory` or its permissions",
+        ) from None
+    with lock:
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:

@@ -11,8 +11,7 @@ from signer.commands.output import print_json, print_text, remark, rfc3339
 from signer.config import load_settings
 from signer.context import Context
 from signer.intake.importer import ImportReport, StagedImport, stage
-from signer.intake.openssl_index import parse_serial
-from signer.intake.revocations import allowed_reason, parse_date, read_revocations
+from signer.intake.revocations import allowed_reason, parse_date, read_revocations, typed_serial
 from signer.intake.rows import Notes, RowError
 from signer.ledger.ledger import Ledger
 from signer.ledger.values import Outcome, Revocation, RevokeResult
@@ -168,7 +167,7 @@ class RevokeRequest:
             if self.from_file is not None:
                 asked = read_revocations(self.from_file, number, time, now)
             else:
-                asked = [Revocation(parse_serial(one.encode()), time, number) for one in self.serials]
+                asked = [Revocation(typed_serial(one), time, number) for one in self.serials]
         except RowError as error:
             raise UsageError(str(error), remedy="nothing was revoked") from None
         _check_expected(len(asked), self.expect)

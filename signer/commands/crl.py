@@ -24,6 +24,7 @@ def build(file: Path, *, issuer: str | None, dry_run: bool, as_json: bool, quiet
     with Context.open(file) as context:
         names = [issuer] if issuer else [table.name for table in context.settings.root.issuer]
         for name in names:
+            context.ledger.issuer(name)  # a pass never adds an issuer: its certificates come first
             job = context.crl_job(name)
             shards = job.shards()
             with bar(f"crl {name}", len(shards), quiet=quiet) as advance:

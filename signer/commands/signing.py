@@ -27,6 +27,7 @@ def sign(
         names = [issuer] if issuer else [table.name for table in context.settings.root.issuer]
         for name in names:
             context.settings.issuer(name)
+            context.ledger.issuer(name)  # a pass never adds an issuer: its certificates come first
         faults = 0
         with Pool(file, workers or context.settings.root.signer.worker_count) as pool:
             for name in names:

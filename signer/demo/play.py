@@ -1,6 +1,7 @@
 """The demo from beginning to end: a CA, its import, its signing, its service, the checks, and then it stays."""
 
 import contextlib
+import fcntl
 import shutil
 import socket
 import subprocess
@@ -12,6 +13,7 @@ import urllib.request
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import IO
 
 from _fastpath.certid import serial_from_int
 from _fastpath.page import hash32
@@ -49,8 +51,20 @@ Say = Callable[[str], None]
 Bar = Callable[[str, int], contextlib.AbstractContextManager[Callable[[int], None]]]
 
 
-def prepare_directory(directory: Path) -> None:
-    """An empty directory; only what an earlier demo left is removed. Raises OcspeedError for anything else."""
+def prepare_directory(directory: Path) -> IO[str]:
+    """An empty directory; only what an earlier demo left is removed. Raises OcspeedError for anything else.
+
+    Returns the open marker, whose lock says that this demo is at work.
+    """
+    try:
+        return _prepare(directory)
+    except OSError as error:
+        raise OcspeedError(
+            f"{directory}: cannot hold a demo: {error.strerror}", remedy="choose another with --dir DIR"
+        ) from None
+
+
+def _prepare(directory: Path) -> IO[str]:
     if directory.exists() and not directory.is_dir():
         raise OcspeedError(f"{directory}: not a directory", remedy="choose another with --dir DIR")
     if directory.exists() and any(directory.iterdir()):
@@ -59,10 +73,25 @@ def prepare_directory(directory: Path) -> None:
                 f"{directory}: not empty, and not from an earlier demo",
                 remedy="choose another with --dir DIR",
             )
+        _lock(directory / MARKER).close()
         shutil.rmtree(directory)
     directory.mkdir(parents=True, exist_ok=True)
     directory.chmod(0o700)
-    (directory / MARKER).touch()
+    return _lock(directory / MARKER)
+
+
+def _lock(marker: Path) -> IO[str]:
+    """The marker, open and locked. Raises OcspeedError if a demo is at work there."""
+    file = marker.open("a")
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        file.close()
+        raise OcspeedError(
+            f"{marker.parent}: a demo is at work there",
+            remedy="end it first, or choose another with --dir DIR",
+        ) from None
+    return file
 
 
 def _free_ports() -> tuple[int, int]:
@@ -102,10 +131,11 @@ class Demo:
     @contextlib.contextmanager
     def play(self, seed: int) -> Iterator[Context]:
         """Set up, serve and check; the body runs while it is served. Raises OcspeedError."""
-        prepare_directory(self.directory)
-        self.port, self.admin_port = _free_ports()
         began = time.monotonic()
-        with Context.open(self._write_config(), create_ledger=True) as context:
+        with (
+            prepare_directory(self.directory),
+            Context.open(self._write_config(), create_ledger=True) as context,
+        ):
             authority = create_authority(
                 self.directory, self.certificates, context.clock.now(), self.url, self._crl_url, seed
             )
@@ -120,6 +150,7 @@ class Demo:
                 yield context
 
     def _write_config(self) -> Path:
+        self.port, self.admin_port = _free_ports()
         text = CONFIG.format(port=self.port, admin_port=self.admin_port, shards=SHARDS)
         self.file.write_text(text)
         return self.file

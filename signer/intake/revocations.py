@@ -8,12 +8,18 @@ from signer.intake.rows import REASONS, RowError, reason_number
 from signer.ledger.values import ALLOWED_REASONS, Revocation
 from store.errors import UsageError
 
-__all__ = ["allowed_reason", "parse_date", "read_revocations"]
+__all__ = ["allowed_reason", "parse_date", "read_revocations", "typed_serial"]
 
 ALLOWED_NAMES = (
     "unspecified, keyCompromise, affiliationChanged, superseded, cessationOfOperation, privilegeWithdrawn"
 )
 SHOWN = 20  # bad lines
+
+
+def typed_serial(text: str) -> bytes:
+    """A serial as people copy it: plain hex, `0x` before it, `serial=`, or colons between octets. Raises RowError."""
+    plain = text.strip().lower().removeprefix("serial=").removeprefix("0x")
+    return parse_serial(plain.replace(":", "").encode())
 
 
 def allowed_reason(text: str) -> int:
@@ -76,7 +82,7 @@ def _parse(text: str, reason: int, time: int, now: int) -> Revocation:
         raise RowError("line", "not serial[,reason[,date]]")
     serial, own_reason, own_date = fields + [""] * (3 - len(fields))
     return Revocation(
-        parse_serial(serial.encode()),
+        typed_serial(serial),
         parse_date(own_date, now) if own_date else time,
         allowed_reason(own_reason) if own_reason else reason,
     )

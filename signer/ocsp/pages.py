@@ -14,6 +14,7 @@ from store.writer import PagePut, PageWriter, PutResult, PutStatus, RecordPut
 
 __all__ = ["Fault", "PageSigner", "Tally", "is_urgent"]
 
+MOVED = "the store is ahead of the ledger; unless an older ledger was put back, it is tried again"
 ATTEMPTS = 4  # how often a page that moved on underneath is read again
 TOLERATED_AHEAD = 5  # seconds another signer's clock may be ahead of ours (architecture: signing)
 
@@ -77,9 +78,7 @@ class PageSigner:
             if not moved:
                 return tally
             pending = ranges_of(sorted(moved))
-        tally.faults += [
-            Fault(page, "kept changing while it was signed; it will be tried again") for page in moved
-        ]
+        tally.faults += [Fault(page, MOVED) for page in moved]
         return tally
 
     def sign_change(self, change: Change, *, in_order: bool = True) -> Tally:

@@ -248,3 +248,16 @@ def wait_for_revoked(ca: OpensslCa, certificate: Certificate, service: Service) 
         if verdict.startswith("revoked"):
             return verdict
     raise AssertionError("never answered as revoked")
+
+
+def test_a_pass_before_the_import_says_so_and_makes_nothing(tmp_path: Path) -> None:
+    service = Service(tmp_path, free_port())
+    ca = OpensslCa.create("ec", tmp_path / "ec", ISSUERS["ec"], 1, "crl.example")
+    service.write_config(issuer_table(ca))
+    for command in (("sign",), ("crl", "build"), ("run",)):
+        assert "create it with `ocsp-signer import`" in service.signer(*command, expect=1).stderr
+    service.signer("import", "--issuer", "ec", str(tmp_path / "ec" / "index.txt"))
+    service.write_config(issuer_table(ca).replace('name = "ec"', 'name = "other"'))
+    for command in (("sign",), ("crl", "build")):
+        assert "other" in service.signer(*command, expect=1).stderr
+    assert not (tmp_path / "objects").exists()

@@ -58,10 +58,10 @@ def test_what_is_not_a_demo_is_left_alone(directory: Path) -> None:
 
 def test_prepare_directory(tmp_path: Path) -> None:
     fresh = tmp_path / "a" / "b"
-    prepare_directory(fresh)
+    prepare_directory(fresh).close()
     assert [path.name for path in fresh.iterdir()] == [MARKER]
     (fresh / "old").touch()
-    prepare_directory(fresh)
+    prepare_directory(fresh).close()
     assert [path.name for path in fresh.iterdir()] == [MARKER]
     assert fresh.stat().st_mode & 0o777 == 0o700
     file = tmp_path / "file"
@@ -109,6 +109,8 @@ def test_it_stays_on_other_ports_until_told_to_go(directory: Path) -> None:
         found = re.search(r"serving on (http://127\.0\.0\.1:(\d+))", log_of(directory))
         assert found is not None, log_of(directory)
         assert found[2] != "2560"
+        with pytest.raises(OcspeedError, match="a demo is at work there"):
+            prepare_directory(directory)
         with urllib.request.urlopen(f"{found[1]}/crl/demo/0-0.crl", timeout=10) as answer:
             assert x509.load_der_x509_crl(answer.read()).next_update_utc is not None
         assert children_of(process.pid)

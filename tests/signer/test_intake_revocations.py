@@ -2,7 +2,7 @@ from pathlib import Path
 
 import pytest
 
-from signer.intake.revocations import allowed_reason, parse_date, read_revocations
+from signer.intake.revocations import allowed_reason, parse_date, read_revocations, typed_serial
 from signer.intake.rows import RowError
 from signer.ledger.values import ALLOWED_REASONS, Revocation
 from store.errors import UsageError
@@ -35,6 +35,11 @@ def test_reasons_that_subscribers_cannot_have(text: str) -> None:
 def test_what_is_no_reason(text: str) -> None:
     with pytest.raises(RowError, match="reason: "):
         allowed_reason(text)
+
+
+@pytest.mark.parametrize("text", ["2f00a1", "2F00A1", "0x2f00a1", "2f:00:a1", "serial=2F00A1", " 002F00A1 "])
+def test_serials_as_people_copy_them(text: str) -> None:
+    assert typed_serial(text) == b"\x2f\x00\xa1"
 
 
 @pytest.mark.parametrize(
