@@ -1,7 +1,5 @@
 """One certificate's status into a signed record: which times it carries, and that it was checked before it leaves."""
 
-from typing import Protocol
-
 from _fastpath.ocsp import SingleResponse, encode_tbs_response_data, signature_to_raw
 from _fastpath.page import encode_record
 from _fastpath.template import Template
@@ -29,13 +27,6 @@ def next_update_of(this_update: int, validity: int, not_after: int, signer_not_a
     return min(clamped, signer_not_after)
 
 
-class VerifyingKey(Protocol):
-    """What signs: DER signatures under a fixed AlgorithmIdentifier, and their check."""
-
-    def sign_der(self, data: bytes) -> bytes: ...
-    def verify(self, data: bytes, signature: bytes) -> bool: ...
-
-
 class ResponseSigner:
     """Signs what one issuer says of its certificates under one template. Not shared between threads."""
 
@@ -51,7 +42,7 @@ class ResponseSigner:
         self.slot = stored.slot
         self.template = Template.decode(stored.content)
         self.certid_algorithms = certid_algorithms
-        self._key: VerifyingKey = key
+        self._key = key
         self._signer_not_after = signer_not_after
         self._signed = 0
 
