@@ -8,7 +8,7 @@ from pathlib import Path
 from _fastpath.certid import minimal_serial
 from _fastpath.page import hash32
 
-__all__ = ["REVOCATIONS", "Certificate", "OpensslCa", "openssl"]
+__all__ = ["LEAF", "REVOCATIONS", "Certificate", "OpensslCa", "openssl"]
 
 # Every way `openssl ca -revoke` can write a reason into index.txt.
 REVOCATIONS: tuple[tuple[str, ...], ...] = (
@@ -102,6 +102,7 @@ class OpensslCa:
     shard_count: int
     host: str
     certificates: list[Certificate] = field(default_factory=list)
+    leaf_extensions: str = LEAF  # a section of openssl's, `{url}` is the distribution point
 
     @classmethod
     def create(
@@ -136,7 +137,7 @@ class OpensslCa:
         (self.directory / "serial").write_text(serial.hex().upper() + "\n")
         minimal = minimal_serial(serial)
         extensions = self.directory / "leaf.ext"
-        extensions.write_text(LEAF.format(url=self.shard_url(minimal)))
+        extensions.write_text(self.leaf_extensions.format(url=self.shard_url(minimal)))
         path = self.directory / f"leaf-{minimal.hex()}.pem"
         dates = ("-startdate", "20250101000000Z", "-enddate", "20260301000000Z") if expired else ()
         self._run("ca", "-batch", "-config", "ca.cnf", "-extfile", extensions, "-in", "leaf.csr",
