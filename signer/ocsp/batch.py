@@ -56,10 +56,14 @@ _worker: _Worker | None = None  # of a process of the pool
 
 
 def _start_worker(config_file: Path) -> None:
-    """Ctrl-C and a service manager's SIGTERM reach every process: only the parent acts on them, and ends these."""
+    """Ctrl-C reaches every process of a terminal: only the parent acts on it, and ends these.
+
+    SIGTERM ends a worker: so the executor clears away what is left of a pool of which one process was killed, and
+    would wait for ever for one that does not go.
+    """
     global _worker
-    for number in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(number, signal.SIG_IGN)
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    signal.signal(signal.SIGTERM, signal.SIG_DFL)
     threading.Thread(target=_end_with_parent, daemon=True).start()
     _worker = _Worker(config_file)
 

@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 import redis
 
+from _fastpath.page import page_number
 from signer.commands import signing
 from signer.run import Runner, only_signer
 from store.clock import SystemClock
@@ -26,8 +27,8 @@ SIGNER = Path(sys.executable).with_name("ocsp-signer")
 
 @pytest.fixture
 def own(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Works]:
-    """On the machine's clock and with an embedded store, its ledger not yet made."""
-    works = Works(tmp_path_factory.mktemp("s"), None, SystemClock())
+    """On the machine's clock and with an embedded store, its ledger not yet made; pages for several chunks."""
+    works = Works(tmp_path_factory.mktemp("s"), None, SystemClock(), page_bits=6)
     with works.context:
         yield works
 
@@ -112,7 +113,7 @@ def test_an_idle_run_mends_what_the_store_loses(own: Works) -> None:
             client.hset(page_key("demo", own.issuer.page_epoch, 1), "x", "y")
             wait_until(lambda: is_whole(own))
             client.hset("ocsp:issuer:demo", "page_bits", "5")
-            wait_until(lambda: client.hget("ocsp:issuer:demo", "page_bits") == b"2")
+            wait_until(lambda: client.hget("ocsp:issuer:demo", "page_bits") == b"6")
             client.flushall()
             wait_until(lambda: is_whole(own))
             os.kill(client.info("server")["process_id"], signal.SIGKILL)
@@ -179,10 +180,13 @@ def test_a_signal_to_the_whole_group_ends_it_well(own: Works, number: signal.Sig
     assert not has_socket(own)
 
 
-def test_killed_workers_are_replaced(own: Works) -> None:
-    """As by the system when memory runs out."""
+@pytest.mark.parametrize("killed", [1, 2])
+def test_killed_workers_are_replaced(own: Works, killed: int) -> None:
+    """As by the system when memory runs out: it takes one, or all."""
     with command(own) as process:
-        for worker in workers_of(process.pid):
+        workers = sorted(workers_of(process.pid))
+        assert len(workers) == 2
+        for worker in workers[:killed]:
             os.kill(worker, signal.SIGKILL)
         with store_of(own) as client:
             client.flushall()
@@ -216,13 +220,14 @@ def test_command_sign(own: Works, capsys: pytest.CaptureFixture[str]) -> None:
 
     assert sign() == 0
     out = capsys.readouterr().out
-    assert '"issuer":"demo","pages":4,"responses":40,"current":0,"faults":[]' in out
+    assert '"issuer":"demo","pages":64,"responses":40,"current":0,"faults":[]' in out
     assert sign() == 0
     assert '"pages":0,"responses":0' in capsys.readouterr().out
     own.damage(row_in_page(3, 1).serial)
     assert sign(everything=True, as_json=False) == 1
     out, err = capsys.readouterr()
     assert out.startswith("demo: ")
-    assert "demo: page 3: a certificate in it cannot be signed" in err
+    page = page_number(row_in_page(3, 1).serial, 6)
+    assert f"demo: page {page}: a certificate in it cannot be signed" in err
     with pytest.raises(OcspeedError, match="'other'"):
         signing.sign(own.file, everything=False, issuer="other", workers=1, as_json=True, quiet=True)
