@@ -1,0 +1,222 @@
+"""Makes docs/conformance.md: which tests show which row of rows.toml, and how they went in a run of pytest.
+
+    pytest -m "slow or not slow" --junitxml=build/conformance.xml
+    python -m tests.conformance.table build/conformance.xml
+
+The marks are read from the sources, so that the table is the same whichever tests a run selected.
+"""
+
+import ast
+import re
+import subprocess
+import sys
+import tomllib
+import xml.etree.ElementTree as ElementTree
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+
+__all__ = ["Row", "Shown", "cells", "load_rows", "marked_tests", "table_lines"]
+
+ROOT = Path(__file__).parents[2]
+ROWS = Path(__file__).with_name("rows.toml")
+DOCUMENT = ROOT / "docs" / "conformance.md"
+GROUPS = {
+    "Q": "OCSP requests",
+    "R": "OCSP responses",
+    "H": "HTTP",
+    "D": "Delegated responder certificates",
+    "A": "Signature algorithms",
+    "C": "CRL content",
+    "U": "CRL publication",
+    "P": "Root programs",
+    "K": "Clients",
+}
+STRENGTHS = {"M": "must", "S": "should", "O": "optional", "P": "project"}
+HEADING = """\
+# Conformance
+
+Every rule that the service is held to, and the tests that show it. Made by `make conformance` out of
+`tests/conformance/rows.toml`, of the marks `@pytest.mark.conformance(...)` in the tests, and of the run that
+the last column tells of; not written by hand. A row without a test says why.
+
+*must* and *should* are those of the source named; *optional* rows hold if the thing is built; *project* rows keep
+several others true at once, or are what deployed clients need. BR: TLS Baseline Requirements 2.2.6; MRSP: Mozilla
+Root Store Policy 3.1; CCADB: CCADB Policy 2.1; MS: Microsoft Trusted Root Program; Apple and Chrome: their root
+program policies. *proxy* marks rows of which a part is up to what stands in front of the service.
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """One rule. `reason` is given when no test shows it, `note` when its tests leave something out."""
+
+    id: str
+    strength: str
+    title: str
+    source: str
+    reason: str = ""
+    note: str = ""
+    proxy: bool = False
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class Shown:
+    """One mark: a test function (or class) of a file below the root, and the row it shows."""
+
+    row: str
+    file: str
+    test: str
+    slow: bool
+
+
+def load_rows(path: Path = ROWS) -> list[Row]:
+    """All rows in their order."""
+    return [Row(id=name, **fields) for name, fields in tomllib.loads(path.read_text()).items()]
+
+
+# The marks
+
+
+def marked_tests(root: Path = ROOT) -> list[Shown]:
+    """Every mark below `tests`, sorted. Raises ValueError for one that stands where it marks no test."""
+    paths = sorted((root / "tests").rglob("test_*.py"))
+    return sorted({shown for path in paths for shown in _marks_of(path, str(path.relative_to(root)))})
+
+
+def _marks_of(path: Path, name: str) -> Iterator[Shown]:
+    module = ast.parse(path.read_text(), name)
+    everywhere = _pytestmarks(module)
+    seen = len(_rows_in(everywhere))
+    for test, marks in _tests_in(module):
+        seen += len(_rows_in(marks))
+        slow = any(_is_mark(node, "slow") for node in _walk([*everywhere, *marks]))
+        for row in _rows_in([*everywhere, *marks]):
+            yield Shown(row, name, test, slow)
+    if seen != len(_rows_in([module])):
+        raise ValueError(f"{name}: a conformance mark stands where it marks no test")
+
+
+def _tests_in(module: ast.Module) -> Iterator[tuple[str, list[ast.AST]]]:
+    """Names of test functions and classes, with what can hold their marks."""
+    for node in module.body:
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef) and node.name.startswith("test"):
+            yield node.name, [*node.decorator_list]
+        elif isinstance(node, ast.ClassDef) and node.name.startswith("Test"):
+            yield node.name, [node]
+
+
+def _pytestmarks(module: ast.Module) -> list[ast.AST]:
+    return [
+        node.value
+        for node in module.body
+        if isinstance(node, ast.Assign)
+        and any(isinstance(target, ast.Name) and target.id == "pytestmark" for target in node.targets)
+    ]
+
+
+def _walk(nodes: Iterable[ast.AST]) -> Iterator[ast.AST]:
+    for node in nodes:
+        yield from ast.walk(node)
+
+
+def _is_mark(node: ast.AST, name: str) -> bool:
+    """Whether a node is `pytest.mark.<name>`."""
+    return isinstance(node, ast.Attribute) and node.attr == name and ast.unparse(node.value) == "pytest.mark"
+
+
+def _rows_in(nodes: Iterable[ast.AST]) -> list[str]:
+    """The rows that marks within these nodes name."""
+    calls = [
+        node for node in _walk(nodes) if isinstance(node, ast.Call) and _is_mark(node.func, "conformance")
+    ]
+    return [str(ast.literal_eval(argument)) for call in calls for argument in call.args]
+
+
+# The run
+
+
+def read_results(paths: Iterable[Path]) -> dict[tuple[str, str], set[str]]:
+    """Outcomes by (file, test function or class), out of JUnit XML as pytest writes it."""
+    results: dict[tuple[str, str], set[str]] = {}
+    for path in paths:
+        for case in ElementTree.parse(path).iter("testcase"):
+            *folders, last = case.attrib["classname"].split(".")
+            file, test = "/".join([*folders, last]), case.attrib["name"].partition("[")[0]
+            if last.startswith("Test"):
+                file, test = "/".join(folders), last
+            results.setdefault((file + ".py", test), set()).add(_outcome(case))
+    return results
+
+
+def _outcome(case: ElementTree.Element) -> str:
+    tags = {child.tag for child in case}
+    return "failed" if tags & {"failure", "error"} else "skipped" if "skipped" in tags else "passed"
+
+
+def _result(shown: Iterable[Shown], results: Mapping[tuple[str, str], set[str]]) -> str:
+    """The worst that can be said of a row's tests."""
+    said: set[str] = set()
+    for test in shown:
+        said |= results.get((test.file, test.test), {"slow tier" if test.slow else "not run"})
+    order = ("failed", "not run", "skipped", "passed", "slow tier")
+    return next((word for word in order if word in said), "")
+
+
+# The document
+
+
+def table_lines(
+    rows: Iterable[Row], marks: Iterable[Shown], results: Mapping[tuple[str, str], set[str]]
+) -> Iterator[str]:
+    """A line of the table for every row."""
+    shown: dict[str, list[Shown]] = {}
+    for mark in marks:
+        shown.setdefault(mark.row, []).append(mark)
+    for row in rows:
+        tests = shown.get(row.id, [])
+        strength = STRENGTHS[row.strength] + (", proxy" if row.proxy else "")
+        what = [row.title, f"<br>{row.source}", f"<br>*{row.note}*" if row.note else ""]
+        proof = "<br>".join(_link(test) for test in tests) or row.reason
+        yield f"| {row.id} | {strength} | {''.join(what)} | {proof} | {_result(tests, results) or '—'} |"
+
+
+def _link(test: Shown) -> str:
+    file = test.file.removeprefix("tests/")
+    return f"[{file}::{test.test}](../{test.file})" + (" (slow)" if test.slow else "")
+
+
+def cells(document: str) -> list[list[str]]:
+    """The table of a document without the results."""
+    lines = re.findall(r"^\| [A-Z]-\d\d \|.*$", document, re.MULTILINE)
+    return [line.split(" | ")[:-1] for line in lines]
+
+
+def render(rows: list[Row], marks: list[Shown], results: Mapping[tuple[str, str], set[str]], run: str) -> str:
+    """The whole document."""
+    tested = {mark.row for mark in marks}
+    parts = [
+        HEADING,
+        f"{len(rows)} rows: {len(tested)} with tests, {len(rows) - len(tested)} with a reason. {run}\n",
+    ]
+    for letter, title in GROUPS.items():
+        group = [row for row in rows if row.id.startswith(letter)]
+        parts.append(
+            f"## {title}\n\n| id | strength | what | tests | result |\n| --- | --- | --- | --- | --- |"
+        )
+        parts.append("\n".join(table_lines(group, marks, results)) + "\n")
+    return "\n".join(parts)
+
+
+def main(paths: list[Path]) -> None:
+    """Write the document from the runs in these files."""
+    results = read_results(paths)
+    git = ["git", "describe", "--always", "--dirty", "--exclude", "*"]
+    commit = subprocess.run(git, cwd=ROOT, check=True, capture_output=True, text=True).stdout.strip()
+    run = f"Results: {datetime.now(UTC):%Y-%m-%d %H:%M} UTC, commit {commit}, {len(results)} test functions run."
+    DOCUMENT.write_text(render(load_rows(), marked_tests(), results, run))
+
+
+if __name__ == "__main__":
+    main([Path(argument) for argument in sys.argv[1:]])
