@@ -163,6 +163,7 @@ class Shelf:
 
     ca: CA
     client: redis.Redis
+    template_number: int = TEMPLATE_NUMBER
     page_epoch: int = 1
     algorithms: tuple[int, ...] = (SHA1, SHA256)
     generation: int = 0
@@ -187,7 +188,7 @@ class Shelf:
         """Write issuer record, template and every page, also the empty ones."""
         self.generation += 1
         writer = PageWriter(self.client, "test")
-        writer.write_template(TEMPLATE_NUMBER, self.ca.template.encode())
+        writer.write_template(self.template_number, self.ca.template.encode())
         pages: dict[int, dict[bytes, bytes]] = {number: {} for number in range(1 << PAGE_BITS)}
         for serial, record in self.records.items():
             pages[page_number(serial, PAGE_BITS)][serial] = record
@@ -204,5 +205,5 @@ class Shelf:
             page_epoch=self.page_epoch,
             page_bits=PAGE_BITS,
             certid_algorithms=self.algorithms,
-            templates={SLOT: TEMPLATE_NUMBER},
+            templates={SLOT: self.template_number},
         )
