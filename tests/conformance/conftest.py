@@ -1,47 +1,84 @@
 """The responder over a real store and real sockets, as tests/responder sets it up, and a client that hides nothing."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager
+from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
+import redis
 
 from responder.config import load_settings
 from responder.counters import Counters
 from store.embedded import EmbeddedStore
 from tests.conformance.http import Client
-from tests.responder.ca import CA, Shelf
+from tests.responder.ca import CA, NOW, Shelf, good, revoked
 from tests.responder.conftest import (
+    GOOD,
+    GOOD_TOO,
+    REVOKED,
     FakeClock,
     ca,
     client,
     clock,
     counters,
-    port,
     server,
     serving,
-    settings,
     shelf,
     write_config,
 )
 from tests.signer.conftest import store_url, works
 
-__all__ = ["ca", "client", "clock", "counters", "port", "server", "settings", "shelf", "store_url", "works"]
+__all__ = ["World", "ca", "client", "clock", "counters", "server", "shelf", "store_url", "works"]
 
 Serve = Callable[[str], AbstractContextManager[int]]
 
 
+@dataclass(frozen=True, slots=True)
+class World:
+    """A responder with its default settings, what is in its store, and its clock."""
+
+    ca: CA
+    store: EmbeddedStore
+    shelf: Shelf
+    clock: FakeClock
+    counters: Counters
+    web: Client
+
+
+@pytest.fixture(scope="module")
+def shared(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
+    """One for all tests of a file: starting and ending it takes longer than most of them."""
+    ca, clock, counters = CA("shared"), FakeClock(), Counters.private()
+    with (
+        EmbeddedStore(tmp_path_factory.mktemp("s")) as store,
+        redis.Redis.from_url(store.url, protocol=3) as client,
+    ):
+        shelf = Shelf(ca, client)
+        shelf.put(good(GOOD), revoked(REVOKED), good(GOOD_TOO))
+        path = write_config(tmp_path_factory.mktemp("w"), ca, store.url, "lookup_timeout_ms = 5000")
+        with serving(load_settings(path), counters, clock) as port:
+            yield World(ca, store, shelf, clock, counters, Client(port))
+
+
 @pytest.fixture
-def web(port: int) -> Client:
-    """A client of the responder with its default settings."""
-    return Client(port)
+def world(shared: World) -> World:
+    """The shared responder, with its clock at NOW."""
+    shared.clock.seconds = NOW
+    return shared
+
+
+@pytest.fixture
+def web(world: World) -> Client:
+    """A client of it."""
+    return world.web
 
 
 @pytest.fixture
 def serve(
     tmp_path: Path, ca: CA, server: EmbeddedStore, counters: Counters, clock: FakeClock, shelf: Shelf
 ) -> Serve:
-    """Serve with these lines in [responder]; gives the port."""
+    """Serve with these lines in [responder], over a store of its own; gives the port."""
 
     def serve(section: str) -> AbstractContextManager[int]:
         path = write_config(tmp_path, ca, server.url, section)
