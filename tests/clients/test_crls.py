@@ -63,11 +63,11 @@ READERS = (
         "`certtool --verify --load-crl`",
         "GnuTLS",
         "certtool --verify --load-ca-certificate {issuer} --load-crl {pem} --infile {subject}",
-        r"The certificate is trusted|The certificate chain is revoked",
+        r"Chain verification output: (Not v|V)erified",
         (
-            (0, "The certificate is trusted"),
-            (1, "The certificate chain is revoked"),
-            (0, "The certificate is trusted"),
+            (0, "Chain verification output: Verified"),
+            (1, "Chain verification output: Not verified"),
+            (0, "Chain verification output: Verified"),
         ),
         "passes over the distribution point: the caller has to choose the shard",
     ),
@@ -115,7 +115,7 @@ def named(reader: Reader) -> str:
     return reader.name.replace("`", "")
 
 
-@pytest.mark.conformance("C-01", "C-09", "C-13", "U-01")
+@pytest.mark.conformance("C-01", "C-09", "U-01")
 @pytest.mark.parametrize("authority", ["ec", "rsa"])
 @pytest.mark.parametrize("reader", READERS, ids=named)
 def test_readers(
