@@ -50,9 +50,13 @@ class OcspTable(Section, frozen=True):
         # 8 h to 7 d allowed; below 16 h other deadlines hold, which this project does not offer.
         if not 16 * HOUR < self.validity <= 7 * DAY:
             raise ValueError("`validity` must be more than 16 h and at most 7 d (BR 4.9.9; MS 3.2.2)")
-        deadline = min(self.validity // 2, 4 * DAY, self.validity - 8 * HOUR)
+        # A response that is renewed 16 h before its end, or earlier, can be the last one of a certificate.
+        deadline = min(self.validity // 2, 4 * DAY, self.validity - 16 * HOUR)
         if not HOUR <= self.cycle < deadline:
-            raise ValueError(f"`cycle` must be at least 1 h and less than {deadline / HOUR:.1f} h (R-16)")
+            raise ValueError(
+                f"`cycle` must be at least 1 h and less than {deadline / HOUR:.1f} h: half of `validity`, "
+                "and 16 h less than it (R-16, R-18)"
+            )
         if not self.certid_hashes or len(set(self.certid_hashes)) != len(self.certid_hashes):
             raise ValueError("`certid_hashes` must name sha1, sha256 or both, each once")
         if self.page_bits is not None and not 0 <= self.page_bits <= 28:

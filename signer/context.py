@@ -29,6 +29,7 @@ from store.embedded import EmbeddedStore
 from store.errors import ConfigError
 from store.model import Issuer, load_certificate, load_issuer
 from store.objects import open_object_store
+from store.reader import StoreReader
 from store.schema import IssuerRecord
 from store.writer import PageWriter, check_functions
 
@@ -76,6 +77,11 @@ class Context:
 
     def close(self) -> None:
         self._closing.close()
+
+    @property
+    def has_ledger(self) -> bool:
+        """Whether there is one already."""
+        return Path(self.settings.ledger_url.removeprefix("sqlite:///")).is_file()
 
     @property
     def ledger(self) -> Ledger:
@@ -162,7 +168,8 @@ class Context:
     def page_signer(self, name: str) -> PageSigner:
         """Signs pages of one issuer."""
         responses = self.response_signer(name)
-        return PageSigner(self.ledger, self.ledger_issuer(name), responses, self.writer, self.clock)
+        reader = StoreReader(self.client, self.endpoint.url)
+        return PageSigner(self.ledger, self.ledger_issuer(name), responses, reader, self.writer, self.clock)
 
     def crl_job(self, name: str) -> CrlJob:
         """Builds and publishes one issuer's CRLs."""

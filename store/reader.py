@@ -1,6 +1,6 @@
 """Reading the store outside the request path, and the commands that the request path writes itself."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import redis
@@ -62,6 +62,15 @@ class StoreReader:
             return None
         header = _header(value, issuer, page)
         return (header, fields) if header.count == len(fields) else None
+
+    def records(self, wanted: Iterable[tuple[bytes, bytes]]) -> list[bytes | None]:
+        """Single records by (page key, serial), in that order; None for what is not there."""
+        pipeline = self._client.pipeline(transaction=False)
+        for key, serial in wanted:
+            pipeline.hget(key, serial)
+        with translated(self._url):
+            found: list[bytes | None] = pipeline.execute()
+        return found
 
     def incomplete_pages(self, issuer: str, page_epoch: int, pages: Sequence[int]) -> list[int]:
         """Those of `pages` that are absent, or have no readable header, or not as many fields as it says."""

@@ -52,7 +52,7 @@ certificate = "responder.pem" # a delegated responder's; leave it out if `key` i
 
 [issuer.ocsp]
 # validity = "96h"            # nextUpdate = thisUpdate + validity - 1 s; more than 16 h, at most 7 d
-# cycle = "24h"               # how often every response is signed anew
+# cycle = "24h"               # how often every response is signed anew; less than validity / 2 and validity - 16 h
 # certid_hashes = ["sha1", "sha256"]
 # page_bits = 12              # default: chosen at the first import, about 64 certificates a page
 

@@ -6,9 +6,11 @@ from dataclasses import dataclass, field
 from _fastpath.page import PageHeader
 from signer.ledger.ledger import Ledger
 from signer.ledger.values import CertificateRow, Change, ChangeKind, LedgerIssuer, Snapshot
+from signer.ocsp.last import last_responses
 from signer.ocsp.responses import ResponseSigner
 from signer.ocsp.schedule import PageRange, ranges_of
 from store.clock import Clock
+from store.reader import StoreReader
 from store.schema import page_key
 from store.writer import PagePut, PageWriter, PutResult, PutStatus, RecordPut
 
@@ -33,7 +35,7 @@ class Tally:
 
     pages: int = 0  # written
     current: int = 0  # found at least as new in the store
-    responses: int = 0
+    responses: int = 0  # signed for them
     faults: list[Fault] = field(default_factory=list)
 
     def add(self, other: "Tally") -> None:
@@ -52,11 +54,18 @@ class PageSigner:
     """Signs pages and single records of one issuer. For one thread."""
 
     def __init__(
-        self, ledger: Ledger, issuer: LedgerIssuer, signer: ResponseSigner, writer: PageWriter, clock: Clock
+        self,
+        ledger: Ledger,
+        issuer: LedgerIssuer,
+        signer: ResponseSigner,
+        reader: StoreReader,
+        writer: PageWriter,
+        clock: Clock,
     ) -> None:
         self.issuer = issuer
         self._ledger = ledger
         self._signer = signer
+        self._reader = reader
         self._writer = writer
         self._clock = clock
         self._shift = 32 - issuer.page_bits
@@ -124,10 +133,12 @@ class PageSigner:
         this_update = self._clock.now()
         first, last = pages.first << self._shift, ((pages.last + 1) << self._shift) - 1
         snapshot = self._ledger.snapshot(self.issuer.id, first, last)
+        kept = self._kept(snapshot.rows, this_update)
         numbers, puts = [], []
         for page, rows in self._by_page(pages, snapshot):
+            at = not_before.get(page, this_update)
             try:
-                puts.append(self._put_of(page, rows, snapshot.generation, not_before.get(page, this_update)))
+                puts.append(self._put_of(page, rows, kept, snapshot.generation, at))
                 numbers.append(page)
             except ValueError as error:  # what a response or a record has no place for
                 tally.faults.append(_unsignable(page, error))
@@ -135,7 +146,16 @@ class PageSigner:
         for page, put, result in zip(numbers, puts, self._writer.put_pages(puts), strict=True):
             if self._settle(page, put, result, not_before, tally):
                 moved.append(page)
+            elif result.status is PutStatus.WRITTEN:
+                signed = len(put.records.keys() - kept.keys())
+                tally.responses += signed * len(self._signer.certid_algorithms)
         return moved
+
+    def _kept(self, rows: list[CertificateRow], this_update: int) -> dict[bytes, bytes]:
+        """Read after the snapshot: whatever changed since makes the page's generation refuse the put."""
+        return last_responses(
+            self._reader, self._signer, rows, this_update, lambda row: self._key(self.page_of(row.hash32))
+        )
 
     def _by_page(self, pages: PageRange, snapshot: Snapshot) -> Iterator[tuple[int, list[CertificateRow]]]:
         """Every page of the range with its rows, empty ones too: rows come ordered by hash32."""
@@ -148,12 +168,22 @@ class PageSigner:
                 row = next(rows, None)
             yield page, mine
 
-    def _put_of(self, page: int, rows: list[CertificateRow], generation: int, this_update: int) -> PagePut:
+    def _put_of(
+        self,
+        page: int,
+        rows: list[CertificateRow],
+        kept: dict[bytes, bytes],
+        generation: int,
+        this_update: int,
+    ) -> PagePut:
         """Expired certificates leave the page (R-27, R-28); revoked ones among them are named as removals."""
         produced_at = max(this_update, self._clock.now())
         living = [row for row in rows if row.not_after > this_update]
         gone = [row.serial for row in rows if row.revoked and row.not_after <= this_update]
-        records = {row.serial: self._signer.record(row, this_update, produced_at) for row in living}
+        records = {
+            row.serial: kept.get(row.serial) or self._signer.record(row, this_update, produced_at)
+            for row in living
+        }
         return PagePut(self._key(page), generation, this_update, records, gone)
 
     def _settle(
@@ -162,7 +192,6 @@ class PageSigner:
         """Count what a put came to; True if the page has to be read and signed again."""
         if result.status is PutStatus.WRITTEN:
             tally.pages += 1
-            tally.responses += len(put.records) * len(self._signer.certid_algorithms)
             return False
         if result.status is PutStatus.REVOKED_FELL or result.header is None:
             tally.faults.append(

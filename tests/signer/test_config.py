@@ -71,7 +71,8 @@ def test_an_unknown_issuer_is_told_with_those_there_are(tmp_path: Path) -> None:
     ("values", "word"),
     [
         ('validity = "16h"', "`validity`"),
-        ('validity = "57601s", cycle = "8h"', "`cycle`"),
+        ('validity = "57601s", cycle = "1h"', "`cycle`"),
+        ('validity = "24h", cycle = "8h"', "`cycle`"),
         ('validity = "604801s"', "`validity`"),
         ('cycle = "48h"', "`cycle`"),
         ('cycle = "59m"', "`cycle`"),
@@ -93,7 +94,8 @@ def test_ocsp_times_outside_the_rules_stop_the_start(tmp_path: Path, values: str
 @pytest.mark.parametrize(
     "values",
     [
-        'validity = "57601s", cycle = "7h"',
+        'validity = "61201s", cycle = "1h"',
+        'validity = "24h", cycle = "28799s"',
         'validity = "7d"',
         'cycle = "172799s"',
         'cycle = "1h"',

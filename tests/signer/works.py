@@ -127,7 +127,12 @@ class Works:
         responses = self.context.response_signer("demo")
         self.context.announce("demo")
         return PageSigner(
-            self.ledger, self.issuer, responses, writer or self.context.writer, clock or self.clock
+            self.ledger,
+            self.issuer,
+            responses,
+            self.reader,
+            writer or self.context.writer,
+            clock or self.clock,
         )
 
     def add(self, rows: Iterable[CertificateRow]) -> list[CertificateRow]:
