@@ -28,7 +28,7 @@ def last_responses(
     else is to be signed.
     """
     end = this_update + LAST_SIGNED
-    ending = [row for row in rows if this_update < row.not_after < end]
+    ending = [row for row in rows if this_update <= row.not_after < end]
     if not ending:
         return {}
     stored = reader.records((key_of(row), row.serial) for row in ending)

@@ -100,7 +100,7 @@ class PageSigner:
         as_of, this_update = change.generation if in_order else 0, self._clock.now()
         snapshot = self._ledger.snapshot(self.issuer.id, change.first_hash32, change.last_hash32)
         row = next((row for row in snapshot.rows if row.serial == change.serial), None)
-        if row is None or row.not_after <= this_update:
+        if row is None or row.not_after < this_update:
             return self.sign_range(PageRange(page, page))
         for _ in range(ATTEMPTS):
             try:
@@ -176,10 +176,10 @@ class PageSigner:
         generation: int,
         this_update: int,
     ) -> PagePut:
-        """Expired certificates leave the page (R-27, R-28); revoked ones among them are named as removals."""
+        """Certificates leave after notAfter, which is their last second; revoked ones are named as removals (R-28)."""
         produced_at = max(this_update, self._clock.now())
-        living = [row for row in rows if row.not_after > this_update]
-        gone = [row.serial for row in rows if row.revoked and row.not_after <= this_update]
+        living = [row for row in rows if row.not_after >= this_update]
+        gone = [row.serial for row in rows if row.revoked and row.not_after < this_update]
         records = {
             row.serial: kept.get(row.serial) or self._signer.record(row, this_update, produced_at)
             for row in living

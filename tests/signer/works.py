@@ -205,7 +205,7 @@ class Works:
         snapshot = self.ledger.snapshot(issuer.id, 0, 2**32 - 1)
         for page in range(1 << issuer.page_bits):
             rows = [row for row in snapshot.rows if page_number(row.serial, issuer.page_bits) == page]
-            living = [row for row in rows if row.not_after > self.clock.now()]
+            living = [row for row in rows if row.not_after >= self.clock.now()]
             found = self.stored(page)
             assert found is not None, f"page {page} is not whole"
             header, records = found
