@@ -42,20 +42,21 @@ class Report:
         """The document with its tables replaced by these."""
         for name in HEADINGS:
             place = _place(document, name)
-            document = document[: place.start(1)] + "\n".join(self.table(name)) + document[place.end(1) :]
-        return document.rstrip("\n") + "\n"
+            lines = "".join(f"\n{text}" for text in self.table(name))
+            document = document[: place.start(1)] + lines + document[place.end(1) :]
+        return document
 
 
 def _place(document: str, name: str) -> re.Match[str]:
-    """A table in a document: it stands below its name in a comment and ends at an empty line."""
-    found = re.search(rf"<!-- {name} -->\n(.*?)\n?(?=\n\n|\Z)", document, re.DOTALL)
+    """A table in a document: the lines that begin with | below its name in a comment."""
+    found = re.search(rf"<!-- {name} -->((?:\n\|[^\n]*)*)", document)
     assert found, f"{DOCUMENT} has no place for the table {name}"
     return found
 
 
 def committed(document: str, name: str) -> list[str]:
     """The lines of one table of a document."""
-    return _place(document, name)[1].split("\n")
+    return _place(document, name)[1].split("\n")[1:]
 
 
 def without_versions(lines: Sequence[str]) -> list[str]:

@@ -144,7 +144,9 @@ def nginx(world: World, subjects: Subjects, directory: Path) -> Iterator[Ports]:
         for status in STATUSES:
             staples(ports[status], subject.issuer)
         wait_until(lambda: staples(ports["good"], subject.issuer), "nginx's staple")
-        wait_until(_said(log, 'certificate status "revoked" in the OCSP response'), "nginx on the revoked one")
+        wait_until(
+            _said(log, 'certificate status "revoked" in the OCSP response'), "nginx on the revoked one"
+        )
         wait_until(_said(log, "OCSP response not successful (6: unauthorized)"), "nginx on the unknown one")
         yield ports
 
@@ -154,9 +156,7 @@ def apache(world: World, subjects: Subjects, directory: Path) -> Iterator[Ports]
     """It asks within the handshake."""
     ports, log, config = _ports(), directory / "error.log", directory / "httpd.conf"
     servers = _sections(APACHE_SERVER, _chains(directory, subjects), ports, subjects["good"].key)
-    config.write_text(
-        APACHE.format(directory=directory, log=log, modules=APACHE_MODULES, servers=servers)
-    )
+    config.write_text(APACHE.format(directory=directory, log=log, modules=APACHE_MODULES, servers=servers))
     with background(directory / "output", "apache2", "-X", "-f", config):
         _started(ports)
         yield ports

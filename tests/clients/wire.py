@@ -198,6 +198,7 @@ CAPTURED = {
     ),
     "nginx": Shape(("K-05",), "nginx", "GET", "1.0", (BARE_HOST,)),
     "apache": Shape(("K-06",), "Apache", "POST", "1.0", APACHE),
+    "apache nonce": Shape(("K-06",), "Apache", "POST", "1.0", APACHE, nonce=16),
     "go get": Shape((), "Go", "GET", "1.1", GO_GET, plain="+="),
     "go post": Shape((), "Go", "POST", "1.1", GO),
     "go get sha256": Shape((), "Go", "GET", "1.1", GO_GET, digest="sha256", plain="+="),
