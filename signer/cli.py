@@ -36,6 +36,10 @@ class ImportFormat(StrEnum):
     """How a file of certificates is laid out."""
 
     OPENSSL_INDEX = "openssl-index"
+    CSV = "csv"
+    NDJSON = "ndjson"
+    PEM_DIR = "pem-dir"
+    DER_DIR = "der-dir"
 
 
 @app.callback()
@@ -61,7 +65,7 @@ def init(directory: Annotated[Path, typer.Argument(metavar="[DIR]")] = Path(".")
     "import", epilog="Example: ocsp-signer import --issuer demo --format openssl-index index.txt --json"
 )
 def import_file(
-    path: Annotated[Path, typer.Argument(metavar="FILE", help="For openssl-index: the index.txt.")],
+    path: Annotated[Path, typer.Argument(metavar="PATH", help="A file, or for *-dir a directory.")],
     issuer: OneIssuer,
     config: Config = DEFAULT_CONFIG,
     format: Annotated[
@@ -74,7 +78,17 @@ def import_file(
     json: Json = False,
     quiet: Quiet = 0,
 ) -> None:
-    """Record certificates and revocations. The same file again changes nothing; nothing ever un-revokes."""
+    """Record certificates and revocations. The same again changes nothing; nothing ever un-revokes.
+
+    openssl-index: the index.txt of `openssl ca`.
+
+    csv, with a header, and ndjson, an object a line, have these fields: serial (hexadecimal) and not_after; and, where
+    known, not_before, status (good, revoked, expired), revoked_at, reason (name or number), crl_url. Times are RFC 3339
+    with a zone, such as 2026-11-21T10:00:00Z.
+
+    pem-dir, der-dir: every certificate and precertificate below a directory. Each must be signed by the issuer, and
+    belongs to the CRL that it names.
+    """
     from signer.commands import certificates
 
     code = certificates.import_file(

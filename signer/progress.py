@@ -13,9 +13,9 @@ LINE_INTERVAL = 5.0
 
 @contextmanager
 def bar(
-    task: str, total: int, *, quiet: bool = False, clock: Clock | None = None
+    task: str, total: int | None, *, quiet: bool = False, clock: Clock | None = None
 ) -> Iterator[Callable[[int], None]]:
-    """Gives a function that is told how many more steps are done."""
+    """Gives a function that is told how many more steps are done; a total of None is not known beforehand."""
     if quiet:
         yield lambda count: None
     elif sys.stderr.isatty():
@@ -24,7 +24,7 @@ def bar(
         yield _Lines(task, total, clock or SystemClock()).advance
 
 
-def _on_terminal(task: str, total: int) -> Iterator[Callable[[int], None]]:
+def _on_terminal(task: str, total: int | None) -> Iterator[Callable[[int], None]]:
     from rich.console import Console
     from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
 
@@ -42,7 +42,7 @@ def _on_terminal(task: str, total: int) -> Iterator[Callable[[int], None]]:
 class _Lines:
     """A line now and then, for logs."""
 
-    def __init__(self, task: str, total: int, clock: Clock) -> None:
+    def __init__(self, task: str, total: int | None, clock: Clock) -> None:
         self._task = task
         self._total = total
         self._clock = clock
@@ -54,5 +54,9 @@ class _Lines:
         now = self._clock.monotonic()
         if now - self._printed >= LINE_INTERVAL:
             self._printed = now
-            share = 100 * self._done // max(self._total, 1)
-            sys.stderr.write(f"{self._task}: {share} %, {now - self._began:.0f} s\n")
+            sys.stderr.write(f"{self._task}: {self._share()}, {now - self._began:.0f} s\n")
+
+    def _share(self) -> str:
+        if self._total is None:
+            return f"{self._done:,} done"
+        return f"{100 * self._done // max(self._total, 1)} %"

@@ -12,9 +12,11 @@ from signer.config import load_settings
 from signer.context import Context
 from signer.intake.importer import ImportReport, StagedImport, stage
 from signer.intake.revocations import allowed_reason, parse_date, read_revocations, typed_serial
-from signer.intake.rows import Notes, RowError
+from signer.intake.rows import Notes, RowError, printable
+from signer.intake.scope import Scope, Shards
+from signer.ledger.crls import first_series
 from signer.ledger.ledger import Ledger
-from signer.ledger.values import Outcome, Revocation, RevokeResult
+from signer.ledger.values import ImportEntry, Outcome, Revocation, RevokeResult, Serials, SeriesSpec
 from signer.progress import bar
 from store.clock import Clock, SystemClock
 from store.errors import UsageError
@@ -41,21 +43,22 @@ def import_file(
     """Read `path` whole, then record it; returns the exit code: 1 refused for bad rows, 3 done without them."""
     clock = clock or SystemClock()
     began = clock.monotonic()
-    size = path.stat().st_size if path.is_file() else 0
-    with Context.open(file, clock, create_ledger=True) as context:
-        context.settings.issuer(issuer)
-        scratch = context.settings.document.directory
+    with Context.open(file, clock, create_ledger=not dry_run) as context:
+        known, scope = _scope(context, issuer)
         with (
-            bar("read", size, quiet=quiet) as advance,
-            stage(format, path, clock.now(), advance, scratch) as staged,
+            bar("read", _size(path), quiet=quiet) as advance,
+            stage(format, path, scope, advance, context.settings.document.directory) as staged,
         ):
+            staged.check_places(*known)
             report = staged.report
             refused = bool(report.rejected.count) and not keep_going
-            if dry_run or refused:
+            if refused:
                 staged.count()
+            elif dry_run:
+                staged.plan(*known)
             else:
                 _write(context, issuer, path, staged, quiet=quiet)
-    result = _summary(report, clock.monotonic() - began, written=not (dry_run or refused))
+    result = _summary(report, clock.monotonic() - began, written=not (dry_run or refused), refused=refused)
     _remarks(path, report, quiet=quiet)
     if as_json:
         print_json({**result, **_listed(report)})
@@ -64,17 +67,25 @@ def import_file(
     return (FAILED if refused else REJECTED) if report.rejected.count else 0
 
 
+def _scope(context: Context, issuer: str) -> tuple[tuple[Ledger | None, int | None], Scope]:
+    """What is recorded so far, ledger and issuer, and for whom is read. Makes nothing that is not there."""
+    table, now = context.settings.issuer(issuer), context.clock.now()
+    spec = SeriesSpec(table.crl.url, table.crl.shards)
+    ledger = context.ledger if context.has_ledger else None
+    found, series = ledger.planned_series(issuer, spec, now) if ledger else (None, first_series(spec, now))
+    return (ledger, found), Scope(context.issuer(issuer), Shards(issuer, series), now)
+
+
+def _size(path: Path) -> int | None:
+    """Octets, where that is known before it is read."""
+    return path.stat().st_size if path.is_file() else None
+
+
 def _write(context: Context, issuer: str, path: Path, staged: StagedImport, *, quiet: bool) -> None:
-    """Journalled before and after: an interrupted import shows as begun and not done."""
-    now, ledger = context.clock.now(), context.ledger
-    detail: dict[str, Any] = {"issuer": issuer, "file": str(path.absolute()), "rows": staged.report.rows}
     found = context.ledger_issuer(issuer, certificates=staged.certificates)
-    ledger.journal("import begun", detail, now, _actor())
+    detail = {"issuer": issuer, "file": printable(str(path.absolute())), "rows": staged.report.rows}
     with bar("record", staged.certificates, quiet=quiet) as advance:
-        staged.write(ledger, found.id, now, advance)
-    outcome = staged.report.outcome
-    detail |= {"new": outcome.new, "revoked": outcome.revoked, "updated": outcome.updated}
-    ledger.journal("import done", detail, now, _actor())
+        staged.write(context.ledger, found.id, context.clock.now(), advance, ImportEntry(_actor(), detail))
 
 
 def _actor() -> str:
@@ -85,7 +96,7 @@ def _actor() -> str:
         return f"uid {os.getuid()}"
 
 
-def _summary(report: ImportReport, seconds: float, *, written: bool) -> dict[str, Any]:
+def _summary(report: ImportReport, seconds: float, *, written: bool, refused: bool) -> dict[str, Any]:
     result: dict[str, Any] = {
         "rows": report.rows,
         "good": report.good,
@@ -93,17 +104,20 @@ def _summary(report: ImportReport, seconds: float, *, written: bool) -> dict[str
         "expired": report.expired,
         "rejected": report.rejected.count,
         "adjusted": report.adjusted.count,
+        "warnings": report.warnings.count,
         "duplicates": report.duplicates,
         "written": written,
     }
-    if written:
+    if not refused:
         outcome = report.outcome
         result |= {
             "new": outcome.new,
             "unchanged": outcome.unchanged,
             "newly_revoked": outcome.revoked,
             "updated": outcome.updated,
-            "kept_revoked": len(outcome.kept_revoked),
+            "placed": outcome.placed,
+            "kept_revoked": outcome.kept_revoked.count,
+            "moved_entries": outcome.moved_entries.count,
         }
     return {**result, "seconds": round(seconds, 3)}
 
@@ -112,39 +126,58 @@ def _listed(report: ImportReport) -> dict[str, Any]:
     return {
         "rejections": report.rejected.first,
         "adjustments": report.adjusted.first,
-        "kept_revoked_serials": [serial.hex() for serial in report.outcome.kept_revoked],
+        "warned": report.warnings.first,
+        "kept_revoked_serials": [serial.hex() for serial in report.outcome.kept_revoked.first],
+        "moved_entry_serials": [serial.hex() for serial in report.outcome.moved_entries.first],
     }
 
 
 def _remarks(path: Path, report: ImportReport, *, quiet: bool) -> None:
-    """Every bad row with its line; without --quiet every adjusted one too."""
-    _remark_rows(path, report.rejected, "rejected")
+    """Every bad row with its line; without --quiet what was adjusted, warned of or kept too."""
+    shown = printable(str(path))
+    _remark_rows(shown, report.rejected, "rejected")
     if quiet:
         return
-    _remark_rows(path, report.adjusted, "adjusted")
-    for serial in report.outcome.kept_revoked:
-        remark(f"{path}: serial {serial.hex()}: stays revoked, though the file does not say so")
+    _remark_rows(shown, report.adjusted, "adjusted")
+    _remark_rows(shown, report.warnings, "against the rules")
+    kept, moved = report.outcome.kept_revoked, report.outcome.moved_entries
+    _remark_serials(shown, kept, "stays revoked, though the file does not say so")
+    _remark_serials(
+        shown,
+        moved,
+        "its entry goes to the CRL that its certificate names, from one published with it; "
+        "`ocsp-signer crl build` renews both",
+    )
 
 
-def _remark_rows(path: Path, notes: Notes, what: str) -> None:
+def _remark_rows(shown: str, notes: Notes, what: str) -> None:
     for note in notes.first:
-        remark(f"{path}:{note.line}: {note.message}")
+        remark(str(note))
     if notes.count > len(notes.first):
-        remark(f"{path}: {notes.count} rows {what} in all")
+        remark(f"{shown}: {notes.count} rows {what} in all")
+
+
+def _remark_serials(shown: str, serials: Serials, what: str) -> None:
+    for serial in serials.first:
+        remark(f"{shown}: serial {serial.hex()}: {what}")
+    if serials.count > len(serials.first):
+        remark(f"{shown}: {serials.count} such serials in all")
 
 
 def _print_summary(result: dict[str, Any], *, dry_run: bool, refused: bool) -> None:
     row_kinds = ("good", "revoked", "expired", "rejected")
     print_text(f"{result['rows']} rows: " + ", ".join(f"{result[kind]} {kind}" for kind in row_kinds))
-    if result["adjusted"] or result["duplicates"]:
-        print_text(f"{result['adjusted']} adjusted, {result['duplicates']} duplicate rows")
+    if result["adjusted"] or result["warnings"] or result["duplicates"]:
+        print_text(
+            f"{result['adjusted']} adjusted, {result['warnings']} warned of, {result['duplicates']} duplicate rows"
+        )
     if refused:
         print_text("nothing was written: mend the rows named above, or import the others with --keep-going")
-    elif dry_run:
+        return
+    kinds = ("new", "unchanged", "newly_revoked", "updated", "placed", "kept_revoked")
+    print_text("ledger: " + ", ".join(f"{result[kind]} {kind.replace('_', ' ')}" for kind in kinds))
+    if dry_run:
         print_text("nothing was written: this was a dry run")
-    else:
-        kinds = ("new", "unchanged", "newly_revoked", "updated", "kept_revoked")
-        print_text("ledger: " + ", ".join(f"{result[kind]} {kind.replace('_', ' ')}" for kind in kinds))
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,6 +5,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from enum import StrEnum
+from functools import partial
 
 from _fastpath.crl import Crl
 from _fastpath.errors import MalformedDer
@@ -140,7 +141,7 @@ class CrlJob:
                 snapshot.entries(),
                 live=live,
                 now=now,
-                may_vanish=self._may_vanish,
+                may_vanish=partial(self._ledger.may_vanish, self._issuer.id, series.number, index),
             )
             generation = snapshot.generation
         publication = Publication(
@@ -176,9 +177,6 @@ class CrlJob:
         if dry_run:
             return at_least
         return self._ledger.reserve_crl_number(self._issuer.id, series.number, index, at_least=at_least)
-
-    def _may_vanish(self, serial: bytes, live_this_update: int) -> bool:
-        return self._ledger.may_vanish(self._issuer.id, serial, live_this_update)
 
     def _live(self, path: str) -> Crl | None:
         found = read_object(self._objects, path)

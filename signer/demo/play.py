@@ -21,6 +21,7 @@ from signer.context import Context
 from signer.demo import checks
 from signer.demo.authority import Authority, create_authority
 from signer.intake.importer import stage
+from signer.intake.scope import Scope, Shards
 from signer.ledger.values import LedgerIssuer
 from signer.ocsp.batch import Pool
 from signer.ocsp.service import open_service
@@ -162,9 +163,10 @@ class Demo:
     def _import(self, context: Context, authority: Authority) -> LedgerIssuer:
         now = context.clock.now()
         size = authority.index.stat().st_size
+        scope = Scope(context.issuer(ISSUER), Shards(ISSUER, []), now)
         with (
             self.bar("import", size) as advance,
-            stage("openssl-index", authority.index, now, advance, self.directory) as staged,
+            stage("openssl-index", authority.index, scope, advance, self.directory) as staged,
         ):
             issuer = context.ledger_issuer(ISSUER, staged.certificates)
             staged.write(context.ledger, issuer.id, now, lambda count: None)

@@ -1,114 +1,219 @@
-"""Importing a file of certificates: read and check all of it, then write, so that a bad file changes nothing."""
+"""Importing certificates: read and check all of it, then write, so that a bad file changes nothing."""
 
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import IO
+from types import TracebackType
+from typing import Protocol, Self
 
+from signer.intake.certificate import CertificateRows
+from signer.intake.conflicts import conflicts
+from signer.intake.csv_rows import CsvRows
+from signer.intake.directory import DirectoryReader
+from signer.intake.lines import LineReader
+from signer.intake.ndjson import JsonRows
 from signer.intake.openssl_index import OpensslIndex
+from signer.intake.pem import der_file, pem_file
 from signer.intake.rows import ImportRow, Notes, RowError
+from signer.intake.scope import Scope
 from signer.ledger.ledger import Ledger
 from signer.ledger.staging import Staging
-from signer.ledger.values import ImportOutcome
+from signer.ledger.values import ImportEntry, ImportOutcome
 from store.errors import UsageError
 
 __all__ = ["FORMATS", "ImportReport", "StagedImport", "stage"]
 
-FORMATS = {"openssl-index": OpensslIndex}
 REPORT_EVERY = 10_000  # rows between calls of `progress`
 
 Progress = Callable[[int], None]
+
+
+class Reader(Protocol):
+    """What every format is read with."""
+
+    says_good: bool  # whether a row without a revocation says that there is none
+    octets: int  # read so far
+
+    def __enter__(self) -> Self: ...
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None: ...
+    def read(self) -> Iterator[tuple[int, ImportRow | RowError]]:
+        """Where, as a number that `locate` knows, and what is there."""
+
+    def locate(self, where: int) -> tuple[str, int | None]:
+        """File and line."""
+
+
+def _openssl_index(path: Path, scope: Scope, scratch: Path | None) -> Reader:
+    return LineReader(path, OpensslIndex(scope.now).parse, remark=b"#")
+
+
+def _csv(path: Path, scope: Scope, scratch: Path | None) -> Reader:
+    rows = CsvRows(scope)
+    return LineReader(path, rows.parse, header=rows.begin)
+
+
+def _ndjson(path: Path, scope: Scope, scratch: Path | None) -> Reader:
+    return LineReader(path, JsonRows(scope).parse)
+
+
+def _pem_directory(path: Path, scope: Scope, scratch: Path | None) -> Reader:
+    return DirectoryReader(path, pem_file, CertificateRows(scope).parse, scratch)
+
+
+def _der_directory(path: Path, scope: Scope, scratch: Path | None) -> Reader:
+    return DirectoryReader(path, der_file, CertificateRows(scope).parse, scratch)
+
+
+FORMATS: dict[str, Callable[[Path, Scope, Path | None], Reader]] = {
+    "openssl-index": _openssl_index,
+    "csv": _csv,
+    "ndjson": _ndjson,
+    "pem-dir": _pem_directory,
+    "der-dir": _der_directory,
+}
 
 
 @dataclass(slots=True)
 class ImportReport:
     """What a file holds, by row (rows = good + revoked + expired + rejected), and what came of it, by serial.
 
-    Serials that were not rejected = new + unchanged + newly_revoked + updated + kept_revoked
-    = good + revoked + expired - duplicates, once written.
+    Once written, or planned, outcome.serials = good + revoked + expired - duplicates.
     """
 
     rows: int = 0
     good: int = 0
     revoked: int = 0
     expired: int = 0  # and not revoked
-    adjusted: Notes = field(
-        default_factory=Notes
-    )  # revoked, but with another reason or time than the file says
+    adjusted: Notes = field(default_factory=Notes)  # revoked, but with another reason or time than stated
+    warnings: Notes = field(default_factory=Notes)  # recorded, but the certificate is against the rules
     rejected: Notes = field(default_factory=Notes)
     duplicates: int = 0  # rows more than serials
     outcome: ImportOutcome = field(default_factory=ImportOutcome)
 
+    @property
+    def accepted(self) -> int:
+        return self.good + self.revoked + self.expired
+
+    def count(self, *, revoked: bool, expired: bool, by: int = 1) -> None:
+        """Under the one kind that a row belongs to."""
+        if revoked:
+            self.revoked += by
+        elif expired:
+            self.expired += by
+        else:
+            self.good += by
+
+    def close(self, serials: int) -> None:
+        """Find the duplicates, now that it is known how many serials there were, and hold the sums to what they say."""
+        self.duplicates = self.accepted - serials
+        assert self.rows == self.accepted + self.rejected.count
+        assert 0 <= self.duplicates <= self.accepted
+
 
 class StagedImport:
-    """A file that was read: its report, and its certificates ready to be written."""
+    """What was read: its report, and its certificates ready to be written."""
 
-    def __init__(self, report: ImportReport, staging: Staging) -> None:
+    def __init__(self, report: ImportReport, staging: Staging, reader: Reader, scope: Scope) -> None:
         self.report = report
         self._staging = staging
+        self._reader = reader
+        self._scope = scope
+        self._refused: set[int] = set()
 
     @property
     def certificates(self) -> int:
         """At most: duplicates are known only after the merge."""
-        return self._staging.added
+        return self.report.accepted
 
-    def write(self, ledger: Ledger, issuer_id: int, now: int, progress: Progress) -> None:
-        """Record what was read. Commits as it goes; a second run after an interruption adds what is missing."""
-        serials = 0
+    def check_places(self, ledger: Ledger | None, issuer_id: int | None) -> None:
+        """Reject rows that contradict each other, or the ledger if there is one, on the shard of a certificate."""
+        if not self._staging.placed:
+            return
+        for staged, why in conflicts(self._staging.groups(), ledger, issuer_id, self._scope.shards):
+            self._refused.add(staged.where)
+            self.report.count(revoked=staged.row.revoked, expired=staged.expired, by=-1)
+            self._note(self.report.rejected, staged.where, why)
 
-        def settled(count: int) -> None:
-            nonlocal serials
-            serials += count
-            progress(count)
+    def write(
+        self, ledger: Ledger, issuer_id: int, now: int, progress: Progress, entry: ImportEntry | None = None
+    ) -> None:
+        """Record what was read. Commits as it goes; a second run after an interruption adds what is missing.
 
-        rows = self._staging.merged()
-        self.report.outcome = ledger.add_certificates(issuer_id, rows, now, progress=settled)
-        self.report.duplicates = self._staging.added - serials
+        `entry` is for the journal, which gets it only if something changes.
+        """
+        self.report.outcome = ledger.add_certificates(
+            issuer_id,
+            self._staging.merged(self._refused),
+            now,
+            progress=progress,
+            says_good=self._reader.says_good,
+            entry=entry,
+        )
+        self.report.close(self.report.outcome.serials)
+
+    def plan(self, ledger: Ledger | None, issuer_id: int | None) -> None:
+        """Report what `write` would come to; no ledger or issuer: everything is new."""
+        rows = self._staging.merged(self._refused)
+        if ledger is None or issuer_id is None:
+            self.report.outcome = ImportOutcome(new=sum(1 for _ in rows))
+        else:
+            self.report.outcome = ledger.plan_certificates(issuer_id, rows, says_good=self._reader.says_good)
+        self.report.close(self.report.outcome.serials)
 
     def count(self) -> None:
-        """Find the duplicates without writing: for a dry run."""
-        self.report.duplicates = self._staging.added - sum(1 for _ in self._staging.merged())
+        """Find the duplicates of what is not going to be written."""
+        self.report.close(sum(1 for _ in self._staging.merged(self._refused)))
+
+    def read(self, progress: Progress) -> None:
+        """All rows, checked one by one."""
+        report, octets = self.report, 0
+        for where, row in self._reader.read():
+            report.rows += 1
+            if isinstance(row, RowError):
+                self._note(report.rejected, where, str(row))
+            else:
+                self._accept(where, row)
+            if report.rows % REPORT_EVERY == 0:
+                progress(self._reader.octets - octets)
+                octets = self._reader.octets
+
+    def _accept(self, where: int, row: ImportRow) -> None:
+        self.report.count(revoked=row.revocation_time is not None, expired=row.expired)
+        self._staging.add(
+            row.serial,
+            row.not_after,
+            row.revocation_time,
+            row.reason,
+            row.placement,
+            expired=row.expired,
+            where=where,
+        )
+        if row.adjusted:
+            self._note(self.report.adjusted, where, f"serial {row.serial.hex()}: {row.adjusted}")
+        if row.warning:
+            self._note(self.report.warnings, where, f"serial {row.serial.hex()}: {row.warning}")
+
+    def _note(self, notes: Notes, where: int, message: str) -> None:
+        notes.add(lambda: self._reader.locate(where), message)
 
 
 @contextmanager
 def stage(
-    format: str, path: Path, now: int, progress: Progress, scratch: Path | None
+    format: str, path: Path, scope: Scope, progress: Progress, scratch: Path | None
 ) -> Iterator[StagedImport]:
-    """Read a whole file. `scratch` is where large files are sorted; `progress` is told of octets read."""
-    report = ImportReport()
-    with Staging(scratch) as staging, _open(path) as file:
-        reader = FORMATS[format](now)
-        read = 0
-        for number, row in reader.read(file):
-            report.rows += 1
-            if isinstance(row, RowError):
-                report.rejected.add(number, str(row))
-            else:
-                _accept(report, number, row)
-                staging.add(row.serial, row.not_after, row.revocation_time, row.reason)
-            if report.rows % REPORT_EVERY == 0:
-                position = file.tell()
-                progress(position - read)
-                read = position
-        yield StagedImport(report, staging)
-
-
-def _accept(report: ImportReport, number: int, row: ImportRow) -> None:
-    if row.revocation_time is not None:
-        report.revoked += 1
-        if row.adjusted:
-            report.adjusted.add(number, f"serial {row.serial.hex()}: {row.adjusted}")
-    elif row.expired:
-        report.expired += 1
-    else:
-        report.good += 1
-
-
-def _open(path: Path) -> IO[bytes]:
-    try:
-        return path.open("rb", buffering=1 << 20)
-    except OSError as error:
-        raise UsageError(
-            f"{path}: cannot be read: {error.strerror}", remedy="check the path and its permissions"
-        ) from None
+    """Read all of `path`. `scratch` is where large files are sorted; `progress` is told of octets read."""
+    with ExitStack() as stack:
+        try:
+            staging = stack.enter_context(Staging(scratch))
+            reader = stack.enter_context(FORMATS[format](path, scope, scratch))
+            staged = StagedImport(ImportReport(), staging, reader, scope)
+            staged.read(progress)
+        except OSError as error:
+            raise UsageError(
+                f"{scratch or 'the temporary directory'}: cannot be used for sorting: {error.strerror}",
+                remedy="see that its disk has room and that you may write there",
+            ) from None
+        yield staged

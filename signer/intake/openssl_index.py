@@ -6,11 +6,10 @@ field is written `\` tab. Lines that begin with # and empty lines say nothing.
 """
 
 import binascii
-from collections.abc import Iterable, Iterator
 from datetime import UTC, datetime
 
 from _fastpath.certid import minimal_serial
-from signer.intake.rows import ImportRow, RowError, fit_reason, fit_time, reason_number
+from signer.intake.rows import ImportRow, RowError, fit_reason, fit_time, named_reason
 from signer.ledger.values import KEY_COMPROMISE, UNSPECIFIED
 
 __all__ = ["OpensslIndex", "parse_serial"]
@@ -32,17 +31,6 @@ class OpensslIndex:
     def __init__(self, now: int) -> None:
         self._now = now
         self._days: dict[bytes, int] = {}
-
-    def read(self, lines: Iterable[bytes]) -> Iterator[tuple[int, ImportRow | RowError]]:
-        """Line number, from 1, and what it says."""
-        for number, line in enumerate(lines, start=1):
-            text = line.rstrip(b"\r\n")
-            if not text or text.startswith(b"#"):
-                continue
-            try:
-                yield number, self.parse(text)
-            except RowError as error:
-                yield number, error
 
     def parse(self, line: bytes) -> ImportRow:
         """One line without its end. Raises RowError."""
@@ -100,11 +88,10 @@ def parse_serial(text: bytes) -> bytes:
 
 
 def _reason(name: str) -> tuple[int, str]:
-    if not name:
-        return UNSPECIFIED, ""
-    number, lost = EXTENDED_REASONS.get(name.lower(), (reason_number(name), ""))
-    if number is None:
-        return UNSPECIFIED, f"reason {name[:40]!r} is not known: taken as unspecified"
+    extended = EXTENDED_REASONS.get(name.lower())
+    if extended is None:
+        return named_reason(name)
+    number, lost = extended
     reason, adjusted = fit_reason(number)
     return reason, adjusted or lost
 

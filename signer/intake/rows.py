@@ -1,11 +1,23 @@
 """What every import format is read into: one row a certificate, or one problem a row that cannot be read."""
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
-from signer.ledger.values import ALLOWED_REASONS, UNSPECIFIED
+from signer.ledger.values import ALLOWED_REASONS, UNSPECIFIED, Placement
 
-__all__ = ["ImportRow", "Note", "Notes", "RowError", "REASONS", "fit_reason", "fit_time", "reason_number"]
+__all__ = [
+    "REASONS",
+    "ImportRow",
+    "Note",
+    "Notes",
+    "RowError",
+    "fit_reason",
+    "fit_time",
+    "named_reason",
+    "printable",
+    "reason_number",
+]
 
 # CRLReason by the names of RFC 5280 section 5.3.1, and as `openssl ca` spells them, in lower case.
 REASONS = {
@@ -33,6 +45,8 @@ class ImportRow(NamedTuple):
     reason: int
     expired: bool
     adjusted: str
+    placement: Placement | None = None
+    warning: str = ""  # what of the certificate itself is against the rules
 
 
 class RowError(ValueError):
@@ -44,10 +58,15 @@ class RowError(ValueError):
 
 @dataclass(frozen=True, slots=True)
 class Note:
-    """Something to tell of one row. `line` counts from 1."""
+    """Something to tell of one row. `line` counts from 1; None where a file has no lines."""
 
-    line: int
+    file: str
+    line: int | None
     message: str
+
+    def __str__(self) -> str:
+        place = self.file if self.line is None else f"{self.file}:{self.line}"
+        return f"{place}: {self.message}"
 
 
 @dataclass(slots=True)
@@ -57,10 +76,18 @@ class Notes:
     count: int = 0
     first: list[Note] = field(default_factory=list)
 
-    def add(self, line: int, message: str) -> None:
+    def add(self, place: Callable[[], tuple[str, int | None]], message: str) -> None:
+        """`place` is asked for file and line if the note is kept."""
         self.count += 1
         if len(self.first) < MAX_NOTES:
-            self.first.append(Note(line, message))
+            self.first.append(Note(*place(), message))
+
+
+def printable(text: str) -> str:
+    """A name or value from outside as it may be printed and logged: no control characters, no lone surrogates."""
+    return "".join(
+        char if char.isprintable() else char.encode("unicode_escape").decode("ascii") for char in text
+    )
 
 
 def reason_number(name: str) -> int | None:
@@ -75,6 +102,14 @@ def fit_reason(reason: int) -> tuple[int, str]:
     if reason in ALLOWED_REASONS:
         return reason, ""
     return UNSPECIFIED, f"reason {reason} is not allowed on subscriber certificates: taken as unspecified"
+
+
+def named_reason(name: str) -> tuple[int, str]:
+    """The same for a name in any case or a number, known or not; "" is unspecified."""
+    number = reason_number(name) if name else UNSPECIFIED
+    if number is None:
+        return UNSPECIFIED, f"reason {name[:40]!r} is not known: taken as unspecified"
+    return fit_reason(number)
 
 
 def fit_time(time: int, now: int) -> tuple[int, str]:

@@ -1,12 +1,14 @@
 """Recording issued certificates, many rows a statement and few thousand a commit, so that no writer waits long."""
 
 from collections.abc import Sequence
+from dataclasses import dataclass, field
 from typing import Any
 
-from sqlalchemy import Connection, select
+from sqlalchemy import Connection, bindparam, select, update
 
-from signer.ledger import generations, revocation, schema
+from signer.ledger import crls, generations, revocation, schema
 from signer.ledger.errors import LedgerError
+from signer.ledger.placement import Misplaced, correction
 from signer.ledger.values import (
     CertificateRow,
     Change,
@@ -15,12 +17,13 @@ from signer.ledger.values import (
     LedgerIssuer,
     Outcome,
     PlacedBy,
+    Placement,
     Revocation,
     RevokeResult,
     SeriesRow,
 )
 
-__all__ = ["BATCH", "add_batch"]
+__all__ = ["BATCH", "Difference", "add_batch", "compare", "recorded_place"]
 
 BATCH = 5_000  # rows a commit: about 15 ms into an empty ledger
 ROWS_PER_STATEMENT = 50  # measured: 426,000 rows/s against 303,000 one by one
@@ -30,31 +33,73 @@ _COLUMNS = (
     "issuer_id, hash32, serial, not_after, series, shard_index, placed_by, "
     "revocation_time, reason, revoked_generation, issued_generation"
 )
+_c = schema.certificate.c
+_place = (
+    update(schema.certificate)
+    .where(_c.issuer_id == bindparam("b_issuer"), _c.hash32 == bindparam("b_hash32"))
+    .where(_c.serial == bindparam("b_serial"))
+    .values(
+        series=bindparam("b_series"),
+        shard_index=bindparam("b_index"),
+        placed_by=bindparam("b_placed_by"),
+        revoked_generation=bindparam("b_generation"),
+    )
+)
 
 
-def add_batch(
-    connection: Connection, issuer: LedgerIssuer, series: SeriesRow, rows: Sequence[CertificateRow], now: int
-) -> ImportOutcome:
-    """Record rows, ordered by (hash32, serial) and distinct, in this write transaction.
+@dataclass(frozen=True, slots=True)
+class _Move:
+    """A known certificate whose shard was chosen by somebody who knows better. `entry`: a CRL has to carry it anew."""
 
-    A certificate already there is only ever revoked, never un-revoked; nothing else of it changes.
+    row: CertificateRow
+    place: Placement
+    revoked_generation: int | None
+    entry: bool
+
+
+@dataclass(slots=True)
+class Difference:
+    """What rows say that the ledger does not, and what recording them comes to."""
+
+    outcome: ImportOutcome = field(default_factory=ImportOutcome)
+    new: Sequence[CertificateRow] = ()
+    revoked: list[RevokeResult] = field(default_factory=list)
+    moved: list[_Move] = field(default_factory=list)
+
+    @property
+    def nothing(self) -> bool:
+        return not (self.new or self.revoked or self.moved)
+
+
+def compare(
+    connection: Connection, issuer_id: int, rows: Sequence[CertificateRow], *, says_good: bool = True
+) -> Difference:
+    """Rows, ordered by (hash32, serial) and distinct, with what is recorded. Raises Misplaced.
+
+    `says_good`: a row without a revocation says that there is none; a certificate itself says nothing about it.
     """
-    outcome = ImportOutcome()
-    known = _known(connection, issuer.id, rows)
-    new = [row for row in rows if row.serial not in known] if known else rows
-    if known:
-        _revoke_known(connection, issuer.id, rows, known, now, outcome)
-    if new:
-        _insert_new(connection, issuer, series, new, now)
-    outcome.new = len(new)
-    return outcome
+    found = Difference()
+    known = _known(connection, issuer_id, rows)
+    found.new = [row for row in rows if row.serial not in known] if known else rows
+    found.outcome.new = len(found.new)
+    published: dict[Placement, int] = {}
+    for row in rows if known else ():
+        recorded = known.get(row.serial)
+        if recorded is None:
+            continue
+        move = _moved(row, recorded)
+        _settle(found, row, recorded, says_good=says_good, moves=move is not None)
+        if move is not None:
+            found.moved.append(move)
+            if move.entry and _is_published(connection, issuer_id, recorded, published):
+                found.outcome.moved_entries.add(row.serial)
+    return found
 
 
 def _known(connection: Connection, issuer_id: int, rows: Sequence[CertificateRow]) -> dict[bytes, Any]:
     """What is recorded of these serials; one probe when their range is empty, as in a first import."""
-    c = schema.certificate.c
-    probe = select(c.hash32).where(
-        c.issuer_id == issuer_id, c.hash32.between(rows[0].hash32, rows[-1].hash32)
+    probe = select(_c.hash32).where(
+        _c.issuer_id == issuer_id, _c.hash32.between(rows[0].hash32, rows[-1].hash32)
     )
     if connection.execute(probe.limit(1)).first() is None:
         return {}
@@ -63,34 +108,90 @@ def _known(connection: Connection, issuer_id: int, rows: Sequence[CertificateRow
     return {serial: known for serial, known in found.items() if serial in serials}
 
 
-def _revoke_known(
-    connection: Connection,
-    issuer_id: int,
-    rows: Sequence[CertificateRow],
-    known: dict[bytes, Any],
-    now: int,
-    outcome: ImportOutcome,
-) -> None:
-    changed: list[RevokeResult] = []
-    for row in rows:
-        recorded = known.get(row.serial)
-        if recorded is None:
-            continue
-        if row.revocation_time is None:
-            if recorded.revocation_time is None:
-                outcome.unchanged += 1
-            else:
-                outcome.kept_revoked.append(row.serial)
-            continue
+def recorded_place(recorded: Any) -> Placement:
+    """The shard of a row that `revocation.lookup` found."""
+    return Placement(recorded.series, recorded.shard_index, PlacedBy(recorded.placed_by))
+
+
+def _moved(row: CertificateRow, recorded: Any) -> _Move | None:
+    if row.placement is None:
+        return None
+    before = recorded_place(recorded)
+    try:
+        place = correction(before, row.placement)
+    except Misplaced as error:
+        raise Misplaced(f"serial {row.serial.hex()}: {error.message}", remedy=error.remedy) from None
+    if place is None:
+        return None
+    entry = recorded.revocation_time is not None and place[:2] != before[:2]
+    return _Move(row, place, recorded.revoked_generation, entry)
+
+
+def _settle(found: Difference, row: CertificateRow, recorded: Any, *, says_good: bool, moves: bool) -> None:
+    """Put one known certificate under the one count that it belongs to."""
+    outcome = found.outcome
+    if row.revocation_time is not None:
         asked = Revocation(row.serial, row.revocation_time, row.reason)
         result = revocation.decide(asked, (recorded.revocation_time, recorded.reason))
-        outcome.unchanged += result.outcome is Outcome.ALREADY
-        outcome.revoked += result.outcome is Outcome.REVOKED
-        outcome.updated += result.outcome is Outcome.UPDATED
         if result.outcome is not Outcome.ALREADY:
-            changed.append(result)
-    if changed:
-        revocation.write(connection, issuer_id, changed, now)
+            found.revoked.append(result)
+            outcome.revoked += result.outcome is Outcome.REVOKED
+            outcome.updated += result.outcome is Outcome.UPDATED
+            return
+    elif recorded.revocation_time is not None and says_good:
+        outcome.kept_revoked.add(row.serial)
+        return
+    outcome.placed += moves
+    outcome.unchanged += not moves
+
+
+def _is_published(
+    connection: Connection, issuer_id: int, recorded: Any, published: dict[Placement, int]
+) -> bool:
+    """Whether a CRL of its present shard was built after the revocation. `published`: generations looked up before."""
+    place = recorded_place(recorded)
+    if place not in published:
+        latest = crls.latest_publication(connection, issuer_id, place.series, place.shard_index)
+        published[place] = latest.generation if latest else -1
+    return bool(recorded.revoked_generation <= published[place])
+
+
+def add_batch(
+    connection: Connection, issuer: LedgerIssuer, series: SeriesRow, found: Difference, now: int
+) -> None:
+    """Record a difference in the write transaction in which it was found.
+
+    A certificate already there is only ever revoked, never un-revoked, and placed by who knows better.
+    """
+    if found.moved:
+        _move(connection, issuer.id, found.moved)
+    if found.revoked:
+        revocation.write(connection, issuer.id, found.revoked, now)
+    if found.new:
+        _insert_new(connection, issuer, series, found.new, now)
+
+
+def _move(connection: Connection, issuer_id: int, moved: Sequence[_Move]) -> None:
+    """An entry that changes its shard gets a new generation: the CRLs of its new one did not carry it so far (C-18).
+
+    No response changes, so nothing is logged for the tail.
+    """
+    generation = generations.take(connection, issuer_id) if any(one.entry for one in moved) else None
+    connection.execute(
+        _place,
+        [
+            {
+                "b_issuer": issuer_id,
+                "b_hash32": one.row.hash32,
+                "b_serial": one.row.serial,
+                "b_series": one.place.series,
+                "b_index": one.place.shard_index,
+                "b_placed_by": one.place.placed_by.value,
+                "b_generation": generation if one.entry else one.revoked_generation,
+            }
+            for one in moved
+        ],
+    )
 
 
 def _insert_new(
@@ -121,19 +222,14 @@ def _insert(
     """Statements of the driver itself: the Core's insert costs six times as much a row."""
     if connection.dialect.name != "sqlite":
         raise LedgerError(f"bulk rows cannot be written to {connection.dialect.name}")
-    value = f"({issuer_id}, ?, ?, ?, {series.number}, ?, '{PlacedBy.HASH.value}', ?, ?, ?, {generation})"
+    value = f"({issuer_id}, ?, ?, ?, ?, ?, ?, ?, ?, ?, {generation})"
+    number, count, by_hash = series.number, series.shard_count, PlacedBy.HASH.value
     for start in range(0, len(rows), ROWS_PER_STATEMENT):
         chunk = rows[start : start + ROWS_PER_STATEMENT]
         parameters: list[Any] = []
-        for hash32, serial, not_after, revoked, reason in chunk:
-            parameters += (
-                hash32,
-                serial,
-                not_after,
-                hash32 % series.shard_count,
-                revoked,
-                reason,
-                None if revoked is None else generation,
-            )
+        for hash32, serial, not_after, revoked, reason, placement in chunk:
+            place = placement or (number, hash32 % count, by_hash)
+            parameters += (hash32, serial, not_after, *place)
+            parameters += (revoked, reason, None if revoked is None else generation)
         values = ", ".join([value] * len(chunk))
         connection.exec_driver_sql(f"INSERT INTO certificate ({_COLUMNS}) VALUES {values}", tuple(parameters))

@@ -7,13 +7,15 @@ from sqlalchemy import Connection, Select, and_, func, insert, not_, select, tup
 from _fastpath.page import hash32
 from signer.ledger import generations, schema
 from signer.ledger.errors import LedgerError
-from signer.ledger.values import Publication, SeriesRow, SeriesSpec, ShardSnapshot
+from signer.ledger.values import PlacedBy, Publication, SeriesRow, SeriesSpec, ShardSnapshot
 
 __all__ = [
     "add_publication",
+    "first_series",
     "latest_publication",
     "may_vanish",
     "open_series",
+    "planned",
     "publications",
     "reserve_number",
     "series",
@@ -37,8 +39,31 @@ def open_series(connection: Connection, issuer_id: int, issuer: str, spec: Serie
     Raises LedgerError if a URL of the new one is a shard's already: one URL is one shard (C-09).
     """
     known = series(connection, issuer_id)
+    row = planned(known, issuer_id, issuer, spec, now)[-1]
+    if row.number == len(known):
+        connection.execute(
+            insert(schema.crl_series).values(
+                issuer_id=issuer_id,
+                number=row.number,
+                url_pattern=row.url_pattern,
+                shard_count=row.shard_count,
+                opened_at=now,
+            )
+        )
+    return row
+
+
+def first_series(spec: SeriesSpec, now: int) -> list[SeriesRow]:
+    """The only one of an issuer that is not in the ledger yet."""
+    return planned([], 0, "", spec, now)
+
+
+def planned(
+    known: list[SeriesRow], issuer_id: int, issuer: str, spec: SeriesSpec, now: int
+) -> list[SeriesRow]:
+    """`known`, and a new series after it when the specification is another than that of its last."""
     if known and SeriesSpec(known[-1].url_pattern, known[-1].shard_count) == spec:
-        return known[-1]
+        return known
     row = SeriesRow(issuer_id, len(known), spec.url_pattern, spec.shard_count, now)
     taken = {url for one in known for url in one.urls(issuer)} & row.urls(issuer)
     if taken:
@@ -46,16 +71,7 @@ def open_series(connection: Connection, issuer_id: int, issuer: str, spec: Serie
             f"issuer {issuer}: {min(taken)} is the URL of another set of shards already",
             remedy="write {series} in `crl.url`, or put `crl.url` and `crl.shards` back",
         )
-    connection.execute(
-        insert(schema.crl_series).values(
-            issuer_id=issuer_id,
-            number=row.number,
-            url_pattern=row.url_pattern,
-            shard_count=row.shard_count,
-            opened_at=now,
-        )
-    )
-    return row
+    return [*known, row]
 
 
 def shard_snapshot(
@@ -88,14 +104,21 @@ def _entries(issuer_id: int, series: int, index: int, after: Publication | None)
     return statement.where(not_(seen))
 
 
-def may_vanish(connection: Connection, issuer_id: int, serial: bytes, live_this_update: int) -> bool:
-    """Whether an entry of the live CRL may be absent from the next: it expired before the live one's thisUpdate."""
+def may_vanish(
+    connection: Connection, issuer_id: int, shard: tuple[int, int], serial: bytes, live_this_update: int
+) -> bool:
+    """Whether an entry of the live CRL may be absent from the next: it expired before the live one's thisUpdate (C-18),
+    or something better than the hash put the certificate into another shard (C-19).
+    """
     c = schema.certificate.c
-    statement = select(c.not_after).where(
+    statement = select(c.not_after, c.series, c.shard_index, c.placed_by).where(
         c.issuer_id == issuer_id, c.hash32 == hash32(serial), c.serial == serial
     )
-    not_after = connection.execute(statement).scalar()
-    return not_after is not None and not_after < live_this_update
+    row = connection.execute(statement).first()
+    if row is None:
+        return False
+    moved = row.placed_by != PlacedBy.HASH.value and (row.series, row.shard_index) != shard
+    return moved or bool(row.not_after < live_this_update)
 
 
 def latest_publication(connection: Connection, issuer_id: int, series: int, index: int) -> Publication | None:

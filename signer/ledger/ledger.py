@@ -11,6 +11,7 @@ from typing import Any
 
 from sqlalchemy import Connection, Engine
 
+from _fastpath.page import hash32
 from signer import journal as chain
 from signer.ledger import bulk, crls, generations, issuers, pages, positions, revocation
 from signer.ledger.engine import WRITE, open_engine, translated
@@ -19,9 +20,11 @@ from signer.ledger.values import (
     CertificateCounts,
     CertificateRow,
     Change,
+    ImportEntry,
     ImportOutcome,
     LedgerCertificate,
     LedgerIssuer,
+    Placement,
     Publication,
     Revocation,
     RevocationOutcome,
@@ -112,24 +115,51 @@ class Ledger:
         now: int,
         *,
         progress: Callable[[int], None] | None = None,
+        says_good: bool = True,
+        entry: ImportEntry | None = None,
     ) -> ImportOutcome:
         """Record certificates ordered by (hash32, serial), each serial once; commits every few thousand.
 
         `progress` is told how many rows each commit settled. What is known stays as it is, except that a
-        revocation is taken over; a revoked certificate that comes as good stays revoked and is reported.
+        revocation is taken over, and a placement by who knows better than before; a revoked certificate that comes
+        as good stays revoked and is reported. `says_good`: whether a row without a revocation says that there is
+        none. `entry` is journalled as begun with the first change and as done at the end, never if nothing changes.
+        Raises Misplaced for a placement that contradicts one that holds.
         """
         total = ImportOutcome()
-        last: tuple[int, bytes] = (-1, b"")
-        source = iter(rows)
-        while batch := list(itertools.islice(source, bulk.BATCH)):
-            last = _check_order(last, batch)
+        begun = False
+        for batch in _batches(rows):
             with self._write() as connection:
-                issuer = issuers.by_id(connection, issuer_id)
+                found = bulk.compare(connection, issuer_id, batch, says_good=says_good)
+                if entry is not None and not begun and not found.nothing:
+                    _append(connection, entry, "import begun", entry.detail, now)
+                    begun = True
                 series = crls.series(connection, issuer_id)[-1]
-                total.add(bulk.add_batch(connection, issuer, series, batch, now))
+                bulk.add_batch(connection, issuers.by_id(connection, issuer_id), series, found, now)
+            total.add(found.outcome)
             if progress is not None:
                 progress(len(batch))
+        if entry is not None and begun:
+            counts = {name: getattr(total, name) for name in ("new", "revoked", "updated", "placed")}
+            with self._write() as connection:
+                _append(connection, entry, "import done", entry.detail | counts, now)
         return total
+
+    def plan_certificates(
+        self, issuer_id: int, rows: Iterable[CertificateRow], *, says_good: bool = True
+    ) -> ImportOutcome:
+        """What `add_certificates` would come to, without recording anything."""
+        total = ImportOutcome()
+        for batch in _batches(rows):
+            with self._read() as connection:
+                total.add(bulk.compare(connection, issuer_id, batch, says_good=says_good).outcome)
+        return total
+
+    def placements(self, issuer_id: int, serials: Iterable[bytes]) -> dict[bytes, Placement]:
+        """The shards of those that are known. For some thousand serials."""
+        with self._read() as connection:
+            found = revocation.lookup(connection, issuer_id, [hash32(serial) for serial in serials])
+        return {serial: bulk.recorded_place(row) for serial, row in found.items()}
 
     def plan_revocations(self, issuer_id: int, asked: Sequence[Revocation], now: int) -> list[RevokeResult]:
         """What `revoke` would do, in the order asked, without doing it. Raises LedgerError as it would."""
@@ -224,6 +254,13 @@ class Ledger:
         with self._read() as connection:
             return crls.series(connection, issuer_id)
 
+    def planned_series(self, name: str, spec: SeriesSpec, now: int) -> tuple[int | None, list[SeriesRow]]:
+        """The id of an issuer, None if it is new, and its series as `ensure_issuer` would leave them."""
+        with self._read() as connection:
+            found = next((one.id for one in issuers.everyone(connection) if one.name == name), None)
+            known = [] if found is None else crls.series(connection, found)
+            return found, crls.planned(known, found or 0, name, spec, now)
+
     @contextmanager
     def shard_snapshot(
         self, issuer_id: int, series: int, index: int, *, after: Publication | None
@@ -236,10 +273,12 @@ class Ledger:
         with self._read() as connection:
             yield crls.shard_snapshot(connection, issuer_id, series, index, after)
 
-    def may_vanish(self, issuer_id: int, serial: bytes, live_this_update: int) -> bool:
-        """Whether an entry of the live CRL may be missing from the next (C-18). Never for an unknown serial."""
+    def may_vanish(
+        self, issuer_id: int, series: int, index: int, serial: bytes, live_this_update: int
+    ) -> bool:
+        """Whether an entry of a shard's live CRL may be missing from the next. Never for an unknown serial."""
         with self._read() as connection:
-            return crls.may_vanish(connection, issuer_id, serial, live_this_update)
+            return crls.may_vanish(connection, issuer_id, (series, index), serial, live_this_update)
 
     def latest_publication(self, issuer_id: int, series: int, index: int) -> Publication | None:
         with self._read() as connection:
@@ -278,6 +317,19 @@ class Ledger:
         """Length of the journal's unbroken chain. Raises LedgerError naming the first altered entry."""
         with self._read() as connection:
             return chain.verify(connection)
+
+
+def _append(connection: Connection, entry: ImportEntry, event: str, detail: dict[str, Any], now: int) -> None:
+    chain.append(connection, now=now, actor=entry.actor, event=event, detail=detail)
+
+
+def _batches(rows: Iterable[CertificateRow]) -> Iterator[list[CertificateRow]]:
+    """Raises LedgerError when rows are not ordered by (hash32, serial), each serial once."""
+    last: tuple[int, bytes] = (-1, b"")
+    source = iter(rows)
+    while batch := list(itertools.islice(source, bulk.BATCH)):
+        last = _check_order(last, batch)
+        yield batch
 
 
 def _check_order(last: tuple[int, bytes], batch: Sequence[CertificateRow]) -> tuple[int, bytes]:

@@ -20,7 +20,7 @@ def snapshot(connection: Connection, issuer_id: int, first: int, last: int) -> S
         .order_by(_c.hash32, _c.serial)
     )
     rows = connection.execute(statement).all()
-    return Snapshot(generation, [CertificateRow._make(row) for row in rows])
+    return Snapshot(generation, [CertificateRow(*row) for row in rows])
 
 
 def find(connection: Connection, issuer_id: int, serial: bytes) -> LedgerCertificate | None:

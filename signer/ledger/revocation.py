@@ -20,7 +20,7 @@ from signer.ledger.values import (
 __all__ = ["apply", "check", "decide", "lookup", "plan", "write"]
 
 _c = schema.certificate.c
-_Known = Row[int, bytes, int | None, int]
+_Known = Row[int, bytes, int | None, int, int | None, int, int, str]
 
 _mark = (
     update(schema.certificate)
@@ -35,10 +35,10 @@ _mark = (
 
 
 def lookup(connection: Connection, issuer_id: int, hashes: Sequence[int]) -> dict[bytes, _Known]:
-    """What is recorded under these hash32 values, by serial: hash32, serial, revocation_time, reason."""
-    statement = select(_c.hash32, _c.serial, _c.revocation_time, _c.reason).where(
-        _c.issuer_id == issuer_id, _c.hash32.in_(hashes)
-    )
+    """What is recorded under these hash32 values, by serial: status and place."""
+    columns = (_c.hash32, _c.serial, _c.revocation_time, _c.reason, _c.revoked_generation)
+    place = (_c.series, _c.shard_index, _c.placed_by)
+    statement = select(*columns, *place).where(_c.issuer_id == issuer_id, _c.hash32.in_(hashes))
     return {row.serial: row for row in connection.execute(statement)}
 
 

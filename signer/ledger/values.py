@@ -3,7 +3,7 @@
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from enum import StrEnum
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 __all__ = [
     "ALLOWED_REASONS",
@@ -13,17 +13,20 @@ __all__ = [
     "CertificateRow",
     "Change",
     "ChangeKind",
+    "ImportEntry",
     "ImportOutcome",
     "LedgerCertificate",
     "LedgerIssuer",
     "Outcome",
     "PlacedBy",
+    "Placement",
     "Publication",
     "Revocation",
     "RevocationOutcome",
     "RevokeResult",
     "SeriesRow",
     "SeriesSpec",
+    "Serials",
     "ShardSnapshot",
     "Snapshot",
     "StoredTemplate",
@@ -33,6 +36,7 @@ UNSPECIFIED = 0
 KEY_COMPROMISE = 1
 # CRLReason values a subscriber certificate may have (RFC 5280 section 5.3.1, BR 7.2.2; conformance C-15).
 ALLOWED_REASONS = frozenset({UNSPECIFIED, KEY_COMPROMISE, 3, 4, 5, 9})
+MAX_SERIALS = 1_000  # named of a kind; all are counted
 
 
 class ChangeKind(StrEnum):
@@ -45,10 +49,22 @@ class ChangeKind(StrEnum):
 
 
 class PlacedBy(StrEnum):
-    """Who chose a certificate's shard: the hash of its serial, or its CRL distribution point."""
+    """Who chose a certificate's shard: the hash of its serial, a file of rows, or its own CRL distribution point.
+
+    In this order: what comes later corrects what came before.
+    """
 
     HASH = "hash"
+    FILE = "file"
     CERTIFICATE = "certificate"
+
+
+class Placement(NamedTuple):
+    """The shard a certificate belongs to."""
+
+    series: int
+    shard_index: int
+    placed_by: PlacedBy
 
 
 class Outcome(StrEnum):
@@ -100,13 +116,17 @@ class LedgerIssuer:
 
 
 class CertificateRow(NamedTuple):
-    """One certificate as pages and imports see it. A tuple, because both handle millions of them."""
+    """One certificate as pages and imports see it. A tuple, because both handle millions of them.
+
+    `placement` is what an import says of the shard; None leaves it where it is, or to the hash if it is new.
+    """
 
     hash32: int
     serial: bytes
     not_after: int
     revocation_time: int | None
     reason: int
+    placement: Placement | None = None
 
     @property
     def revoked(self) -> bool:
@@ -183,21 +203,55 @@ class ShardSnapshot:
 
 
 @dataclass(slots=True)
+class Serials:
+    """How many serials there were and the first of them, so that any number takes bounded memory."""
+
+    count: int = 0
+    first: list[bytes] = field(default_factory=list)
+
+    def add(self, serial: bytes) -> None:
+        self.count += 1
+        if len(self.first) < MAX_SERIALS:
+            self.first.append(serial)
+
+    def extend(self, other: "Serials") -> None:
+        self.count += other.count
+        self.first += other.first[: MAX_SERIALS - len(self.first)]
+
+
+@dataclass(slots=True)
 class ImportOutcome:
-    """What an import did to the ledger, counted in distinct serials."""
+    """What an import did to the ledger, counted in distinct serials: all but `moved_entries` add up to them."""
 
     new: int = 0
     unchanged: int = 0
     revoked: int = 0  # known before as good
     updated: int = 0  # revoked before; now an earlier time or keyCompromise
-    kept_revoked: list[bytes] = field(default_factory=list)  # the import says good, the ledger says revoked
+    placed: int = 0  # known before; only who chose the shard changed, or the shard too
+    kept_revoked: Serials = field(default_factory=Serials)  # the import says good, the ledger says revoked
+    # Among the others: revoked ones that a published CRL carries and now go to another shard.
+    moved_entries: Serials = field(default_factory=Serials)
+
+    @property
+    def serials(self) -> int:
+        return self.new + self.unchanged + self.revoked + self.updated + self.placed + self.kept_revoked.count
 
     def add(self, other: "ImportOutcome") -> None:
         self.new += other.new
         self.unchanged += other.unchanged
         self.revoked += other.revoked
         self.updated += other.updated
-        self.kept_revoked += other.kept_revoked
+        self.placed += other.placed
+        self.kept_revoked.extend(other.kept_revoked)
+        self.moved_entries.extend(other.moved_entries)
+
+
+@dataclass(frozen=True, slots=True)
+class ImportEntry:
+    """What the journal says of an import: by whom, and of what."""
+
+    actor: str
+    detail: dict[str, Any]
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,9 +3,11 @@ from pathlib import Path
 import pytest
 
 from signer.intake.importer import FORMATS, ImportReport, stage
+from signer.intake.scope import Scope, Shards
 from signer.ledger.ledger import Ledger
 from signer.ledger.values import LedgerIssuer
 from store.errors import UsageError
+from tests.signer.conftest import make_issuer
 from tests.signer.ledgers import NOW
 
 GOOD = "V\t350101000000Z\t\t{:X}\tunknown\t/CN=x\n"
@@ -15,7 +17,7 @@ EXPIRED = "E\t200101000000Z\t\t{:X}\tunknown\t/CN=x\n"
 
 def read(path: Path, text: str, ledger: Ledger | None = None, issuer_id: int = 0) -> ImportReport:
     path.write_text(text)
-    with stage("openssl-index", path, NOW, lambda count: None, path.parent) as staged:
+    with stage("openssl-index", path, scope(), lambda count: None, path.parent) as staged:
         if ledger is None:
             staged.count()
         else:
@@ -23,11 +25,13 @@ def read(path: Path, text: str, ledger: Ledger | None = None, issuer_id: int = 0
         return staged.report
 
 
+def scope() -> Scope:
+    return Scope(make_issuer("r1"), Shards("r1", []), NOW)
+
+
 def check_sums(report: ImportReport) -> None:
     assert report.rows == report.good + report.revoked + report.expired + report.rejected.count
-    outcome = report.outcome
-    serials = outcome.new + outcome.unchanged + outcome.revoked + outcome.updated + len(outcome.kept_revoked)
-    assert serials == report.good + report.revoked + report.expired - report.duplicates
+    assert report.outcome.serials == report.good + report.revoked + report.expired - report.duplicates
 
 
 def test_rows_are_counted_once_each(tmp_path: Path, ledger: Ledger, r1: LedgerIssuer) -> None:
@@ -66,7 +70,7 @@ def test_a_file_cannot_unrevoke(tmp_path: Path, ledger: Ledger, r1: LedgerIssuer
     read(tmp_path / "index.txt", REVOKED.format("", 5), ledger, r1.id)
     report = read(tmp_path / "index.txt", GOOD.format(5), ledger, r1.id)
     check_sums(report)
-    assert report.outcome.kept_revoked == [b"\x05"]
+    assert report.outcome.kept_revoked.first == [b"\x05"]
     found = ledger.find(r1.id, b"\x05")
     assert found is not None and found.revocation_time is not None
 
@@ -85,7 +89,7 @@ def test_a_large_file_reports_how_far_it_is(tmp_path: Path) -> None:
     path = tmp_path / "index.txt"
     path.write_text("".join(GOOD.format(number) for number in range(25_000)))
     told: list[int] = []
-    with stage("openssl-index", path, NOW, told.append, tmp_path):
+    with stage("openssl-index", path, scope(), told.append, tmp_path):
         pass
     assert len(told) == 2
     assert 0 < sum(told) <= path.stat().st_size
@@ -100,7 +104,7 @@ def test_a_file_that_cannot_be_read_is_told(tmp_path: Path, name: str) -> None:
     path = tmp_path / name
     with (
         pytest.raises(UsageError, match="cannot be read"),
-        stage("openssl-index", path, NOW, lambda n: None, None),
+        stage("openssl-index", path, scope(), lambda n: None, None),
     ):
         pass
 

@@ -12,6 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from signer.demo.authority import create_authority
+from signer.intake.lines import LineReader
 from signer.intake.openssl_index import OpensslIndex, parse_serial
 from signer.intake.rows import ImportRow, RowError
 
@@ -155,10 +156,12 @@ def test_an_escaped_tab_in_the_subject_is_no_field() -> None:
     assert row.serial == b"\x0a"
 
 
-def test_lines_are_numbered_as_an_editor_does() -> None:
+def test_lines_are_numbered_as_an_editor_does(tmp_path: Path) -> None:
     good = b"V\t270102030405Z\t\t0A\t" + REST
     lines = [b"# a remark\n", b"\n", good + b"\r\n", b"nonsense\n", good]
-    found = list(OpensslIndex(NOW).read(lines))
+    (tmp_path / "index.txt").write_bytes(b"".join(lines))
+    with LineReader(tmp_path / "index.txt", OpensslIndex(NOW).parse, remark=b"#") as reader:
+        found = list(reader.read())
     assert [(number, isinstance(row, RowError)) for number, row in found] == [
         (3, False),
         (4, True),
@@ -221,8 +224,8 @@ def test_every_revocation_openssl_writes_is_read(tmp_path: Path) -> None:
         command = [openssl, "ca", "-config", "openssl.cnf", "-revoke", "leaf.pem", *options]
         subprocess.run(command, cwd=tmp_path, check=True, capture_output=True)
         expected[serial] = reason
-    with (tmp_path / "index.txt").open("rb") as file:
-        rows = [row for _, row in OpensslIndex(now + 60).read(file)]
+    with LineReader(tmp_path / "index.txt", OpensslIndex(now + 60).parse, remark=b"#") as reader:
+        rows = [row for _, row in reader.read()]
     found = {}
     for row in rows:
         assert isinstance(row, ImportRow), row

@@ -53,7 +53,7 @@ def test_an_entry_stays_for_one_crl_past_expiry(ledger: Ledger, one_shard: Ledge
     last: Publication | None = None
     for number, this_update in enumerate((NOW, end - 1, end, end + 1), start=1):
         assert [entry[0] for entry in entries(ledger, one_shard, after=last)] == [serial]
-        assert ledger.may_vanish(one_shard.id, serial, this_update) is (this_update > end)
+        assert ledger.may_vanish(one_shard.id, 0, 0, serial, this_update) is (this_update > end)
         last = publication(one_shard.id, number, this_update, generation)
         ledger.add_publication(last)
     assert entries(ledger, one_shard, after=last) == []
@@ -73,7 +73,7 @@ def test_a_revocation_after_expiry_is_published_once_too(ledger: Ledger, one_sha
 
 
 def test_what_the_ledger_does_not_know_may_not_vanish(ledger: Ledger, r1: LedgerIssuer) -> None:
-    assert ledger.may_vanish(r1.id, b"\x99", NOW + 100 * YEAR) is False
+    assert ledger.may_vanish(r1.id, 0, 0, b"\x99", NOW + 100 * YEAR) is False
 
 
 def test_a_changed_specification_opens_a_series_and_moves_nothing(
