@@ -1,0 +1,13 @@
+"""Hypothesis profiles: the fast tier runs few cases, the same ones each time; the slow tier 10,000 new ones."""
+
+from hypothesis import HealthCheck, settings
+
+settings.register_profile("fast", max_examples=40, derandomize=True, database=None, deadline=None)
+settings.register_profile(
+    "slow",
+    max_examples=10_000,
+    deadline=None,
+    print_blob=True,
+    suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large],
+)
+settings.load_profile("fast")
