@@ -28,6 +28,7 @@ def request_for(authority: Authority, serial: int, digest: hashes.SHA1 | hashes.
     return request.public_bytes(serialization.Encoding.DER)
 
 
+@pytest.mark.conformance("Q-04")
 @DIGESTS
 @pytest.mark.parametrize("serial", [1, 0x7F, 0x80, 2**127, 2**159 - 1])
 def test_an_encoded_cert_id_is_the_one_cryptography_asks_with(
@@ -38,6 +39,7 @@ def test_an_encoded_cert_id_is_the_one_cryptography_asks_with(
     assert AUTHORITY.issuer.encode_cert_id(hash_algorithm, serial_from_int(serial)) == cert_id.dump()
 
 
+@pytest.mark.conformance("Q-04")
 @DIGESTS
 def test_an_issuer_matches_its_own_cert_ids_only(
     hash_algorithm: int, digest: hashes.SHA1 | hashes.SHA256
@@ -51,6 +53,7 @@ def test_an_issuer_matches_its_own_cert_ids_only(
     assert not other_name.matches(cert_id)
 
 
+@pytest.mark.conformance("Q-05")
 def test_a_cert_id_of_another_hash_matches_nobody() -> None:
     leaf = issue(AUTHORITY.key, AUTHORITY.hash_algorithm, NAME, 5)
     request = (
@@ -61,6 +64,7 @@ def test_a_cert_id_of_another_hash_matches_nobody() -> None:
     assert not AUTHORITY.issuer.matches(cert_id)
 
 
+@pytest.mark.conformance("Q-04")
 def test_hashes_are_over_the_name_and_the_key_bits() -> None:
     name, bits = NAME.public_bytes(), public_key_bits(AUTHORITY.key)
     issuer = IssuerID(name, bits)
@@ -100,6 +104,7 @@ def test_a_cert_id_is_only_read_from_a_request() -> None:
         CertID()
 
 
+@pytest.mark.conformance("Q-10")
 @given(serial=serials, zeros=st.integers(0, 3))
 @settings(max_examples=100)
 def test_minimal_serials_keep_the_value(serial: int, zeros: int) -> None:

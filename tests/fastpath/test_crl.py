@@ -86,6 +86,7 @@ def entries_by_cryptography(data: bytes) -> list[Entry]:
     return entries
 
 
+@pytest.mark.conformance("C-01", "C-14")
 @settings(max_examples=100, deadline=None)
 @given(entries=entry_lists)
 def test_cryptography_reads_every_entry_as_written(entries: list[Entry]) -> None:
@@ -111,6 +112,7 @@ def test_second_reader_gives_back_what_was_written(
     assert (crl.issuing_distribution_point, crl.distribution_point_url) == (IDP, URL)
 
 
+@pytest.mark.conformance("C-07", "C-20")
 def test_fields_as_cryptography_reads_them() -> None:
     crl = x509.load_der_x509_crl(sign(encode_tbs(some_entries(3), crl_number=2**159 - 1)))
     assert crl.issuer == NAME
@@ -134,6 +136,7 @@ def test_fields_as_cryptography_reads_them() -> None:
     ]
 
 
+@pytest.mark.conformance("C-01")
 @settings(max_examples=60, deadline=None)
 @given(entries=entry_lists)
 def test_asn1crypto_encodes_the_same_octets(entries: list[Entry]) -> None:
@@ -191,6 +194,7 @@ def run_openssl(*arguments: str) -> str:
     ).stdout
 
 
+@pytest.mark.conformance("C-01")
 @pytest.mark.parametrize("count", [0, 1, 20, 100_000])
 def test_openssl_accepts_signature_and_counts_entries(count: int, tmp_path: Path) -> None:
     (tmp_path / "ca.pem").write_bytes(make_certificate().public_bytes(serialization.Encoding.PEM))
@@ -245,6 +249,7 @@ def test_same_input_gives_same_octets() -> None:
     assert encode_tbs(entries) == encode_tbs(iter(entries)) == encode_tbs(iter([list(e) for e in entries]))  # type: ignore[arg-type]
 
 
+@pytest.mark.conformance("C-14", "C-15")
 @pytest.mark.parametrize(
     ("entry", "expected"),
     [
@@ -273,11 +278,13 @@ def test_entry_octets(entry: Entry, expected: str) -> None:
     assert encode(0x30, entry_octets) in encode_tbs([entry])
 
 
+@pytest.mark.conformance("C-05")
 def test_dates_of_the_list_change_type_in_2050() -> None:
     tbs = encode_tbs([], this_update=YEAR_2050 - 1, next_update=YEAR_2050)
     assert b"\x17\x0d491231235959Z\x18\x0f20500101000000Z" in tbs
 
 
+@pytest.mark.conformance("C-13")
 def test_empty_list_is_absent() -> None:
     crl = Crl(sign(encode_tbs(iter(()))))
     assert (len(crl), list(crl)) == (0, [])
@@ -285,11 +292,13 @@ def test_empty_list_is_absent() -> None:
     assert encode_time(NEXT_UPDATE) + b"\xa0" in crl.tbs_cert_list
 
 
+@pytest.mark.conformance("C-12")
 def test_full_crl_has_no_distribution_point() -> None:
     crl = Crl(sign(encode_tbs([], issuing_distribution_point=None)))
     assert (crl.issuing_distribution_point, crl.distribution_point_url) == (None, None)
 
 
+@pytest.mark.conformance("C-09", "C-10", "C-11")
 @pytest.mark.parametrize(
     ("url", "user", "ca", "expected"),
     [
@@ -306,6 +315,7 @@ def test_distribution_point_octets(url: str | None, user: bool, ca: bool, expect
     assert (crl.issuing_distribution_point, crl.distribution_point_url) == (encoded, url)
 
 
+@pytest.mark.conformance("C-11")
 @pytest.mark.parametrize(
     ("url", "user", "ca", "message"),
     [
@@ -323,6 +333,7 @@ def test_distribution_points_that_are_refused(url: str | None, user: bool, ca: b
 GOOD_ENTRY: Entry = (b"\x05", 1_700_000_000, 1)
 
 
+@pytest.mark.conformance("C-15", "C-21")
 @pytest.mark.parametrize(
     ("entry", "message"),
     [
@@ -356,6 +367,7 @@ def test_an_error_of_the_source_comes_through() -> None:
         encode_tbs(broken_off())
 
 
+@pytest.mark.conformance("C-08")
 @pytest.mark.parametrize("number", [-1, 2**159])
 def test_numbers_beyond_twenty_octets_are_refused(number: int) -> None:
     with pytest.raises(ValueError, match="CRL number"):
@@ -428,6 +440,7 @@ CRITICAL = b"\x01\x01\xff"
 TIME_1 = encode_time(THIS_UPDATE)
 
 
+@pytest.mark.conformance("C-01")
 @pytest.mark.parametrize(
     ("data", "message"),
     [

@@ -39,6 +39,7 @@ def quote(text: bytes) -> bytes:
     return urllib.parse.quote(text, safe="").encode()
 
 
+@pytest.mark.conformance("H-14")
 @pytest.mark.parametrize(
     "path",
     [
@@ -60,6 +61,7 @@ def test_spellings_that_are_right(path: bytes, strict: bool) -> None:
     assert decode_get_path(path, strict=strict) == (DER, 0)
 
 
+@pytest.mark.conformance("H-15")
 @pytest.mark.parametrize(
     ("path", "expected", "tolerated"),
     [
@@ -94,6 +96,7 @@ def test_spellings_that_are_tolerated_and_counted(
         decode_get_path(path, strict=True)
 
 
+@pytest.mark.conformance("Q-02")
 @pytest.mark.parametrize(
     "path",
     [
@@ -143,11 +146,13 @@ def test_paths_that_are_no_base64(path: bytes, strict: bool) -> None:
         decode_get_path(path, strict=strict)
 
 
+@pytest.mark.conformance("H-14")
 def test_inner_slashes_are_digits() -> None:
     assert decode_get_path(b"//MAAA////")[0] == base64.b64decode(b"MAAA////")
     assert decode_get_path(b"MAAA//8=") == (base64.b64decode(b"MAAA//8="), 0)
 
 
+@pytest.mark.conformance("H-14")
 @given(
     request=requests,
     encode=st.lists(st.booleans(), min_size=300, max_size=300),
@@ -174,6 +179,7 @@ def test_base64url_without_padding_gives_the_request(request: bytes) -> None:
     assert decode_get_path(path)[0] == request
 
 
+@pytest.mark.conformance("H-15")
 @given(text=st.lists(st.sampled_from(b"MA/+09az=%2F5 \r\n-_."), max_size=24).map(bytes))
 @settings(max_examples=200)
 def test_strict_mode_accepts_only_what_the_standard_library_does(text: bytes) -> None:
@@ -186,6 +192,7 @@ def test_strict_mode_accepts_only_what_the_standard_library_does(text: bytes) ->
     assert base64.b64encode(decoded) == unquoted
 
 
+@pytest.mark.conformance("Q-12")
 def test_a_path_is_at_most_8192_octets() -> None:
     longest = b"MAAA" * 2048
     assert len(decode_get_path(longest)[0]) == 6144
@@ -193,6 +200,7 @@ def test_a_path_is_at_most_8192_octets() -> None:
         decode_get_path(b"/" + longest)
 
 
+@pytest.mark.conformance("H-03")
 @given(seconds=st.integers(-62_135_596_800, 253_402_300_799))
 @settings(max_examples=200)
 def test_dates_are_those_of_the_standard_library(seconds: int) -> None:
@@ -212,6 +220,7 @@ def test_dates_outside_four_digit_years(seconds: int) -> None:
         imf_fixdate(seconds)
 
 
+@pytest.mark.conformance("H-04", "R-16", "P-01")
 @pytest.mark.parametrize(
     ("validity", "deadline"),
     [
@@ -228,6 +237,7 @@ def test_known_deadlines(validity: int, deadline: int) -> None:
     assert refresh_deadline(1_790_000_000, 1_790_000_000 + validity) == 1_790_000_000 + deadline
 
 
+@pytest.mark.conformance("H-04", "R-16", "P-01")
 @given(this_update=st.integers(0, 2**32), validity=st.integers(1, 400 * DAY))
 @settings(max_examples=200)
 def test_deadlines_meet_every_bound(this_update: int, validity: int) -> None:
@@ -238,6 +248,7 @@ def test_deadlines_meet_every_bound(this_update: int, validity: int) -> None:
         assert deadline <= next_update - 8 * HOUR
 
 
+@pytest.mark.conformance("H-04")
 @given(
     now=st.integers(0, 2**32),
     age=st.integers(-HOUR, 12 * DAY),

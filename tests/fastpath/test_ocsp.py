@@ -82,6 +82,7 @@ def verify(authority: Authority, tbs: bytes, signature: bytes) -> None:
         authority.key.public_key().verify(signature, tbs, ec.ECDSA(authority.hash_algorithm))
 
 
+@pytest.mark.conformance("R-02")
 def test_error_responses_are_exact() -> None:
     assert ocsp.MALFORMED_REQUEST.hex() == "30030a0101"
     assert ocsp.INTERNAL_ERROR.hex() == "30030a0102"
@@ -91,6 +92,7 @@ def test_error_responses_are_exact() -> None:
         assert x509_ocsp.load_der_ocsp_response(body).response_status.value == body[-1]
 
 
+@pytest.mark.conformance("A-01")
 @pytest.mark.parametrize("kind", [*ECDSA, *RSA])
 @pytest.mark.parametrize("hash_algorithm", [SHA1, SHA256])
 @pytest.mark.parametrize("embed", [True, False])
@@ -126,6 +128,7 @@ def test_cryptography_reads_what_was_said(response: SingleResponse, hash_algorit
     assert len(theirs.extensions) == len(theirs.single_extensions) == 0
 
 
+@pytest.mark.conformance("R-01")
 @given(
     response=single_responses, hash_algorithm=hash_algorithms, signature=st.binary(min_size=132, max_size=132)
 )
@@ -177,6 +180,7 @@ def test_response_data_is_that_of_cryptographys_builder(hash_algorithm: int, rea
     assert ours[start + 17 :] == expected[start + 17 :]
 
 
+@pytest.mark.conformance("R-03")
 @pytest.mark.parametrize(("hash_algorithm", "option"), [(SHA1, "-sha1"), (SHA256, "-sha256")])
 def test_openssl_verifies_and_finds_the_status(tmp_path: Path, hash_algorithm: int, option: str) -> None:
     leaf = issue(P256.key, hashes.SHA256(), NAME, 0xABCDEF)
@@ -197,6 +201,7 @@ def test_openssl_verifies_and_finds_the_status(tmp_path: Path, hash_algorithm: i
     assert "leaf.pem: good" in shown.stdout
 
 
+@pytest.mark.conformance("R-29")
 def test_responses_stay_in_the_size_budget() -> None:
     serial = b"\x7f" * 16
     bare = make_authority(embed=False)

@@ -366,6 +366,7 @@ def test_what_a_record_cannot_hold(
 # Answers.
 
 
+@pytest.mark.conformance("H-07")
 @pytest.mark.parametrize(
     ("hash_algorithm", "signature"), [(certid.SHA1, SHA1_SIGNATURE), (certid.SHA256, SHA256_SIGNATURE)]
 )

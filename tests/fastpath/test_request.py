@@ -105,6 +105,7 @@ ignorable = st.sampled_from(
 )
 
 
+@pytest.mark.conformance("Q-03", "Q-08")
 @given(
     cert_ids=st.lists(asn1_cert_ids, min_size=1, max_size=5),
     name=st.none() | st.text("abc", min_size=1, max_size=200),
@@ -161,6 +162,7 @@ def test_requests_by_cryptography(serial: int, nonce: bytes, critical: bool, wid
     assert parsed.nonce == nonce
 
 
+@pytest.mark.conformance("Q-08")
 @pytest.mark.parametrize("size", [0, 1, 15, 16, 32, 33, 127, 128, 129])
 def test_nonces_of_any_size_are_read(size: int) -> None:
     nonce = bytes(range(size))
@@ -168,6 +170,7 @@ def test_nonces_of_any_size_are_read(size: int) -> None:
         assert parse(parts).nonce == (nonce if parts.extensions else None)
 
 
+@pytest.mark.conformance("Q-08")
 def test_known_answer_of_a_nonce() -> None:
     start = bytes.fromhex("302f06092b060105050730010204220420")
     encoded = extension(NONCE, encode(OCTET_STRING, b"N" * 32))
@@ -175,6 +178,7 @@ def test_known_answer_of_a_nonce() -> None:
     assert parse(Parts(extensions=encode(0xA2, encode(SEQUENCE, encoded)))).nonce == b"N" * 32
 
 
+@pytest.mark.conformance("Q-08")
 @pytest.mark.parametrize(
     "value", [b"", b"N" * 16, b"\x04\x11" + b"N" * 16, b"\x04\x01N\x04\x01N", b"\x0c\x01N"]
 )
@@ -189,6 +193,7 @@ def test_of_two_nonces_the_first_counts() -> None:
     assert parse(Parts(extensions=encode(0xA2, encode(SEQUENCE, both)))).nonce == b"a"
 
 
+@pytest.mark.conformance("Q-06")
 @pytest.mark.parametrize("arc", KNOWN_OIDS.values(), ids=KNOWN_OIDS.keys())
 @pytest.mark.parametrize("critical", [b"", FALSE, TRUE], ids=["absent", "false", "true"])
 def test_known_extensions_may_be_critical(arc: str, critical: bytes) -> None:
@@ -196,6 +201,7 @@ def test_known_extensions_may_be_critical(arc: str, critical: bytes) -> None:
         assert len(parse(parts).cert_ids) == 1
 
 
+@pytest.mark.conformance("Q-06")
 @pytest.mark.parametrize("oid", UNKNOWN_OIDS)
 def test_an_unknown_extension_may_not_be_critical(oid: str) -> None:
     octets = bytes.fromhex(oid)
@@ -206,6 +212,7 @@ def test_an_unknown_extension_may_not_be_critical(oid: str) -> None:
         assert refused(parts)
 
 
+@pytest.mark.conformance("Q-02")
 @pytest.mark.parametrize(
     "bad",
     [
@@ -249,6 +256,7 @@ def test_extensions_under_another_tag() -> None:
     assert refused(Parts(extensions=encode(0xA2, encoded + encoded)))
 
 
+@pytest.mark.conformance("Q-10")
 @pytest.mark.parametrize(
     ("content", "serial"),
     [
@@ -270,11 +278,13 @@ def test_serials_are_read_as_unsigned_values(content: str, serial: str) -> None:
     assert ours.serial_number == bytes.fromhex(serial)
 
 
+@pytest.mark.conformance("Q-10")
 @pytest.mark.parametrize("content", [b"", bytes(33), b"\x01" * 33])
 def test_serials_without_octets_or_with_too_many(content: bytes) -> None:
     assert refused(Parts(cert_ids=(cert_id(serial=content),)))
 
 
+@pytest.mark.conformance("Q-05")
 @pytest.mark.parametrize(
     ("algorithm", "size", "expected"),
     [
@@ -302,6 +312,7 @@ def test_hash_algorithms_and_their_parameters(algorithm: str, size: int, expecte
         assert parse(parts).cert_ids[0].hash_algorithm == expected
 
 
+@pytest.mark.conformance("Q-05")
 @pytest.mark.parametrize("sizes", [(20, 19), (19, 20), (21, 20), (0, 0), (20, 32)])
 def test_hashes_of_another_length_are_not_of_a_known_algorithm(sizes: tuple[int, int]) -> None:
     parts = Parts(cert_ids=(cert_id(name=b"n" * sizes[0], key=b"k" * sizes[1]),))
@@ -315,6 +326,7 @@ def test_version_1(version: bytes) -> None:
     assert len(parse(Parts(version=version)).cert_ids) == 1
 
 
+@pytest.mark.conformance("Q-02")
 @pytest.mark.parametrize(
     "version",
     ["a003020101", "a0020200", "a00402020000", "a003040100", "a000", "800100", "a003020100a003020100"],
@@ -323,6 +335,7 @@ def test_other_versions(version: str) -> None:
     assert refused(Parts(version=bytes.fromhex(version)))
 
 
+@pytest.mark.conformance("Q-03")
 @pytest.mark.parametrize(
     ("name", "accepted"),
     [
@@ -342,6 +355,7 @@ def test_requestor_names_are_skipped(name: str, accepted: bool) -> None:
     assert (len(parse(parts).cert_ids) == 1) if accepted else refused(parts)
 
 
+@pytest.mark.conformance("Q-03")
 @pytest.mark.parametrize(
     ("signature", "accepted"),
     [
@@ -359,6 +373,7 @@ def test_signatures_are_skipped(signature: str, accepted: bool) -> None:
     assert (len(parse(parts).cert_ids) == 1) if accepted else refused(parts)
 
 
+@pytest.mark.conformance("Q-07")
 def test_several_cert_ids_keep_their_order() -> None:
     wide = cert_id(SHA256_ALGORITHM, b"N" * 32, b"K" * 32, b"\x09")
     parsed = parse(Parts(cert_ids=(cert_id(serial=b"\x01"), wide, cert_id(serial=b"\x02"))))
@@ -366,10 +381,12 @@ def test_several_cert_ids_keep_their_order() -> None:
     assert [one.hash_algorithm for one in parsed.cert_ids] == [SHA1, SHA256, SHA1]
 
 
+@pytest.mark.conformance("Q-02")
 def test_an_empty_request_list() -> None:
     assert refused(Parts(cert_ids=()))
 
 
+@pytest.mark.conformance("Q-07")
 def test_a_later_cert_id_is_checked_as_well() -> None:
     assert refused(Parts(cert_ids=(cert_id(), cert_id(serial=b""))))
 
@@ -389,6 +406,7 @@ FULL = Parts(
 ).encode()
 
 
+@pytest.mark.conformance("Q-02")
 def test_every_truncation_and_every_addition_is_malformed() -> None:
     assert len(parse_request(FULL).cert_ids) == 2
     for size in range(len(FULL)):
@@ -399,6 +417,7 @@ def test_every_truncation_and_every_addition_is_malformed() -> None:
             parse_request(FULL + bytes([octet]))
 
 
+@pytest.mark.conformance("Q-02")
 def test_a_mutation_of_any_octet_is_read_or_malformed() -> None:
     read = malformed = 0
     for position in range(len(FULL)):
@@ -413,6 +432,7 @@ def test_a_mutation_of_any_octet_is_read_or_malformed() -> None:
     assert malformed > 60 * 200
 
 
+@pytest.mark.conformance("Q-02")
 @given(data=st.binary(max_size=60))
 @settings(max_examples=200)
 def test_arbitrary_octets_are_malformed(data: bytes) -> None:

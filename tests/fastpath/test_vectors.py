@@ -100,6 +100,7 @@ def test_every_file_is_documented_and_used() -> None:
     assert sorted(USED) == sorted(files)
 
 
+@pytest.mark.conformance("Q-03", "Q-05", "Q-07", "Q-08", "Q-10")
 @pytest.mark.parametrize("name", REQUESTS)
 def test_requests_ask_what_their_name_says(name: str) -> None:
     request = parse_request(read(name))
@@ -150,6 +151,7 @@ def test_the_critical_nonce_is_critical() -> None:
     assert extension.critical
 
 
+@pytest.mark.conformance("Q-02")
 @pytest.mark.parametrize("name", BAD)
 def test_bad_requests_are_refused_for_their_defect(name: str) -> None:
     with pytest.raises(MalformedRequest, match=BAD[name]):
@@ -172,6 +174,7 @@ def test_responses_are_taken_apart_and_their_signature_holds(name: str) -> None:
     public_key.verify(signature, tbs, ec.ECDSA(hashes.SHA256()))
 
 
+@pytest.mark.conformance("R-01")
 @pytest.mark.parametrize("name", OURS)
 def test_our_octets_are_those_of_openssl(name: str) -> None:
     theirs = x509_ocsp.load_der_ocsp_response(read(name))
@@ -212,6 +215,7 @@ def test_statuses_of_the_responses() -> None:
     assert [type(one.value) for one in unlike_ours.extensions] == [x509.OCSPNonce]
 
 
+@pytest.mark.conformance("H-14")
 @pytest.mark.parametrize("name", PATHS)
 def test_paths_carry_the_request(name: str) -> None:
     path = read(name)

@@ -109,6 +109,7 @@ def expected(certificate: Certificate, reference: str) -> str:
     )
 
 
+@pytest.mark.conformance("K-01", "R-21")
 @pytest.mark.parametrize("digest", ["sha1", "sha256"])
 def test_every_answer_by_post_is_openssls(
     imported: Service, authorities: dict[str, OpensslCa], digest: str
@@ -139,6 +140,7 @@ def request_of(ca: OpensslCa, certificate: Certificate, digest: str, path: Path)
     return path.read_bytes()
 
 
+@pytest.mark.conformance("Q-01", "H-14")
 @pytest.mark.parametrize("digest", ["sha1", "sha256"])
 def test_get_answers_what_post_answers(
     imported: Service, authorities: dict[str, OpensslCa], digest: str, tmp_path: Path
@@ -178,6 +180,7 @@ def index_of(ca: OpensslCa, certificate: Certificate) -> int:
     return int(ca.shard_url(certificate.serial).rpartition("-")[2].removesuffix(".crl"))
 
 
+@pytest.mark.conformance("C-09", "P-06", "P-09", "U-01")
 def test_every_shard_passes_openssls_crl_check(
     imported: Service, authorities: dict[str, OpensslCa], tmp_path: Path
 ) -> None:
@@ -193,6 +196,7 @@ def test_every_shard_passes_openssls_crl_check(
         assert "error 44" in crl_check(ca, shards[1], other)  # another distribution point
 
 
+@pytest.mark.conformance("C-19", "R-21")
 def test_shards_together_are_the_ledger_and_agree_with_ocsp(
     imported: Service, authorities: dict[str, OpensslCa]
 ) -> None:
@@ -211,6 +215,7 @@ def test_shards_together_are_the_ledger_and_agree_with_ocsp(
             assert f"{entry.revocation_date_utc:%b %e %H:%M:%S %Y GMT}" in said
 
 
+@pytest.mark.conformance("R-20", "U-04")
 def test_a_revocation_is_answered_without_a_restart_and_is_in_its_shard_after_the_next_build(
     imported: Service, authorities: dict[str, OpensslCa], tmp_path: Path
 ) -> None:

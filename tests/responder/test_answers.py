@@ -1,13 +1,14 @@
 """Answers and freshness without a server: lifetimes under random clocks, and the header fields of refusals."""
 
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from responder.freshness import MARGIN, check_times
 
 from _fastpath.certid import SHA1, serial_from_int
 from _fastpath.page import Answer, assemble
 from responder.answers import Conditions, error_answer, http_refusal, not_modified, ocsp_answer
 from responder.errors import ERROR_BODIES, TryLater
-from responder.freshness import MARGIN, check_times
 from tests.responder.ca import CA, SLOT, TEMPLATE_NUMBER, good
 
 AUTHORITY = CA("demo")
@@ -24,6 +25,7 @@ def answer_with(this_update: int, validity: int) -> Answer:
     return answer
 
 
+@pytest.mark.conformance("H-04", "R-11")
 @settings(max_examples=100, deadline=None)
 @given(
     this_update=st.integers(1_700_000_000, 4_000_000_000),
@@ -48,6 +50,7 @@ def test_lifetimes_end_before_next_update(this_update: int, validity: int, elaps
     assert this_update < now + age <= answer.next_update - MARGIN
 
 
+@pytest.mark.conformance("H-01", "H-06")
 def test_refusals_are_kept_by_nobody() -> None:
     for status, body in ERROR_BODIES.items():
         answer = error_answer(status, 1_800_000_000)
@@ -63,12 +66,14 @@ def _closes(code: int) -> bool:
     return headers.get(b"connection") == b"close"
 
 
+@pytest.mark.conformance("H-09")
 def test_not_modified_has_no_content_fields() -> None:
     whole = ocsp_answer(answer_with(1_800_000_000, 345_599), 1_800_000_100, 3600)
     names = [name for name, _ in not_modified(whole).headers]
     assert names == [b"date", b"last-modified", b"etag", b"expires", b"cache-control"]
 
 
+@pytest.mark.conformance("H-09")
 @given(st.binary(max_size=60))
 @settings(max_examples=200, deadline=None)
 def test_conditions_of_any_octets_do_not_fail(value: bytes) -> None:
@@ -76,6 +81,7 @@ def test_conditions_of_any_octets_do_not_fail(value: bytes) -> None:
     assert Conditions(if_modified_since=value).match(b'"x"', 1 << 40) is False
 
 
+@pytest.mark.conformance("H-09")
 def test_conditions_in_several_lines() -> None:
     lines = [(b"if-none-match", b'"a"'), (b"if-none-match", b'"x"')]
     assert Conditions.of(lines).match(b'"x"', 0)

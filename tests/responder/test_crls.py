@@ -48,6 +48,7 @@ def http(port: int) -> Iterator[httpx.Client]:
         yield client
 
 
+@pytest.mark.conformance("U-05", "U-07", "U-09", "H-10")
 def test_header_fields(http: httpx.Client, settings: Settings, ca: CA) -> None:
     """U-05, U-07, U-09."""
     data = crl(ca, 1, NOW - 600)
@@ -66,6 +67,7 @@ def test_header_fields(http: httpx.Client, settings: Settings, ca: CA) -> None:
     assert (head.headers, head.content) == (headers, b"")
 
 
+@pytest.mark.conformance("U-10", "K-11", "H-09")
 def test_conditions_and_ranges(http: httpx.Client, settings: Settings, ca: CA) -> None:
     """U-10: never 206, also for the stray Content-Range of CRLite."""
     publish(settings, crl(ca, 1, NOW - 600))
@@ -127,6 +129,7 @@ def test_what_is_not_a_crl_is_not_there(port: int, settings: Settings, ca: CA, p
     connection.close()
 
 
+@pytest.mark.conformance("U-07")
 def test_nothing_is_sent_past_next_update(
     http: httpx.Client, settings: Settings, ca: CA, clock: FakeClock
 ) -> None:
@@ -167,6 +170,7 @@ NOT_SERVED: dict[str, Callable[[CA], bytes]] = {
 }
 
 
+@pytest.mark.conformance("U-06")
 @pytest.mark.parametrize("bad", NOT_SERVED.values(), ids=NOT_SERVED)
 def test_what_does_not_follow_is_not_served(
     http: httpx.Client,
@@ -193,6 +197,7 @@ def test_what_does_not_follow_is_not_served(
     assert http.get(PATH).content == after
 
 
+@pytest.mark.conformance("U-06")
 @pytest.mark.parametrize("stranger", [STRANGER, NAMESAKE], ids=["name", "key"])
 def test_another_ca_s_crl_is_503(
     http: httpx.Client, settings: Settings, counters: Counters, stranger: CA

@@ -68,6 +68,7 @@ def request_der(ca: CA) -> bytes:
     return ca.request(GOOD)
 
 
+@pytest.mark.conformance("Q-01", "H-10", "H-12")
 def test_get_head_and_post_give_one_answer(http: httpx.Client, request_der: bytes) -> None:
     """Q-01, H-10, H-12: the same header fields, the same body, which HEAD leaves out."""
     path = url_path(request_der)
@@ -81,6 +82,7 @@ def test_get_head_and_post_give_one_answer(http: httpx.Client, request_der: byte
     assert ocsp.load_der_ocsp_response(get.content).certificate_status == ocsp.OCSPCertStatus.GOOD
 
 
+@pytest.mark.conformance("H-02", "H-03", "H-04", "H-07", "H-08", "H-13")
 def test_header_fields_of_an_answer(http: httpx.Client, request_der: bytes) -> None:
     """H-02 to H-08, H-13: exactly these."""
     response = http.get(url_path(request_der), headers={"Accept-Encoding": "gzip, br", "Accept": "text/html"})
@@ -107,6 +109,7 @@ def test_header_fields_of_an_answer(http: httpx.Client, request_der: bytes) -> N
     assert headers["etag"][1:5] in signature.hex()
 
 
+@pytest.mark.conformance("K-01", "Q-08")
 def test_openssl_reads_the_answers(port: int, ca: CA, tmp_path: Path) -> None:
     """K-01: openssl's own client, over HTTP/1.0 with a nonce that is not echoed, for both hashes."""
     (tmp_path / "ca.pem").write_bytes(ca.certificate.public_bytes(Encoding.PEM))
@@ -130,6 +133,7 @@ def test_openssl_reads_the_answers(port: int, ca: CA, tmp_path: Path) -> None:
             assert "no nonce in response" in result.stderr
 
 
+@pytest.mark.conformance("R-02", "R-11", "H-06")
 def test_unknown_serials_and_strangers_are_unauthorized_over_http(http: httpx.Client, ca: CA) -> None:
     """K-12, R-02, E3: five octets that no cache keeps."""
     for request in (ca.request(GOOD + 1), CA("demo").request(GOOD), ca.request(GOOD, hashes.SHA512())):
@@ -161,6 +165,7 @@ def spellings(request: bytes) -> dict[str, str]:
     }
 
 
+@pytest.mark.conformance("H-14", "H-15", "H-19")
 def test_path_spellings_are_one_request(port: int, ca: CA, shelf: Shelf) -> None:
     """E1, H-14, H-15: for a request with `+`, `/` and `//` in its base64."""
     serial = next(
@@ -185,6 +190,7 @@ def ca_request(ca: CA, serial: int) -> bytes:
     return content
 
 
+@pytest.mark.conformance("H-15")
 def test_strict_paths(tmp_path: Path, ca: CA, settings: Settings, shelf: Shelf, clock: FakeClock) -> None:
     """H-15: strict mode refuses what is else tolerated."""
     path = write_config(tmp_path, ca, settings.store.url, "strict_base64 = true")
@@ -196,6 +202,7 @@ def test_strict_paths(tmp_path: Path, ca: CA, settings: Settings, shelf: Shelf, 
             assert httpx.get(base + spellings(request)[spelling]).content == MALFORMED_REQUEST
 
 
+@pytest.mark.conformance("H-14")
 def test_mount_prefix(tmp_path: Path, ca: CA, settings: Settings, shelf: Shelf, clock: FakeClock) -> None:
     path = write_config(tmp_path, ca, settings.store.url, 'prefix = "/ocsp"')
     request = ca.request(GOOD)
@@ -211,6 +218,7 @@ def test_mount_prefix(tmp_path: Path, ca: CA, settings: Settings, shelf: Shelf, 
         assert httpx.post(f"{base}/", content=request).status_code == 404
 
 
+@pytest.mark.conformance("Q-02", "H-01", "H-06")
 def test_malformed_requests(http: httpx.Client, request_der: bytes) -> None:
     """Q-02: five octets, 200, never a 5xx."""
     corpus = [b"", b"\x30", b"\x30\x00", request_der[:-1], request_der + b"\0", b"\x31" + request_der[1:]]
@@ -226,6 +234,7 @@ def test_malformed_requests(http: httpx.Client, request_der: bytes) -> None:
         assert (response.status_code, response.content) == (200, MALFORMED_REQUEST), path
 
 
+@pytest.mark.conformance("Q-02")
 def test_mutated_requests_never_fail(http: httpx.Client, request_der: bytes) -> None:
     for place in range(len(request_der)):
         for mask in (0x01, 0x80, 0xFF):
@@ -237,6 +246,7 @@ def test_mutated_requests_never_fail(http: httpx.Client, request_der: bytes) -> 
                 assert answer.serial_number in (GOOD, REVOKED)
 
 
+@pytest.mark.conformance("H-01", "K-09")
 def test_media_types(http: httpx.Client, request_der: bytes) -> None:
     """H-01, K-09: none at all, octet-stream and form are parsed; others are not."""
     accepted = (
@@ -254,6 +264,7 @@ def test_media_types(http: httpx.Client, request_der: bytes) -> None:
         assert response.headers["cache-control"] == NO_STORE
 
 
+@pytest.mark.conformance("H-01")
 def test_methods(http: httpx.Client, request_der: bytes) -> None:
     for method in ("PUT", "DELETE", "OPTIONS", "PATCH", "TRACE"):
         response = http.request(method, url_path(request_der))
@@ -261,6 +272,7 @@ def test_methods(http: httpx.Client, request_der: bytes) -> None:
         assert response.headers["cache-control"] == NO_STORE
 
 
+@pytest.mark.conformance("Q-12", "H-01")
 def test_body_limit(http: httpx.Client, port: int) -> None:
     """Q-12: 16,384 octets are read, one more is 413, also where the length is not told or is a lie."""
     assert http.post("/", content=b"\x30" * 16384).content == MALFORMED_REQUEST
@@ -274,6 +286,7 @@ def test_body_limit(http: httpx.Client, port: int) -> None:
     assert raw(port, closing).endswith(MALFORMED_REQUEST)
 
 
+@pytest.mark.conformance("Q-12", "H-01")
 def test_target_limit(port: int) -> None:
     """Q-12: a target of 8,192 octets is read, one more is 414, with or without a query."""
     for template in ("/{}", "/?{}", "/M?{}"):
@@ -286,6 +299,7 @@ def test_target_limit(port: int) -> None:
             assert response.getheader("date")
 
 
+@pytest.mark.conformance("H-01")
 def test_header_limit(port: int) -> None:
     head = b"GET /M HTTP/1.1\r\nHost: x\r\nConnection: close\r\n"
     assert status_of(raw(port, head + b"X: " + b"a" * 32_000 + b"\r\n\r\n")) == 200
@@ -293,6 +307,7 @@ def test_header_limit(port: int) -> None:
     assert response.status == 431
 
 
+@pytest.mark.conformance("H-01")
 @pytest.mark.parametrize(
     "request_bytes",
     [
@@ -321,6 +336,7 @@ def test_what_is_not_http_is_400_and_closed(port: int, request_bytes: bytes) -> 
     assert b"\r\ndate: " in response and b"\r\nconnection: close\r\n" in response
 
 
+@pytest.mark.conformance("H-16")
 def test_http_1_0_closes_and_never_chunks(port: int, request_der: bytes) -> None:
     """H-16: Apache reads to the end of the stream."""
     body = request_der
@@ -378,6 +394,7 @@ def test_expect_continue_and_bodies_of_get(port: int, request_der: bytes) -> Non
     assert twice.count(b"HTTP/1.1 200 OK") == 2
 
 
+@pytest.mark.conformance("H-01")
 def test_a_body_that_does_not_come_is_408(
     tmp_path: Path, ca: CA, settings: Settings, shelf: Shelf, clock: FakeClock
 ) -> None:
@@ -388,6 +405,7 @@ def test_a_body_that_does_not_come_is_408(
     assert b"connection: close" in response
 
 
+@pytest.mark.conformance("H-01", "H-20")
 def test_too_many_connections_are_503(
     tmp_path: Path, ca: CA, settings: Settings, shelf: Shelf, clock: FakeClock
 ) -> None:
@@ -409,6 +427,7 @@ def test_too_many_connections_are_503(
     assert counters.value("http_refusals_total", "503") == 1
 
 
+@pytest.mark.conformance("H-09", "H-10")
 def test_conditional_requests(http: httpx.Client, request_der: bytes) -> None:
     """H-09."""
     path = url_path(request_der)
@@ -440,11 +459,13 @@ def test_conditional_requests(http: httpx.Client, request_der: bytes) -> None:
     assert http.post("/", content=request_der, headers={"If-None-Match": etag}).status_code == 200
 
 
+@pytest.mark.conformance("H-06", "H-09")
 def test_errors_are_never_304(http: httpx.Client, ca: CA) -> None:
     response = http.get(url_path(ca.request(GOOD + 1)), headers={"If-None-Match": "*"})
     assert (response.status_code, response.content) == (200, UNAUTHORIZED)
 
 
+@pytest.mark.conformance("H-04", "R-11")
 def test_nothing_is_sent_close_to_next_update(
     http: httpx.Client, request_der: bytes, clock: FakeClock, counters: Counters
 ) -> None:
@@ -466,6 +487,7 @@ def test_nothing_is_sent_close_to_next_update(
     assert counters.value("ocsp_try_later_total", "expired") == 4
 
 
+@pytest.mark.conformance("R-06", "H-08")
 def test_nothing_is_sent_before_its_time(http: httpx.Client, ca: CA, shelf: Shelf, clock: FakeClock) -> None:
     """R-06: neither thisUpdate nor producedAt lies in the future."""
     shelf.put(good(0x99, this_update=NOW - 10, produced_at=NOW - 5))
@@ -480,6 +502,7 @@ def test_nothing_is_sent_before_its_time(http: httpx.Client, ca: CA, shelf: Shel
             assert last_modified <= date
 
 
+@pytest.mark.conformance("H-04")
 def test_max_age_ends_before_the_replacement_is_due(
     http: httpx.Client, request_der: bytes, clock: FakeClock
 ) -> None:
@@ -489,6 +512,7 @@ def test_max_age_ends_before_the_replacement_is_due(
     assert 0 < int(value.partition("max-age=")[2].partition(",")[0]) <= deadline - clock.seconds
 
 
+@pytest.mark.conformance("R-11")
 def test_a_lost_store_is_try_later(
     http: httpx.Client, request_der: bytes, shelf: Shelf, counters: Counters
 ) -> None:
@@ -503,6 +527,7 @@ def test_a_lost_store_is_try_later(
     assert counters.value("store_connections_total") > 1
 
 
+@pytest.mark.conformance("H-01", "H-06", "R-02")
 def test_an_unforeseen_fault_is_internal_error(
     http: httpx.Client, request_der: bytes, counters: Counters, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -518,6 +543,7 @@ def test_an_unforeseen_fault_is_internal_error(
     assert counters.value("ocsp_responses_total", "internal_error", "POST") == 1
 
 
+@pytest.mark.conformance("R-11")
 def test_an_issuer_record_with_too_many_templates_is_try_later(
     http: httpx.Client, request_der: bytes, ca: CA, shelf: Shelf
 ) -> None:

@@ -176,6 +176,7 @@ async def test_errors_of_the_server_leave_the_connection_up(endpoint: Endpoint, 
     assert recorder.connections == 1
 
 
+@pytest.mark.conformance("H-18")
 async def test_lookups_end_at_their_deadline_and_late_replies_go_to_nobody(short_path: Path) -> None:
     """The reply that comes after the deadline must not be taken for that of the next lookup."""
 

@@ -90,6 +90,7 @@ def send_until_refused(connection: socket.socket, data: bytes, most: int) -> int
     return sent
 
 
+@pytest.mark.conformance("H-20")
 def test_a_client_that_does_not_read_is_not_read_from(serve: Serve, get: bytes) -> None:
     """F1: and when it reads, every request is answered, in order."""
     most = 32 << 20
@@ -103,6 +104,7 @@ def test_a_client_that_does_not_read_is_not_read_from(serve: Serve, get: bytes) 
         assert received.count(b"HTTP/1.1 200 OK\r\n") == sent // len(get)
 
 
+@pytest.mark.conformance("H-01", "Q-12")
 @pytest.mark.parametrize(
     ("data", "code"),
     [
@@ -122,6 +124,7 @@ def test_what_has_no_end_is_refused(serve: Serve, data: bytes, code: int) -> Non
     assert b"connection: close" in response
 
 
+@pytest.mark.conformance("H-01")
 @pytest.mark.parametrize(
     "data",
     [
@@ -139,6 +142,7 @@ def test_a_message_that_does_not_end_is_408(serve: Serve, data: bytes) -> None:
         assert status_of(raw(port, data)) == 408
 
 
+@pytest.mark.conformance("H-20")
 def test_octets_that_trickle_gain_no_time(serve: Serve, counters: Counters) -> None:
     with serve("header_timeout = 1") as port, connect(port) as connection:
         connection.sendall(b"GET / HTTP/1.1\r\nX: ")
@@ -164,6 +168,7 @@ def test_a_get_whose_body_does_not_come_is_answered_and_closed(serve: Serve) -> 
     assert response.count(b"HTTP/1.1") == 1 and status_of(response) == 200
 
 
+@pytest.mark.conformance("H-20")
 def test_unread_answers_end_the_connection(serve: Serve, get: bytes, counters: Counters) -> None:
     """F3: write_timeout."""
     with serve("write_timeout = 0") as port, connect(port) as connection:

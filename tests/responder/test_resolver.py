@@ -51,6 +51,7 @@ async def resolve_eventually(application: Application, request: OCSPRequest) -> 
     return await application.resolver.resolve(request)
 
 
+@pytest.mark.conformance("R-03")
 @pytest.mark.parametrize("algorithm", [SHA1, SHA256], ids=["sha1", "sha256"])
 async def test_answers_verify_and_are_about_the_certificate_asked_for(
     application: Application, ca: CA, algorithm: int
@@ -68,6 +69,7 @@ async def test_answers_verify_and_are_about_the_certificate_asked_for(
         key.verify(response.signature, response.tbs_response_bytes, ec.ECDSA(hashes.SHA256()))
 
 
+@pytest.mark.conformance("R-08")
 async def test_unissued_serials_are_unauthorized_and_never_good(application: Application, ca: CA) -> None:
     """A3, R-08: neighbours of real serials, edge values and 100,000 at random."""
     source = random.Random(20261121)
@@ -82,6 +84,7 @@ async def test_unissued_serials_are_unauthorized_and_never_good(application: App
         assert causes == {"no_record"}
 
 
+@pytest.mark.conformance("Q-04")
 async def test_names_and_keys_must_both_match(application: Application, ca: CA) -> None:
     """Q-04, A7: the same name with another key, the same key under another name, swapped hashes."""
     other_key = CA("demo", ca.subject)
@@ -96,11 +99,13 @@ async def test_names_and_keys_must_both_match(application: Application, ca: CA) 
     assert await cause_of(application, request_for(swapped)) == (Unauthorized, "unknown_issuer")
 
 
+@pytest.mark.conformance("Q-05")
 async def test_other_hash_algorithms_are_unauthorized(application: Application, ca: CA) -> None:
     request = parse_request(ca.request(GOOD, hashes.SHA512()))
     assert await cause_of(application, request) == (Unauthorized, "hash_algorithm")
 
 
+@pytest.mark.conformance("Q-05")
 async def test_algorithms_that_the_issuer_does_not_sign_for_are_unauthorized(
     application: Application, ca: CA, shelf: Shelf
 ) -> None:
@@ -122,6 +127,7 @@ async def cause_or_answer(application: Application, request: OCSPRequest) -> str
     return "answer"
 
 
+@pytest.mark.conformance("Q-07")
 async def test_several_certids(application: Application, ca: CA) -> None:
     """Q-07: forms of one certificate are answered, different certificates are not."""
     sha1 = ca.issuer.id.encode_cert_id(SHA1, serial_from_int(GOOD))
@@ -137,6 +143,7 @@ async def test_several_certids(application: Application, ca: CA) -> None:
         assert cause == (Unauthorized, "several_certificates")
 
 
+@pytest.mark.conformance("R-11")
 async def test_absent_is_not_unissued(application: Application, ca: CA, shelf: Shelf) -> None:
     """C4: a page without header, without all its records, or gone."""
     key = shelf.key_of(GOOD)
@@ -198,6 +205,7 @@ async def test_an_epoch_that_changes_during_a_lookup_is_looked_up_again(
     assert ocsp.load_der_ocsp_response(answer.body).serial_number == fresh
 
 
+@pytest.mark.conformance("R-20")
 async def test_a_revocation_is_served_at_once(application: Application, ca: CA, shelf: Shelf) -> None:
     assert not (await application.resolver.resolve(ask(ca, GOOD))).revoked
     shelf.put(revoked(GOOD))
@@ -215,6 +223,7 @@ async def test_a_missing_issuer_is_a_fault(application: Application, ca: CA, she
     assert (await resolve_eventually(application, ask(ca, GOOD))).body
 
 
+@pytest.mark.conformance("R-11")
 async def test_a_flushed_store_is_a_fault(application: Application, ca: CA, shelf: Shelf) -> None:
     shelf.client.flushall()
     assert (await cause_of(application, ask(ca, GOOD)))[0] is TryLater
@@ -239,6 +248,7 @@ async def settle(application: Application, shelf: Shelf) -> None:
         await application.issuers.settled()
 
 
+@pytest.mark.conformance("D-01")
 @pytest.mark.parametrize(
     "fault", ["stranger", "not-for-ocsp", "wrong-key-hash", "expired", "ca-hash-of-delegate"]
 )
@@ -271,6 +281,7 @@ async def test_a_missing_or_damaged_template_is_a_fault(
     assert await cause_of(application, ask(ca, GOOD)) == (TryLater, "template_missing")
 
 
+@pytest.mark.conformance("D-09")
 async def test_a_template_of_the_ca_itself_is_trusted(application: Application, ca: CA, shelf: Shelf) -> None:
     direct = CA("demo", ca.subject, ca.key)
     direct.certificate, direct.issuer = ca.certificate, ca.issuer
@@ -286,6 +297,7 @@ async def test_a_template_of_the_ca_itself_is_trusted(application: Application, 
         assert len(ocsp.load_der_ocsp_response(answer.body).certificates) == int(embed)
 
 
+@pytest.mark.conformance("A-05")
 async def test_forged_records_are_found_by_their_signature(
     application: Application, ca: CA, shelf: Shelf, counters: Counters
 ) -> None:

@@ -40,6 +40,7 @@ def test_page_bits_of_a_new_issuer_follow_its_size(works: Works) -> None:
         assert context.ledger_issuer("demo", 10).page_bits == 8
 
 
+@pytest.mark.conformance("R-04", "R-29")
 def test_the_template(works: Works) -> None:
     signer = works.context.response_signer("demo")
     template = signer.template
@@ -68,6 +69,7 @@ def test_the_store_is_told(works: Works) -> None:
         assert works.reader.template(number) is not None
 
 
+@pytest.mark.conformance("D-09")
 def test_the_ca_signs_itself(works: Works) -> None:
     with change_config(
         works, 'key = "responder.key", certificate = "responder.pem"', 'key = "ca.key"'
@@ -79,6 +81,7 @@ def test_the_ca_signs_itself(works: Works) -> None:
         assert isinstance(context.crl_signer("demo").key, EcKey)
 
 
+@pytest.mark.conformance("D-08")
 def test_a_key_of_another_certificate(works: Works) -> None:
     with (
         change_config(works, 'key = "responder.key"', 'key = "ca.key"') as context,
@@ -87,6 +90,7 @@ def test_a_key_of_another_certificate(works: Works) -> None:
         context.ocsp_signer("demo")
 
 
+@pytest.mark.conformance("C-02")
 def test_crls_are_signed_by_the_ca_alone(works: Works) -> None:
     with (
         change_config(works, 'crl = { key = "ca.key", ', "crl = { ") as context,
@@ -95,6 +99,7 @@ def test_crls_are_signed_by_the_ca_alone(works: Works) -> None:
         context.crl_signer("demo")
 
 
+@pytest.mark.conformance("D-08")
 def test_an_expired_responder_certificate(works: Works, clock: FakeClock) -> None:
     clock.seconds = NOW + 60 * DAY
     with pytest.raises(ConfigError, match="D-08"):

@@ -21,6 +21,7 @@ from tests.signer.crl_authority import ALGORITHMS, NOW, URL, crl_fields, make_au
 AUTHORITY = make_authority()
 
 
+@pytest.mark.conformance("A-01", "C-03")
 @pytest.mark.parametrize("algorithm", ALGORITHMS)
 def test_every_key_of_a01_and_a03_signs_what_cryptography_verifies(algorithm: str) -> None:
     authority = make_authority(algorithm)
@@ -44,6 +45,7 @@ def test_entries_are_read_once_and_kept_in_order() -> None:
     assert list(Crl(build_shard(AUTHORITY, crl_fields(), once()))) == entries
 
 
+@pytest.mark.conformance("C-01", "C-06", "C-13")
 @pytest.mark.parametrize("count", [0, 1, 40])
 @pytest.mark.parametrize("scope", CrlScope)
 def test_pkilint_finds_nothing_at_all(count: int, scope: CrlScope) -> None:
@@ -52,6 +54,7 @@ def test_pkilint_finds_nothing_at_all(count: int, scope: CrlScope) -> None:
     assert lint_crl(data, scope, severity="INFO") == []
 
 
+@pytest.mark.conformance("C-07", "C-10", "C-11")
 @pytest.mark.parametrize(
     ("scope", "user", "ca"),
     [(CrlScope.USER_CERTIFICATES, True, False), (CrlScope.CA_CERTIFICATES, False, True)],
@@ -64,21 +67,25 @@ def test_scope_is_said_in_the_distribution_point(scope: CrlScope, user: bool, ca
     assert (extension.value.only_contains_user_certs, extension.value.only_contains_ca_certs) == (user, ca)
 
 
+@pytest.mark.conformance("C-12")
 def test_a_full_crl_carries_no_distribution_point() -> None:
     crl = Crl(build_shard(AUTHORITY, crl_fields(url=None), []))
     assert crl.issuing_distribution_point is None
 
 
+@pytest.mark.conformance("C-04")
 def test_a_ca_without_crl_sign_is_refused() -> None:
     with pytest.raises(ConfigError, match="has no cRLSign"):
         make_authority(crl_sign=False)
 
 
+@pytest.mark.conformance("C-07")
 def test_a_ca_without_key_identifier_is_refused() -> None:
     with pytest.raises(ConfigError, match="no subjectKeyIdentifier"):
         make_authority(key_identifier=False)
 
 
+@pytest.mark.conformance("C-15", "C-21")
 def test_an_entry_that_may_not_stand_in_a_crl_is_named() -> None:
     with pytest.raises(ValueError, match="entry 1, serial 05: reason 6"):
         build_shard(AUTHORITY, crl_fields(), [(b"\x04", NOW, 0), (b"\x05", NOW, 6)])
@@ -102,6 +109,7 @@ def leaf(serial: int, url: str) -> x509.Certificate:
     )
 
 
+@pytest.mark.conformance("C-09")
 @pytest.mark.parametrize(
     ("serial", "url", "answer"),
     [

@@ -78,6 +78,7 @@ def add(
     press.works.add([row_in_page(0, number, revoked=revoked, not_after=not_after)])
 
 
+@pytest.mark.conformance("U-02", "C-13")
 def test_every_shard_is_published_also_empty_ones(press: Press) -> None:
     add(press, in_shard(1))
     outcomes = press.build()
@@ -95,6 +96,7 @@ def test_every_shard_is_published_also_empty_ones(press: Press) -> None:
         assert parsed.is_signature_valid(key)  # type: ignore[arg-type]
 
 
+@pytest.mark.conformance("C-19")
 def test_every_revocation_is_in_one_shard(press: Press) -> None:
     rows = press.works.add_some(90, revoked_every=3)
     press.build()
@@ -102,6 +104,7 @@ def test_every_revocation_is_in_one_shard(press: Press) -> None:
     assert sum(len(press.crl(index)) for index in range(3)) == 30
 
 
+@pytest.mark.conformance("P-04")
 def test_the_lists_name_all_of_them(press: Press) -> None:
     press.works.add_some(90, revoked_every=3)
     outcomes = press.build()
@@ -112,6 +115,7 @@ def test_the_lists_name_all_of_them(press: Press) -> None:
     assert json.loads((press.directory / "ccadb.json").read_bytes()) == [outcome.url for outcome in outcomes]
 
 
+@pytest.mark.conformance("C-08")
 def test_numbers_grow(press: Press, clock: FakeClock) -> None:
     for number in (1, 2, 3):
         assert [outcome.crl_number for outcome in press.build()] == [number] * 3
@@ -119,6 +123,7 @@ def test_numbers_grow(press: Press, clock: FakeClock) -> None:
         clock.pass_time(60)
 
 
+@pytest.mark.conformance("U-03")
 def test_due(press: Press, clock: FakeClock) -> None:
     assert len(press.job.due(3600)) == 3
     press.job.build(press.job.shards()[:1], _ignore)
@@ -133,6 +138,7 @@ def test_due(press: Press, clock: FakeClock) -> None:
     assert len(press.job.due(3600)) == 3
 
 
+@pytest.mark.conformance("U-04")
 def test_a_revocation_is_in_the_next_one(press: Press, clock: FakeClock) -> None:
     serial = in_shard(2)
     add(press, serial, revoked=None)
@@ -144,6 +150,7 @@ def test_a_revocation_is_in_the_next_one(press: Press, clock: FakeClock) -> None
     assert list(press.crl(2)) == [(serial, NOW + 60, 1)]
 
 
+@pytest.mark.conformance("C-18")
 def test_an_entry_stays_for_one_crl_after_the_end(press: Press, clock: FakeClock) -> None:
     """C-18: in at least one CRL whose thisUpdate is after notAfter, and then gone; a refused build does not count."""
     serial = in_shard(0)
@@ -162,6 +169,7 @@ def test_an_entry_stays_for_one_crl_after_the_end(press: Press, clock: FakeClock
     assert press.entries() == set()
 
 
+@pytest.mark.conformance("U-06")
 def test_a_refused_shard_does_not_keep_the_others_back(press: Press, clock: FakeClock) -> None:
     """An entry that vanished from the ledger: that shard stays as it is."""
     serial = in_shard(1)
@@ -203,6 +211,7 @@ def _rows(works: Works) -> list[str]:
     return dump
 
 
+@pytest.mark.conformance("U-09")
 def test_twice_in_a_second_is_current(press: Press) -> None:
     """There cannot be two CRLs with one thisUpdate (U-09); if nothing changed there is no need for one."""
     press.works.add_some(30, revoked_every=3)
@@ -228,6 +237,7 @@ def test_twice_in_a_second_with_a_change_says_when(press: Press, clock: FakeCloc
     assert press.entries() == {serial}
 
 
+@pytest.mark.conformance("U-06")
 def test_a_clock_that_went_back_publishes_nothing(press: Press, clock: FakeClock) -> None:
     press.build()
     press.path(0).unlink()  # not even where nothing is left to compare with but the ledger
@@ -238,6 +248,7 @@ def test_a_clock_that_went_back_publishes_nothing(press: Press, clock: FakeClock
     assert not press.path(0).exists()
 
 
+@pytest.mark.conformance("C-08")
 def test_a_lost_file_comes_back_with_a_higher_number(press: Press, clock: FakeClock) -> None:
     press.build()
     press.path(0).unlink()
@@ -253,6 +264,7 @@ def foreign(signer: CrlSigner, number: int, url: str) -> bytes:
     return build_shard(signer, fields, [])
 
 
+@pytest.mark.conformance("C-08")
 def test_numbers_go_on_above_what_is_live(press: Press) -> None:
     """As after the ledger was lost: what the same CA published before is not gone below."""
     press.directory.mkdir(parents=True)
@@ -261,6 +273,7 @@ def test_numbers_go_on_above_what_is_live(press: Press) -> None:
     assert [outcome.crl_number for outcome in press.build()] == [42, 1, 1]
 
 
+@pytest.mark.conformance("U-06")
 def test_a_crl_of_another_ca_is_left_alone(press: Press) -> None:
     press.directory.mkdir(parents=True)
     data = foreign(make_authority(), 41, "http://crl.example/demo/0-0.crl")
@@ -281,6 +294,7 @@ def test_what_is_no_crl_is_left_alone(press: Press) -> None:
     assert press.path(2).read_bytes() == b"<html>"
 
 
+@pytest.mark.conformance("C-08")
 def test_an_older_crl_of_ours_put_back_is_replaced(press: Press, clock: FakeClock) -> None:
     press.works.add_some(30, revoked_every=3)
     press.build()

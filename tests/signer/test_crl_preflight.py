@@ -76,6 +76,7 @@ def test_a_good_crl_passes_every_check() -> None:
     assert (len(crl), crl.crl_number) == (120, 2)
 
 
+@pytest.mark.conformance("A-01")
 @pytest.mark.parametrize("algorithm", ["p384", "rsa-sha256", "pss-sha256", "ed25519", "mldsa65"])
 def test_a_good_crl_of_every_kind_of_key_passes(algorithm: str) -> None:
     signer = make_authority(algorithm)
@@ -91,6 +92,7 @@ def test_a_full_crl_passes() -> None:
     assert run(build(fields=fields), fields=fields).distribution_point_url is None
 
 
+@pytest.mark.conformance("P-03")
 def test_size() -> None:
     check_size(bytes(MAX_SIZE))
     with pytest.raises(PreflightError, match="size: 10000000 octets, at most 9999999") as caught:
@@ -99,6 +101,7 @@ def test_size() -> None:
     blocked("size", "at most 9999999", build() + bytes(MAX_SIZE))
 
 
+@pytest.mark.conformance("C-01")
 def test_parse() -> None:
     blocked("parse", "CertificateList", build() + b"\0")
     blocked(
@@ -155,6 +158,7 @@ def test_second_reader() -> None:
     )
 
 
+@pytest.mark.conformance("A-01", "C-03")
 def test_algorithm() -> None:
     sha384 = SoftwareKey(
         bytes.fromhex("300a06082a8648ce3d040303"), lambda data: CA_KEY.sign(data, ec.ECDSA(hashes.SHA384()))
@@ -164,10 +168,12 @@ def test_algorithm() -> None:
     blocked("algorithm", "signatureAlgorithm 300a06082a8648ce3d040303", data)
 
 
+@pytest.mark.conformance("A-01")
 def test_no_algorithm_is_allowed_for_keys_outside_the_profile() -> None:
     assert allowed_algorithms(ec.generate_private_key(ec.SECP256K1()).public_key()) == frozenset()
 
 
+@pytest.mark.conformance("A-02")
 def test_no_sha1_among_the_allowed() -> None:
     assert not any(
         bytes.fromhex(oid) in algorithm
@@ -177,6 +183,7 @@ def test_no_sha1_among_the_allowed() -> None:
     )
 
 
+@pytest.mark.conformance("A-05", "U-06")
 def test_signature_by_another_key() -> None:
     other = SoftwareKey(
         CA.key.signature_algorithm, lambda data: OTHER_KEY.sign(data, ec.ECDSA(hashes.SHA256()))
@@ -184,21 +191,25 @@ def test_signature_by_another_key() -> None:
     blocked("signature", "signatureValue does not verify", build(signer=replace(CA, key=other)))
 
 
+@pytest.mark.conformance("A-05", "U-06")
 def test_signature_over_other_entries() -> None:
     last = ENTRIES[-1][0]
     blocked("signature", "signatureValue", build().replace(last, last[:-1] + bytes([last[-1] ^ 1])))
 
 
+@pytest.mark.conformance("C-02", "U-06")
 def test_issuer_name() -> None:
     blocked("issuer", "issuer 30.*is not the subject", build(signer=make_authority(name="Another CA")))
 
 
+@pytest.mark.conformance("C-07")
 def test_issuer_key_identifier() -> None:
     identifier = CA.certificate.extensions.get_extension_for_class(x509.SubjectKeyIdentifier).value.digest
     data = sign_again(build(), identifier, bytes(20))
     blocked("issuer", f"authorityKeyIdentifier (00){{20}}, the CA's key is {identifier.hex()}", data)
 
 
+@pytest.mark.conformance("C-09", "P-06", "U-06")
 @pytest.mark.parametrize("url", [URL.replace("/crl/", "//crl/"), URL.upper(), None])
 def test_distribution_point_url(url: str | None) -> None:
     message = (
@@ -209,21 +220,25 @@ def test_distribution_point_url(url: str | None) -> None:
     blocked("extensions", message, build(fields=crl_fields(2, url=url)))
 
 
+@pytest.mark.conformance("C-12")
 def test_a_distribution_point_in_a_full_crl() -> None:
     blocked("extensions", "IssuingDistributionPoint", build(), fields=crl_fields(2, url=None))
 
 
+@pytest.mark.conformance("C-11")
 def test_distribution_point_scope() -> None:
     fields = replace(crl_fields(2), scope=CrlScope.CA_CERTIFICATES)
     blocked("extensions", "IssuingDistributionPoint has not the scope user", build([], fields=fields))
 
 
+@pytest.mark.conformance("C-07")
 def test_criticality_is_seen_without_the_second_reader() -> None:
     lenient = check_parse(crl_by_cryptography(idp_critical=False))
     with pytest.raises(PreflightError, match="'IssuingDistributionPoint': False"):
         check_extensions(lenient, Crl(build([])), crl_fields(2))
 
 
+@pytest.mark.conformance("C-06")
 @pytest.mark.parametrize(
     ("this_update", "next_update", "message"),
     [
@@ -237,6 +252,7 @@ def test_dates(this_update: int, next_update: int, message: str) -> None:
     blocked("dates", message, build(fields=fields), fields=fields)
 
 
+@pytest.mark.conformance("C-06")
 def test_dates_at_their_limits_pass() -> None:
     fields = replace(crl_fields(2), this_update=NOW, next_update=NOW + 863_999)
     assert run(build(fields=fields), fields=fields).next_update == NOW + 863_999
@@ -249,6 +265,7 @@ def test_dates_that_were_not_meant(name: str) -> None:
     blocked("dates", f"{name} is {getattr(other, name)}, not {getattr(meant, name)}", build(fields=other))
 
 
+@pytest.mark.conformance("C-19", "U-06")
 @pytest.mark.parametrize("position", range(0, 119, 17))
 def test_a_stream_cut_anywhere(position: int) -> None:
     """D4: the list breaks off, or lacks one entry in the middle."""
@@ -266,6 +283,7 @@ def test_entries_the_ledger_has_not() -> None:
     blocked("entries", "entry 119: the CRL has serial .*, the ledger nothing", build(), entries=ENTRIES[:-1])
 
 
+@pytest.mark.conformance("R-21", "U-06")
 @pytest.mark.parametrize("change", [(0, 1, 0), (0, 0, 1)])
 def test_an_entry_that_says_something_else(change: tuple[int, int, int]) -> None:
     serial, time, reason = ENTRIES[0]
@@ -273,6 +291,7 @@ def test_an_entry_that_says_something_else(change: tuple[int, int, int]) -> None
     blocked("entries", f"entry 0: the CRL has serial {FIRST} .*, the ledger serial {FIRST}", build(other))
 
 
+@pytest.mark.conformance("C-14")
 def test_a_serial_twice() -> None:
     twice = [ENTRIES[0], *ENTRIES]
     blocked("order", f"entry 1: serial {FIRST} does not come after {FIRST}", build(twice), entries=twice)
@@ -283,6 +302,7 @@ def test_entries_out_of_order() -> None:
     blocked("order", f"entry 1: serial {FIRST} does not come after", build(swapped), entries=swapped)
 
 
+@pytest.mark.conformance("C-15", "C-21")
 @pytest.mark.parametrize("reason", [2, 6, 8, 10])
 def test_reasons_that_subscriber_certificates_never_have(reason: int) -> None:
     data = sign_again(build([(b"\x05", NOW - 100, 1)]), b"\x0a\x01\x01", bytes([10, 1, reason]))
@@ -290,6 +310,7 @@ def test_reasons_that_subscriber_certificates_never_have(reason: int) -> None:
     blocked("reasons", f"entry 0, serial 05: reasonCode {reason}", data, entries=entries, live=None)
 
 
+@pytest.mark.conformance("C-16")
 def test_ca_certificates_always_have_a_reason() -> None:
     fields = replace(crl_fields(2), scope=CrlScope.CA_CERTIFICATES)
     entries = [(b"\x05", NOW - 100, 1), (b"\x06", NOW - 100, 0)]
@@ -299,6 +320,7 @@ def test_ca_certificates_always_have_a_reason() -> None:
     )
 
 
+@pytest.mark.conformance("C-17")
 def test_revocation_after_the_crl() -> None:
     entries = [(b"\x05", NOW - 60, 1), (b"\x06", NOW - 59, 1)]
     blocked(
@@ -310,6 +332,7 @@ def test_revocation_after_the_crl() -> None:
     )
 
 
+@pytest.mark.conformance("C-08", "U-06", "U-09")
 @pytest.mark.parametrize(
     ("number", "this_update", "message"),
     [
@@ -328,6 +351,7 @@ def test_a_number_that_was_not_meant() -> None:
     blocked("number", "crl_number is 3, not 2", build(fields=crl_fields(3)))
 
 
+@pytest.mark.conformance("U-06")
 def test_another_issuers_crl_at_the_live_path() -> None:
     foreign = Crl(
         build(fields=crl_fields(1, this_update=NOW - 14_400), signer=make_authority(name="Another CA"))
@@ -335,6 +359,7 @@ def test_another_issuers_crl_at_the_live_path() -> None:
     blocked("number", "live CRL is one of another issuer", build(), live=foreign)
 
 
+@pytest.mark.conformance("C-18")
 def test_entries_vanish_only_when_proven_over() -> None:
     gone = {ENTRIES[3][0], ENTRIES[90][0]}
     remaining = [entry for entry in ENTRIES if entry[0] not in gone]
@@ -355,6 +380,7 @@ def test_entries_vanish_only_when_proven_over() -> None:
     )
 
 
+@pytest.mark.conformance("C-19", "U-06")
 def test_an_empty_list_after_a_full_one() -> None:
     blocked("vanished entries", "no entry is left of 100, and 100 vanished", build([]), entries=[])
     assert len(run(build([]), entries=[], may_vanish=lambda serial, _: True)) == 0

@@ -120,6 +120,7 @@ def test_the_first_and_the_next(objects: ObjectStore) -> None:
         assert live(objects) == data
 
 
+@pytest.mark.conformance("C-08", "U-06")
 @pytest.mark.parametrize(
     ("number", "expected", "message"),
     [
@@ -158,6 +159,7 @@ def test_numbers_are_read_of_any_crl() -> None:
     assert live_number(PATH, crl(2**159 - 1)) == 2**159 - 1
 
 
+@pytest.mark.conformance("U-06")
 @pytest.mark.parametrize("kind", ["create", "update"])
 def test_a_write_between_reading_and_putting_is_a_conflict(
     kind: str, s3: type[S3Handler], monkeypatch: pytest.MonkeyPatch
@@ -179,6 +181,7 @@ def test_a_write_between_reading_and_putting_is_a_conflict(
     assert Crl(live(store) or b"").crl_number == 2
 
 
+@pytest.mark.conformance("U-07")
 def test_stores_that_keep_headers_get_them(s3: type[S3Handler]) -> None:
     store = open_object_store("s3://bucket/prefix")
     publish(store, PATH, crl(1), None)
@@ -217,6 +220,7 @@ def keep_publishing(target: str) -> list[int]:
             continue
 
 
+@pytest.mark.conformance("C-08")
 def test_two_publishers_never_overwrite_each_other(tmp_path: Path) -> None:
     store = open_object_store(str(tmp_path))
     seen: list[int] = []
@@ -279,6 +283,7 @@ module.publish(open_object_store(sys.argv[1]), "crl/r1/0-0.crl", Path(sys.argv[2
 """
 
 
+@pytest.mark.conformance("U-06")
 @pytest.mark.parametrize(
     ("step", "number"),
     [
@@ -343,6 +348,7 @@ def test_an_older_manifest_does_not_replace_a_newer(objects: ObjectStore) -> Non
     assert decode_manifest(live(objects, manifest_path("r1")) or b"") == manifest(1, 5)
 
 
+@pytest.mark.conformance("P-04")
 @pytest.mark.parametrize(
     ("urls", "expected"),
     [

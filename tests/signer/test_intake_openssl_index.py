@@ -83,6 +83,7 @@ def test_what_is_no_serial_is_told(text: str, why: str) -> None:
         parse("V", "270102030405Z", "", text)
 
 
+@pytest.mark.conformance("C-15", "C-21")
 @pytest.mark.parametrize(
     ("name", "reason", "adjusted"),
     [
@@ -119,6 +120,7 @@ def test_a_revocation_before_1970_is_taken_as_1970(when: str) -> None:
     assert "before 1970" in row.adjusted
 
 
+@pytest.mark.conformance("C-17")
 def test_a_revocation_in_the_future_is_taken_as_now() -> None:
     row = parse("R", "300102030405Z", "29010203040" + "5Z,certificateHold")
     assert row.revocation_time == NOW

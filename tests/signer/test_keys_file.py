@@ -30,6 +30,7 @@ def write(
     return path
 
 
+@pytest.mark.conformance("A-01")
 @pytest.mark.parametrize("form", [PrivateFormat.PKCS8, PrivateFormat.TraditionalOpenSSL])
 @pytest.mark.parametrize(
     ("curve", "identifier", "size", "hash_algorithm"),

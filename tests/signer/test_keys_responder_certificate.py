@@ -101,6 +101,7 @@ def defect(certificate: x509.Certificate) -> str:
     return caught.value.message
 
 
+@pytest.mark.conformance("D-02", "D-03", "D-04", "D-05", "D-06")
 def test_a_fit_one_passes() -> None:
     check_responder_certificate(PATH, responder(), CA.issuer, NOW)
     empty: Changes = {"constraints": (x509.BasicConstraints(False, None), True)}
@@ -140,23 +141,27 @@ DEFECTS: dict[str, tuple[Changes, str]] = {
 }
 
 
+@pytest.mark.conformance("D-02", "D-03", "D-04", "D-05", "D-06")
 @pytest.mark.parametrize(("changes", "row"), DEFECTS.values(), ids=DEFECTS)
 def test_each_defect_stops_the_start(changes: Changes, row: str) -> None:
     assert defect(responder(changes)).endswith(f"({row})")
 
 
+@pytest.mark.conformance("D-01")
 def test_another_issuer_name_or_key_is_refused() -> None:
     twin = make_ca("CA")
     assert "not signed by the key of issuer CA (D-01)" in defect(responder(ca=twin))
     assert "issued by another name than issuer CA's (D-01)" in defect(responder(name="other"))
 
 
+@pytest.mark.conformance("D-08")
 def test_times_are_looked_at() -> None:
     assert "not valid before" in defect(responder(begin=NOW + 1))
     assert "expired at" in defect(responder(end=NOW))
     check_responder_certificate(PATH, responder(begin=NOW, end=NOW + 1), CA.issuer, NOW)
 
 
+@pytest.mark.conformance("D-06")
 def test_an_extension_twice_is_a_defect_not_a_crash() -> None:
     """No builder writes this: the octets are changed and the certificate is signed again."""
     twin = x509.UnrecognizedExtension(x509.ObjectIdentifier("1.3.6.1.5.5.7.48.1.6"), b"\x05\x00")
@@ -168,6 +173,7 @@ def test_an_extension_twice_is_a_defect_not_a_crash() -> None:
     assert "its extensions cannot be read" in defect(x509.load_der_x509_certificate(certificate))
 
 
+@pytest.mark.conformance("D-09")
 def test_the_ca_itself_needs_digital_signature() -> None:
     check_ca_as_signer(PATH, CA.issuer.certificate, NOW)
     with pytest.raises(ConfigError, match=r"lacks digitalSignature \(D-09\)"):
@@ -176,11 +182,13 @@ def test_the_ca_itself_needs_digital_signature() -> None:
         check_ca_as_signer(PATH, make_ca("x", end=NOW).issuer.certificate, NOW)
 
 
+@pytest.mark.conformance("D-08")
 def test_a_key_matches_its_certificate_only() -> None:
     assert key_matches(EcKey(KEY), responder())
     assert not key_matches(EcKey(CA.key), responder())
 
 
+@pytest.mark.conformance("R-04")
 def test_the_responder_id_is_what_openssl_computes(tmp_path: Path) -> None:
     signer = OcspSigner(EcKey(KEY), responder(), b"")
     path = tmp_path / "responder.pem"

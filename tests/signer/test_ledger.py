@@ -169,6 +169,7 @@ def test_slots_end_at_one_octet(ledger: Ledger, r1: LedgerIssuer) -> None:
         ledger.add_template(r1.id, b"more")
 
 
+@pytest.mark.conformance("C-15", "C-21", "R-21")
 def test_a_reason_that_no_crl_may_carry_never_gets_in(ledger: Ledger, r1: LedgerIssuer) -> None:
     row = CertificateRow(certificate_row(b"\x01").hash32, b"\x01", NOW, NOW - 1, 6)
     with pytest.raises(IntegrityError):

@@ -22,6 +22,7 @@ def one_shard(ledger: Ledger, issuer: Issuer) -> LedgerIssuer:
     return ledger.ensure_issuer(issuer, 4, SeriesSpec(URL_PATTERN, 1), NOW)
 
 
+@pytest.mark.conformance("C-19", "P-08")
 def test_shards_are_a_partition_in_order_of_serials(ledger: Ledger, r1: LedgerIssuer) -> None:
     rows = certificate_rows(2_000, revoked_every=3)
     ledger.add_certificates(r1.id, rows, NOW)
@@ -45,6 +46,7 @@ def test_entries_and_generation_are_one_snapshot(ledger: Ledger, one_shard: Ledg
     assert len(entries(ledger, one_shard)) == 100
 
 
+@pytest.mark.conformance("C-18")
 def test_an_entry_stays_for_one_crl_past_expiry(ledger: Ledger, one_shard: LedgerIssuer) -> None:
     """C-18, D3: gone only from the CRL after one whose thisUpdate was past notAfter; an unpublished one is none."""
     serial, end = b"\x11", NOW + 10 * DAY
@@ -60,6 +62,7 @@ def test_an_entry_stays_for_one_crl_past_expiry(ledger: Ledger, one_shard: Ledge
     assert entries(ledger, one_shard) != []
 
 
+@pytest.mark.conformance("C-18")
 def test_a_revocation_after_expiry_is_published_once_too(ledger: Ledger, one_shard: LedgerIssuer) -> None:
     serial = b"\x12"
     ledger.add_certificates(one_shard.id, [certificate_row(serial, not_after=NOW - DAY)], NOW)
@@ -76,6 +79,7 @@ def test_what_the_ledger_does_not_know_may_not_vanish(ledger: Ledger, r1: Ledger
     assert ledger.may_vanish(r1.id, 0, 0, b"\x99", NOW + 100 * YEAR) is False
 
 
+@pytest.mark.conformance("C-19", "P-08")
 def test_a_changed_specification_opens_a_series_and_moves_nothing(
     ledger: Ledger, issuer: Issuer, r1: LedgerIssuer
 ) -> None:
@@ -94,6 +98,7 @@ def test_a_changed_specification_opens_a_series_and_moves_nothing(
     assert found is not None and (found.series, found.shard_index) == (1, rows[20].hash32 % 8)
 
 
+@pytest.mark.conformance("C-08")
 def test_numbers_are_never_given_twice(ledger: Ledger, ledger_url: str, r1: LedgerIssuer) -> None:
     assert [ledger.reserve_crl_number(r1.id, 0, 0) for _ in range(3)] == [1, 2, 3]
     assert ledger.reserve_crl_number(r1.id, 0, 1) == 1
@@ -105,11 +110,13 @@ def test_numbers_are_never_given_twice(ledger: Ledger, ledger_url: str, r1: Ledg
     again.close()
 
 
+@pytest.mark.conformance("C-08")
 def test_a_number_published_by_hand_is_passed(ledger: Ledger, r1: LedgerIssuer) -> None:
     ledger.add_publication(publication(r1.id, 50, NOW, ledger.generation(r1.id)))
     assert ledger.reserve_crl_number(r1.id, 0, 0) == 51
 
 
+@pytest.mark.conformance("C-08", "U-06")
 @pytest.mark.parametrize(
     ("number", "this_update", "generation", "word"),
     [
@@ -136,6 +143,7 @@ def test_the_latest_of_every_shard(ledger: Ledger, r1: LedgerIssuer) -> None:
     assert [one.crl_number for one in ledger.publications(r1.id)] == [10]
 
 
+@pytest.mark.conformance("C-09")
 def test_one_url_never_is_two_shards(ledger: Ledger, issuer: Issuer) -> None:
     ledger.ensure_issuer(issuer, 4, SeriesSpec("http://crl.example/{index}.crl", 2), NOW)
     with pytest.raises(LedgerError, match="http://crl.example/0.crl is the URL of another set") as caught:

@@ -38,6 +38,7 @@ def test_the_same_again_changes_nothing(ledger: Ledger, known: LedgerIssuer) -> 
     assert ledger.verify_journal() == 3  # issuer, series, one revocation
 
 
+@pytest.mark.conformance("C-17", "R-21")
 @pytest.mark.parametrize(
     ("asked", "outcome", "time", "reason"),
     [
@@ -63,6 +64,7 @@ def test_a_second_revocation_only_gets_earlier_or_graver(
     assert kinds == [ChangeKind.REVOKE] + [ChangeKind.UPDATE] * (outcome is Outcome.UPDATED)
 
 
+@pytest.mark.conformance("C-17", "R-21")
 @settings(max_examples=200)
 @given(st.lists(st.tuples(st.integers(0, NOW), st.sampled_from(sorted(ALLOWED_REASONS))), min_size=1))
 def test_time_never_moves_later_and_reason_only_to_key_compromise(asked: list[tuple[int, int]]) -> None:
@@ -86,6 +88,7 @@ def test_an_unknown_serial_is_rejected_and_the_others_are_not(ledger: Ledger, kn
     assert outcome.count(Outcome.REJECTED) == 1
 
 
+@pytest.mark.conformance("C-15", "C-21", "R-21")
 @pytest.mark.parametrize("reason", [2, 6, 7, 8, 10])
 def test_a_reason_that_is_not_for_subscribers_stops_all(
     ledger: Ledger, known: LedgerIssuer, reason: int
@@ -95,6 +98,7 @@ def test_a_reason_that_is_not_for_subscribers_stops_all(
     assert ledger.generation(known.id) == known.generation
 
 
+@pytest.mark.conformance("C-17")
 def test_a_time_in_the_future_stops_all(ledger: Ledger, known: LedgerIssuer) -> None:
     ledger.revoke(known.id, [], NOW, "test")
     with pytest.raises(LedgerError, match="2f00a1: its revocation time is in the future"):

@@ -107,6 +107,7 @@ def test_a_page_that_never_rests_is_a_fault(works: Works, clock: FakeClock, sign
     assert all(works.is_revoked(row.serial) for row in rows)
 
 
+@pytest.mark.conformance("R-20")
 def test_a_clock_a_little_behind_signs_at_the_stored_time(
     works: Works, clock: FakeClock, signer: PageSigner
 ) -> None:
@@ -137,6 +138,7 @@ def test_a_clock_far_behind_is_a_fault_of_that_page(
     assert [works.header(page).count for page in range(4)] == [2, 1, 2, 2]
 
 
+@pytest.mark.conformance("R-20")
 def test_more_revocations_in_the_store_than_in_the_ledger(
     works: Works, clock: FakeClock, signer: PageSigner
 ) -> None:
@@ -213,6 +215,7 @@ def test_a_change_of_an_expired_certificate_clears_its_page(
     assert works.header(0).count == 0
 
 
+@pytest.mark.conformance("R-20")
 def test_a_revocation_goes_in_under_a_clock_an_hour_behind(
     works: Works, clock: FakeClock, signer: PageSigner
 ) -> None:
@@ -252,6 +255,7 @@ def test_out_of_order_claims_nothing(works: Works, clock: FakeClock, signer: Pag
     works.check_store()
 
 
+@pytest.mark.conformance("R-12", "R-18")
 def test_a_certificate_that_lives_less_than_eight_hours(works: Works, signer: PageSigner) -> None:
     row = works.add([row_in_page(0, 1, not_after=NOW + 60)])[0]
     signer.sign_range(ALL)

@@ -21,6 +21,7 @@ FAR = NOW + 10_000 * DAY
 validities = st.integers(16 * HOUR + 1, 7 * DAY).map(lambda duration: duration - 1)
 
 
+@pytest.mark.conformance("R-12", "R-13", "R-17", "R-18")
 @given(validity=validities, left=st.integers(-DAY, 20 * DAY), signer_left=st.integers(-DAY, 20 * DAY))
 def test_bounds(validity: int, left: int, signer_left: int) -> None:
     if signer_left < 16 * HOUR:
@@ -33,6 +34,7 @@ def test_bounds(validity: int, left: int, signer_left: int) -> None:
     assert lasts in (validity, signer_left, left, 8 * HOUR)  # and not shorter than that asks for
 
 
+@pytest.mark.conformance("R-12", "R-18")
 @pytest.mark.parametrize(
     ("left", "lasts"),
     [(FAR - NOW, 96 * HOUR - 1), (10 * HOUR, 10 * HOUR), (8 * HOUR, 8 * HOUR), (60, 8 * HOUR)],
@@ -42,6 +44,7 @@ def test_end_of_the_certificate(left: int, lasts: int) -> None:
     assert next_update_of(NOW, 96 * HOUR - 1, NOW + left, FAR) == NOW + lasts
 
 
+@pytest.mark.conformance("R-17", "D-08")
 def test_end_of_the_signer() -> None:
     # B5: refused near the end, shorter before.
     assert next_update_of(NOW, 96 * HOUR - 1, FAR, NOW + 20 * HOUR) == NOW + 20 * HOUR
@@ -60,6 +63,7 @@ def test_errors_cross_from_a_signing_process(error: OcspeedError) -> None:
     assert (copy.message, copy.remedy, str(copy)) == (error.message, error.remedy, str(error))
 
 
+@pytest.mark.conformance("R-15", "R-21")
 def test_a_record_is_what_the_row_says(works: Works) -> None:
     signer = works.context.response_signer("demo")
     row = row_in_page(0, 1, revoked=NOW - 50)._replace(reason=4)
@@ -93,6 +97,7 @@ class BrokenKey:
         return self._key.verify(data, signature)
 
 
+@pytest.mark.conformance("A-05")
 @pytest.mark.parametrize(("good", "signed_before"), [(0, 0), (999, 999), (1001, 1023)])
 def test_a_bad_signature_stops_the_signer(works: Works, good: int, signed_before: int) -> None:
     """The first thousand signatures are all looked at, then one in 128 (A-05)."""

@@ -125,6 +125,7 @@ def test_the_first_steps_sign_each_page_once(works: Works, service: IssuerServic
     assert step_until_idle(service).pages == 0
 
 
+@pytest.mark.conformance("R-16")
 def test_a_day_on_schedule(works: Works, service: IssuerService, clock: FakeClock) -> None:
     """Every page exactly once, each when it is due, and with the thisUpdate of that time."""
     works.add_some(30)

@@ -213,6 +213,7 @@ steps = st.lists(
 )
 
 
+@pytest.mark.conformance("R-20")
 @settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(plan=steps, seed=st.integers(0, 10**6))
 def test_any_order_of_events_ends_with_the_store_as_the_ledger(
@@ -257,6 +258,7 @@ def _play(works: Works, clock: FakeClock, plan: list[Step], seed: int) -> None:
     works.check_store()
 
 
+@pytest.mark.conformance("R-20")
 def test_stale_signers_never_bring_back_good(
     tmp_path_factory: pytest.TempPathFactory, store_url: str
 ) -> None:

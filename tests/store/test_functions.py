@@ -76,6 +76,7 @@ def test_a_page_replaces_the_one_before_whole(client: redis.Redis, writer: PageW
     assert fields(client) == contents(second, PageHeader(8, NOW, 1, 0))
 
 
+@pytest.mark.conformance("R-20")
 @pytest.mark.parametrize(
     ("as_of", "this_update", "status"),
     [
@@ -127,6 +128,7 @@ def test_generations_are_compared_exactly(writer: PageWriter, before: int, after
     assert put(writer, page({A: False}, before)) == PutResult(PutStatus.STALE, PageHeader(after, NOW, 1, 0))
 
 
+@pytest.mark.conformance("R-20")
 @pytest.mark.parametrize(
     ("statuses", "removed", "status"),
     [
@@ -418,6 +420,7 @@ class Race:
             return self.good_after_acknowledged + sum(self.is_good(client, serial) for serial in self.serials)
 
 
+@pytest.mark.conformance("R-20")
 @pytest.mark.parametrize("seed", [1, 2])
 def test_a_stale_signer_never_undoes_a_revocation(endpoint: Endpoint, seed: int) -> None:
     assert Race(endpoint, seed, guarded=True).run() == 0
