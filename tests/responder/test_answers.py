@@ -3,12 +3,12 @@
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from responder.freshness import MARGIN, check_times
 
 from _fastpath.certid import SHA1, serial_from_int
 from _fastpath.page import Answer, assemble
 from responder.answers import Conditions, error_answer, http_refusal, not_modified, ocsp_answer
 from responder.errors import ERROR_BODIES, TryLater
+from responder.freshness import MARGIN, check_times
 from tests.responder.ca import CA, SLOT, TEMPLATE_NUMBER, good
 
 AUTHORITY = CA("demo")
