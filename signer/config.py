@@ -25,6 +25,7 @@ from store.errors import ConfigError
 __all__ = ["CrlTable", "IssuerTable", "OcspTable", "Root", "Settings", "SignerTable", "load_settings"]
 
 ALGORITHMS = {"sha1": SHA1, "sha256": SHA256}
+KEY_FIELDS = {"file": ("key", "passphrase_file"), "pkcs12": ("file", "password_file")}
 HOUR = 3600
 DAY = 86_400
 
@@ -32,10 +33,22 @@ DAY = 86_400
 class SignerTable(Section, frozen=True):
     """The key that signs an issuer's OCSP responses, with its delegated certificate or as the CA itself."""
 
-    key: Path
-    kind: Literal["file"] = "file"
-    certificate: Path | None = None  # absent: the key is the CA's
+    kind: Literal["file", "pkcs12"] = "file"
+    key: Path | None = None  # of "file": PEM
     passphrase_file: Path | None = None
+    file: Path | None = None  # of "pkcs12"
+    password_file: Path | None = None
+    certificate: Path | None = None  # absent: the one in `file`; without that the key is the CA's
+
+    def __post_init__(self) -> None:
+        own, others = KEY_FIELDS[self.kind], {*KEY_FIELDS["file"], *KEY_FIELDS["pkcs12"]}
+        for name in sorted(others - {*own}):
+            if getattr(self, name) is not None:
+                raise ValueError(
+                    f'`{name}` does not go with kind = "{self.kind}", which has {" and ".join(own)}'
+                )
+        if getattr(self, own[0]) is None:
+            raise ValueError(f'`{own[0]}` is missing: it names the key of kind = "{self.kind}"')
 
 
 class OcspTable(Section, frozen=True):

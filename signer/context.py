@@ -19,6 +19,7 @@ from signer.keys.responder_certificate import (
     check_responder_certificate,
     key_matches,
 )
+from signer.keys.source import open_key
 from signer.ledger.ledger import Ledger
 from signer.ledger.values import LedgerIssuer, SeriesSpec, StoredTemplate
 from signer.ocsp.pages import PageSigner
@@ -130,13 +131,17 @@ class Context:
     def ocsp_signer(self, name: str) -> OcspSigner:
         """The key and certificate an issuer's responses are signed with. Raises ConfigError if unfit (G3)."""
         table, issuer, now = self.settings.issuer(name), self.issuer(name), self.clock.now()
-        key = load_key(table.signer.key, table.signer.passphrase_file)
-        path = table.signer.certificate or table.certificate
-        certificate = load_certificate(path)
+        opened = open_key(table.signer)
+        key = opened.key
+        if table.signer.certificate is None and opened.certificate is not None:
+            path, certificate = opened.path, opened.certificate
+        else:
+            path = table.signer.certificate or table.certificate
+            certificate = load_certificate(path)
         if not key_matches(key, certificate):
             raise ConfigError(
-                f"{table.signer.key}: issuer {name}: not the key of {path}",
-                remedy="correct `signer.key` or `signer.certificate`",
+                f"{opened.path}: issuer {name}: not the key of {path}",
+                remedy=f"correct `signer.{'key' if table.signer.key else 'file'}` or `signer.certificate`",
             )
         if certificate == issuer.certificate:
             check_ca_as_signer(path, certificate, now)
@@ -148,9 +153,11 @@ class Context:
     def crl_signer(self, name: str) -> CrlSigner:
         """The CA's key for CRLs. Raises ConfigError when config names none that is the CA's."""
         table, issuer = self.settings.issuer(name), self.issuer(name)
-        path = table.crl.key or table.signer.key
-        passphrase = table.crl.passphrase_file if table.crl.key else table.signer.passphrase_file
-        key = load_key(path, passphrase)
+        if table.crl.key is not None:
+            path, key = table.crl.key, load_key(table.crl.key, table.crl.passphrase_file)
+        else:
+            opened = open_key(table.signer)
+            path, key = opened.path, opened.key
         if not key_matches(key, issuer.certificate):
             raise ConfigError(
                 f"{path}: issuer {name}: not the key of {table.certificate}; CRLs are signed by the CA itself",

@@ -49,6 +49,9 @@ certificate = "ca.pem"        # the CA's certificate
 key = "responder.key"         # PEM: P-256, P-384, P-521, or RSA from 2048 bits
 certificate = "responder.pem" # a delegated responder's; leave it out if `key` is the CA's own
 # passphrase_file = "/run/secrets/responder-passphrase"
+# kind = "pkcs12"             # instead of key: a PKCS #12 file, whose certificate is the responder's
+# file = "responder.p12"
+# password_file = "/run/secrets/responder-password"
 
 [issuer.ocsp]
 # validity = "96h"            # nextUpdate = thisUpdate + validity - 1 s; more than 16 h, at most 7 d

@@ -8,13 +8,13 @@ from typing import Protocol
 from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec, padding, rsa
-from cryptography.hazmat.primitives.asymmetric.types import PublicKeyTypes
+from cryptography.hazmat.primitives.asymmetric.types import PrivateKeyTypes, PublicKeyTypes
 from cryptography.hazmat.primitives.asymmetric.utils import Prehashed
 from cryptography.hazmat.primitives.serialization import load_pem_private_key
 
 from store.errors import ConfigError
 
-__all__ = ["EcKey", "RsaKey", "SigningKey", "load_key"]
+__all__ = ["EcKey", "RsaKey", "SigningKey", "fit_key", "load_key", "read_file", "read_secret"]
 
 MINIMUM_RSA_BITS = 2048
 
@@ -99,8 +99,8 @@ def _verified(check: Callable[[], None]) -> bool:
 
 def load_key(path: Path, passphrase_file: Path | None = None) -> SigningKey:
     """Read a PEM private key (PKCS #8 or traditional). Raises ConfigError naming the file and what is wrong."""
-    data = _read(path, "key")
-    passphrase = _read(passphrase_file, "passphrase_file").rstrip(b"\r\n") if passphrase_file else None
+    data = read_file(path, "key")
+    passphrase = read_secret(passphrase_file, "passphrase_file") if passphrase_file else None
     try:
         key = load_pem_private_key(data, passphrase)
     except TypeError:
@@ -112,6 +112,11 @@ def load_key(path: Path, passphrase_file: Path | None = None) -> SigningKey:
         if passphrase is not None:
             remedy += f" with the passphrase in {passphrase_file}"
         raise ConfigError(f"{path}: not a PEM private key that can be read", remedy=remedy) from None
+    return fit_key(path, key)
+
+
+def fit_key(path: Path, key: PrivateKeyTypes) -> SigningKey:
+    """The key of a file as one that signs. Raises ConfigError for a kind or size that may not."""
     if isinstance(key, ec.EllipticCurvePrivateKey) and key.curve.name in CURVES:
         return EcKey(key)
     if isinstance(key, rsa.RSAPrivateKey) and key.key_size >= MINIMUM_RSA_BITS:
@@ -122,7 +127,13 @@ def load_key(path: Path, passphrase_file: Path | None = None) -> SigningKey:
     )
 
 
-def _read(path: Path, field: str) -> bytes:
+def read_secret(path: Path, field: str) -> bytes:
+    """What is in a file but for the line end after it."""
+    return read_file(path, field).rstrip(b"\r\n")
+
+
+def read_file(path: Path, field: str) -> bytes:
+    """All of a file that `field` of the configuration names. Raises ConfigError."""
     try:
         return path.read_bytes()
     except OSError as error:

@@ -174,7 +174,8 @@ def test_the_example_shows_the_defaults_and_every_key(tmp_path: Path) -> None:
     """With every `# key = value` switched on it must still load, and mean the same where it names a default."""
     lines = [line.removeprefix("# ") if line.startswith("# ") and " = " in line.split("#")[1] else line
              for line in EXAMPLE.splitlines()[3:]]  # fmt: skip
-    shown = load(tmp_path, "\n".join(line for line in lines if "password_file" not in line) + "\n")
+    other = ("password_file", "kind", "file")  # without its user; another kind of key beside the one shown
+    shown = load(tmp_path, "\n".join(line for line in lines if not line.startswith(other)) + "\n")
     plain = load(tmp_path, EXAMPLE)
     shown_issuer, plain_issuer = shown.issuer("example"), plain.issuer("example")
     for key in ("validity", "cycle", "certid_hashes"):
@@ -189,5 +190,32 @@ def test_the_example_shows_the_defaults_and_every_key(tmp_path: Path) -> None:
     assert shown.root.store.url == plain.root.store.url
     named = {line.split(" = ")[0] for line in lines if " = " in line}
     sections = (OcspTable, type(plain_issuer.crl), type(plain_issuer.signer), type(plain.root.ledger))
-    expected = {key for section in sections for key in section.__struct_fields__} - {"kind"}
+    expected = {key for section in sections for key in section.__struct_fields__}
     assert expected <= named
+
+
+PKCS12 = ISSUER.replace('key = "responder.key"', 'kind = "pkcs12", file = "responder.p12"')
+
+
+def test_a_key_in_a_pkcs12_file(tmp_path: Path) -> None:
+    signer = load(tmp_path, PKCS12.replace(".p12", '.p12", password_file = "secret')).issuer("r1").signer
+    assert (signer.file, signer.password_file) == (tmp_path / "responder.p12", tmp_path / "secret")
+    assert signer.key is None
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        (ISSUER.replace('key = "responder.key", ', ""), '`key` is missing: it names the key of kind = "file"'),
+        (PKCS12.replace('file = "responder.p12", ', ""), "`file` is missing"),
+        (PKCS12.replace("file =", 'key = "a", file ='), '`key` does not go with kind = "pkcs12"'),
+        (PKCS12.replace("file =", 'passphrase_file = "a", file ='), "`passphrase_file` does not go"),
+        (ISSUER.replace("key =", 'password_file = "a", key ='), '`password_file` does not go with kind = "file"'),
+        (ISSUER.replace("key =", 'file = "a", key ='), '`file` does not go with kind = "file"'),
+        (ISSUER.replace("key =", 'kind = "tpm", key ='), "'tpm'"),
+    ],
+)  # fmt: skip
+def test_fields_go_with_the_kind_of_key(tmp_path: Path, text: str, message: str) -> None:
+    found = refusal(tmp_path, text)
+    assert message in found.message
+    assert "ocsp.toml:4: issuer[0].signer" in found.message
