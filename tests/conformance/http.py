@@ -33,6 +33,8 @@ class Client:
             response.begin()
             fields = [(name.lower(), value) for name, value in response.getheaders()]
             assert len(dict(fields)) == len(fields), fields  # none of them twice
+            if method == "HEAD" and response.will_close:
+                assert response.fp.read() == b""  # HTTPResponse would not look for it
             return Response(response.status, dict(fields), response.read())
 
     def request(
