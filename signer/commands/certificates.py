@@ -78,7 +78,7 @@ def _scope(context: Context, issuer: str) -> tuple[tuple[Ledger | None, int | No
 
 def _size(path: Path) -> int | None:
     """Octets, where that is known before it is read."""
-    return path.stat().st_size if path.is_file() else None
+    return path.stat().st_size if os.path.isfile(path) else None
 
 
 def _write(context: Context, issuer: str, path: Path, staged: StagedImport, *, quiet: bool) -> None:

@@ -56,7 +56,7 @@ class DirectoryReader:
         parse: Callable[[bytes], ImportRow],
         scratch: Path | None,
     ) -> None:
-        if not root.is_dir():
+        if not os.path.isdir(root):  # unlike Path.is_dir it raises for no name, however odd
             raise UsageError(
                 f"{printable(str(root))}: not a directory", remedy="name the one that holds the certificates"
             )
