@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 
 .DEFAULT_GOAL := help
-.PHONY: help build demo test test-slow bench-micro lint package tools clean
+.PHONY: help build demo test test-slow bench-micro conformance lint package tools clean
 
 help:
 	@echo "make build      virtual environment and Cython modules"
@@ -13,6 +13,7 @@ help:
 	@echo "make test       the fast tests"
 	@echo "make test-slow  the fast tests and those that take minutes or need redis, gnutls and other clients"
 	@echo "make bench-micro  the codec beside cryptography"
+	@echo "make conformance  all tests, and docs/conformance.md from them"
 	@echo "make lint       ruff, mypy, cython-lint, import-linter"
 	@echo "make package    sdist and wheel, installed into a new environment and run there"
 
@@ -35,6 +36,10 @@ test: build
 
 test-slow: build tools
 	$(BIN)/python -m pytest -m "slow or not slow"
+
+conformance: build tools
+	-$(BIN)/python -m pytest -m "slow or not slow" --junitxml=build/conformance.xml
+	$(BIN)/python -m tests.conformance.table build/conformance.xml
 
 bench-micro: build
 	$(BIN)/python -m pytest bench/micro --benchmark-columns=min,median,iqr,rounds --benchmark-group-by=group

@@ -87,14 +87,15 @@ def marked_tests(root: Path = ROOT) -> list[Shown]:
 
 def _marks_of(path: Path, name: str) -> Iterator[Shown]:
     module = ast.parse(path.read_text(), name)
-    everywhere = _pytestmarks(module)
-    seen = len(_rows_in(everywhere))
+    constants = _constants(module)
+    everywhere = [constants["pytestmark"]] if "pytestmark" in constants else []
+    seen = len(_rows_in(everywhere, constants))
     for test, marks in _tests_in(module):
-        seen += len(_rows_in(marks))
+        seen += len(_rows_in(marks, constants))
         slow = any(_is_mark(node, "slow") for node in _walk([*everywhere, *marks]))
-        for row in _rows_in([*everywhere, *marks]):
+        for row in _rows_in([*everywhere, *marks], constants):
             yield Shown(row, name, test, slow)
-    if seen != len(_rows_in([module])):
+    if seen != len(_rows_in([module], constants)):
         raise ValueError(f"{name}: a conformance mark stands where it marks no test")
 
 
@@ -107,13 +108,14 @@ def _tests_in(module: ast.Module) -> Iterator[tuple[str, list[ast.AST]]]:
             yield node.name, [node]
 
 
-def _pytestmarks(module: ast.Module) -> list[ast.AST]:
-    return [
-        node.value
+def _constants(module: ast.Module) -> dict[str, ast.AST]:
+    return {
+        target.id: node.value
         for node in module.body
         if isinstance(node, ast.Assign)
-        and any(isinstance(target, ast.Name) and target.id == "pytestmark" for target in node.targets)
-    ]
+        for target in node.targets
+        if isinstance(target, ast.Name)
+    }
 
 
 def _walk(nodes: Iterable[ast.AST]) -> Iterator[ast.AST]:
@@ -126,12 +128,18 @@ def _is_mark(node: ast.AST, name: str) -> bool:
     return isinstance(node, ast.Attribute) and node.attr == name and ast.unparse(node.value) == "pytest.mark"
 
 
-def _rows_in(nodes: Iterable[ast.AST]) -> list[str]:
-    """The rows that marks within these nodes name."""
+def _rows_in(nodes: Iterable[ast.AST], constants: Mapping[str, ast.AST]) -> list[str]:
+    """The rows that marks within these nodes name: as strings, or as `*NAME` of a tuple of the module."""
     calls = [
         node for node in _walk(nodes) if isinstance(node, ast.Call) and _is_mark(node.func, "conformance")
     ]
-    return [str(ast.literal_eval(argument)) for call in calls for argument in call.args]
+    rows: list[str] = []
+    for argument in (argument for call in calls for argument in call.args):
+        if isinstance(argument, ast.Starred):
+            rows += ast.literal_eval(constants[ast.unparse(argument.value)])
+        else:
+            rows.append(ast.literal_eval(argument))
+    return rows
 
 
 # The run

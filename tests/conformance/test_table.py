@@ -55,9 +55,9 @@ def test_what_a_document_calls_a_test_is_one(name: str) -> None:
 SOURCE = """\
 import pytest
 pytestmark = [pytest.mark.conformance("H-01")]
-CASES = [1, 2]
+BOTH = ("Q-01", "Q-02")
 @pytest.mark.slow
-@pytest.mark.conformance("Q-01", "Q-02")
+@pytest.mark.conformance(*BOTH)
 def test_one(): ...
 @pytest.mark.parametrize("x", [pytest.param(1, marks=pytest.mark.conformance("Q-03"))])
 async def test_two(x): ...

@@ -48,7 +48,7 @@ def http(port: int) -> Iterator[httpx.Client]:
         yield client
 
 
-@pytest.mark.conformance("U-05", "U-07", "U-09", "H-10")
+@pytest.mark.conformance("U-05", "U-07", "U-09", "H-10", "U-08", "P-07")
 def test_header_fields(http: httpx.Client, settings: Settings, ca: CA) -> None:
     """U-05, U-07, U-09."""
     data = crl(ca, 1, NOW - 600)

@@ -67,6 +67,7 @@ def test_an_unknown_issuer_is_told_with_those_there_are(tmp_path: Path) -> None:
     assert caught.value.remedy == "known issuers: r1"
 
 
+@pytest.mark.conformance("R-14", "R-15", "R-16", "P-01")
 @pytest.mark.parametrize(
     ("values", "word"),
     [
@@ -91,6 +92,7 @@ def test_ocsp_times_outside_the_rules_stop_the_start(tmp_path: Path, values: str
     assert error.message.startswith(f"{tmp_path}/ocsp.toml:6: issuer[0].ocsp")
 
 
+@pytest.mark.conformance("R-14", "R-15", "R-16")
 @pytest.mark.parametrize(
     "values",
     [
@@ -106,6 +108,7 @@ def test_ocsp_times_at_the_edge_are_taken(tmp_path: Path, values: str) -> None:
     assert load(tmp_path, with_ocsp(values)).issuer("r1").ocsp != OcspTable()
 
 
+@pytest.mark.conformance("C-06", "U-03")
 @pytest.mark.parametrize(
     ("values", "word"),
     [
@@ -122,6 +125,7 @@ def test_crl_times_outside_the_rules_stop_the_start(tmp_path: Path, values: str,
     assert word in refusal(tmp_path, with_crl(values)).message
 
 
+@pytest.mark.conformance("H-17", "U-01")
 @pytest.mark.parametrize(
     "url",
     ["https://c.example/{index}.crl", "ftp://c.example/0.crl", "c.example/0.crl", "http://c.example/a b.crl"],

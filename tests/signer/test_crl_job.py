@@ -104,7 +104,7 @@ def test_every_revocation_is_in_one_shard(press: Press) -> None:
     assert sum(len(press.crl(index)) for index in range(3)) == 30
 
 
-@pytest.mark.conformance("P-04")
+@pytest.mark.conformance("P-04", "P-07")
 def test_the_lists_name_all_of_them(press: Press) -> None:
     press.works.add_some(90, revoked_every=3)
     outcomes = press.build()
