@@ -4,22 +4,17 @@ Forty certificates of two issuers in the fast tests, a thousand of three in the 
 octets, certificates that end soon. Every object goes through pkilint and through our own assertions.
 """
 
-import base64
-import hashlib
-import http.client
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
-from urllib.parse import quote, urlsplit
+from urllib.parse import urlsplit
 
 import pytest
-from asn1crypto import core
-from asn1crypto import ocsp as asn1
 from cryptography.hazmat.primitives.serialization import Encoding
 
 from signer.context import Context
+from tests.conformance.asking import KeptClient, cert_id, request_of
 from tests.conformance.assertions import Expected, OcspAnswer, http_findings, ocsp_findings
 from tests.conformance.corpus import EXPIRED, KINDS, REASONS, Issuer, make_issuer
 from tests.conformance.crl_assertions import (
@@ -31,7 +26,7 @@ from tests.conformance.crl_assertions import (
     set_findings,
 )
 from tests.conformance.linters import COMMANDS, lint, lint_by_command
-from tests.conformance.signatures import key_bits, name_octets, raw_signature
+from tests.conformance.signatures import raw_signature
 from tests.integration.service import Service, free_port
 
 HASHES = ("sha1", "sha256")
@@ -56,50 +51,8 @@ class Fetched:
             yield self.answers[issuer.name, one.serial, digest]
 
 
-class Client:
-    """One kept connection; GET and POST in turn."""
-
-    def __init__(self, port: int) -> None:
-        self._connection = http.client.HTTPConnection("127.0.0.1", port, timeout=10)
-        self._asked = 0
-
-    def fetch(self, method: str, path: str, body: bytes | None = None) -> tuple[bytes, dict[str, str]]:
-        headers = {"Content-Type": "application/ocsp-request"} if body else {}
-        self._connection.request(method, path, body, headers)
-        answer = self._connection.getresponse()
-        content = answer.read()
-        assert answer.status == 200
-        return content, {name.lower(): value for name, value in answer.getheaders()}
-
-    def ask(self, request: bytes) -> tuple[bytes, dict[str, str]]:
-        self._asked += 1
-        if self._asked % 2:
-            return self.fetch("GET", "/" + quote(base64.b64encode(request), safe=""))
-        return self.fetch("POST", "/", request)
-
-    def close(self) -> None:
-        self._connection.close()
-
-
-def cert_id(issuer: Issuer, serial: int, digest: str) -> Any:
-    """As a client makes it of the CA certificate."""
-    return asn1.CertId(
-        {
-            "hash_algorithm": {"algorithm": digest, "parameters": core.Null()},
-            "issuer_name_hash": hashlib.new(digest, name_octets(issuer.certificate)).digest(),
-            "issuer_key_hash": hashlib.new(digest, key_bits(issuer.certificate)).digest(),
-            "serial_number": serial,
-        }
-    )
-
-
-def request_of(asked: Any) -> bytes:
-    request = {"tbs_request": {"request_list": [{"req_cert": asked}]}}
-    return bytes(asn1.OCSPRequest(request).dump())
-
-
 def fetch_all(issuers: list[Issuer], port: int, templates: dict[str, int]) -> Fetched:
-    client = Client(port)
+    client = KeptClient(port)
     fetched = Fetched(issuers, {}, {}, {}, {}, [], templates)
     for issuer in issuers:
         for one in issuer.living:
@@ -115,7 +68,7 @@ def fetch_all(issuers: list[Issuer], port: int, templates: dict[str, int]) -> Fe
     return fetched
 
 
-def _fetch_answer(fetched: Fetched, client: Client, issuer: Issuer, one: Expected, digest: str) -> None:
+def _fetch_answer(fetched: Fetched, client: KeptClient, issuer: Issuer, one: Expected, digest: str) -> None:
     asked = cert_id(issuer, one.serial, digest)
     body, headers = client.ask(request_of(asked))
     key = issuer.name, one.serial, digest
