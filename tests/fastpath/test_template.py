@@ -42,7 +42,7 @@ def test_known_answer_of_a_template() -> None:
     )
 
 
-@pytest.mark.conformance("A-01")
+@pytest.mark.conformance("A-01", "A-02")
 @pytest.mark.parametrize(
     "changes",
     [

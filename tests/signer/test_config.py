@@ -67,7 +67,7 @@ def test_an_unknown_issuer_is_told_with_those_there_are(tmp_path: Path) -> None:
     assert caught.value.remedy == "known issuers: r1"
 
 
-@pytest.mark.conformance("R-14", "R-15", "R-16", "P-01")
+@pytest.mark.conformance("P-01", "R-12", "R-14", "R-15", "R-16", "R-18")
 @pytest.mark.parametrize(
     ("values", "word"),
     [

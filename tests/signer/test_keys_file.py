@@ -59,6 +59,7 @@ def test_the_curve_fixes_the_hash(
     assert key.public_key == private.public_key()
 
 
+@pytest.mark.conformance("A-01")
 @pytest.mark.parametrize("bits", [2048, 3072])
 def test_rsa_signs_with_sha256(tmp_path: Path, bits: int) -> None:
     private = rsa.generate_private_key(65537, bits)
@@ -73,6 +74,7 @@ def test_rsa_signs_with_sha256(tmp_path: Path, bits: int) -> None:
     assert not key.verify(DATA, bytes(bits // 8))
 
 
+@pytest.mark.conformance("A-01")
 @pytest.mark.parametrize(
     "key",
     [

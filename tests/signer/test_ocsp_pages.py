@@ -264,6 +264,7 @@ def test_a_certificate_that_lives_less_than_eight_hours(works: Works, signer: Pa
     assert int(response.next_update_utc.timestamp()) == NOW + 28_800
 
 
+@pytest.mark.conformance("R-15")
 def test_long_ahead(works: Works, signer: PageSigner) -> None:
     row = works.add([row_in_page(0, 1, not_after=NOW + 90 * DAY)])[0]
     signer.sign_range(ALL)
