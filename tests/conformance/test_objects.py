@@ -33,6 +33,8 @@ from tests.conformance.linters import COMMANDS, lint, lint_by_command
 from tests.conformance.signatures import raw_signature
 from tests.integration.service import Service, free_port
 
+HOUR = 3600
+DAY = 86_400
 HASHES = ("sha1", "sha256")
 UNAUTHORIZED = bytes.fromhex("30030a0106")
 Key = tuple[str, int, str]  # issuer, serial, CertID hash
@@ -163,6 +165,18 @@ def test_own_assertions_find_nothing_in_any_response(run: Fetched, digest: str) 
     assert found == {}
 
 
+@pytest.mark.conformance("R-12", "R-15", "R-18")
+def test_every_response_ends_when_the_profile_says(run: Fetched) -> None:
+    """Four days counted with both ends, or the end of the certificate, or 8 h where even that is too soon."""
+    clamped = 0
+    for answer in run.answers.values():
+        longest = answer.this_update + 4 * DAY - 1
+        end = max(answer.expected.not_after, answer.this_update + 8 * HOUR)
+        assert answer.next_update == min(longest, end), answer.expected
+        clamped += answer.next_update < longest
+    assert clamped >= len(run.answers) // 2
+
+
 @pytest.mark.conformance("R-17", "D-09")
 def test_each_issuer_signs_as_it_is_configured(run: Fetched) -> None:
     for issuer in run.issuers:
@@ -189,15 +203,20 @@ def test_pkilint_finds_nothing_in_any_crl(run: Fetched, kind: str) -> None:
 @pytest.mark.conformance("R-01", "C-01", "D-06")
 @pytest.mark.parametrize("kind", COMMANDS)
 def test_pkilints_commands_find_nothing(run: Fetched, tmp_path: Path, kind: str) -> None:
-    """One object of each kind, by the command lines of the release gate."""
-    issuer = run.issuers[0]
+    """One object of each kind, and every responder certificate, by the command lines of the release gate."""
+    first = run.issuers[0]
+    crl = run.crls[first.name, 0].body
+    delegated = [issuer.responder for issuer in run.issuers if issuer.responder != issuer.certificate]
     objects = {
-        "response": next(run.of(issuer, "sha256")).body,
-        "responder": issuer.responder.public_bytes(Encoding.DER),
+        "response": [next(run.of(first, "sha256")).body],
+        "crl": [crl],
+        "crl-pkix": [crl],
+        "responder": [certificate.public_bytes(Encoding.DER) for certificate in delegated],
     }
     path = tmp_path / "object.der"
-    path.write_bytes(objects.get(kind, run.crls[issuer.name, 0].body))
-    assert lint_by_command(kind, path) == []
+    for data in objects[kind]:
+        path.write_bytes(data)
+        assert lint_by_command(kind, path) == []
 
 
 @pytest.mark.conformance("H-01", "H-02", "H-03", "H-04", "H-05", "H-07", "H-08")
