@@ -15,16 +15,17 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.serialization import Encoding
 from cryptography.x509.oid import AuthorityInformationAccessOID, NameOID
 
+from _fastpath.certid import IssuerID
 from signer.commands.certificates import import_file
 from signer.intake.rows import REASONS
 from signer.intake.scope import Scope, Shards
 from signer.ledger.crls import first_series
 from signer.ledger.values import SeriesSpec
-from store.model import Issuer, load_issuer
+from store.model import Issuer, public_key_bits, subject_name
 from tests.signer.ledgers import NOW, YEAR
 from tests.signer.works import FakeClock
 
-__all__ = ["FORMATS", "Brought", "Ca", "Place", "shard_url", "write_rows"]
+__all__ = ["FORMATS", "Brought", "Ca", "Place", "ocsp_url", "scope_of", "shard_url", "write_rows"]
 
 SHARDS = 4
 PATTERN = "http://crl.example/{issuer}/{series}-{index}.crl"
@@ -146,6 +147,13 @@ def _valid(builder: x509.CertificateBuilder, not_after: int) -> x509.Certificate
     return builder.not_valid_before(datetime(2020, 1, 1, tzinfo=UTC)).not_valid_after(end)
 
 
+def scope_of(ca: Ca) -> Scope:
+    """What the files of issuer `r1` are read for."""
+    name, bits = subject_name(ca.certificate), public_key_bits(ca.certificate)
+    shards = Shards("r1", first_series(SeriesSpec(PATTERN, SHARDS), NOW))
+    return Scope(Issuer("r1", ca.certificate, IssuerID(name, bits)), shards, NOW)
+
+
 class Place:
     """A directory with ocsp.toml and the issuer `r1`; the command runs in this process, at NOW."""
 
@@ -162,12 +170,8 @@ class Place:
         (self.directory / "ocsp.toml").write_text(CONFIG.format(shards=shards, pattern=pattern))
 
     @property
-    def issuer(self) -> Issuer:
-        return load_issuer("r1", self.directory / "ca.pem")
-
-    @property
     def scope(self) -> Scope:
-        return Scope(self.issuer, Shards("r1", first_series(SeriesSpec(PATTERN, SHARDS), NOW)), NOW)
+        return scope_of(self.ca)
 
     def run(
         self, format: str, path: Path, *, code: int = 0, dry_run: bool = False, keep_going: bool = False
