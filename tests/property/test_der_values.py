@@ -14,6 +14,7 @@ from _fastpath.errors import MalformedDer
 from tests.property.tiers import property_of
 
 EPOCH = datetime.datetime(1970, 1, 1, tzinfo=datetime.UTC)
+FIELDS = [(0, 4), (4, 6), (6, 8), (8, 10), (10, 12), (12, 14)]  # of YYYYMMDDHHMMSS
 BOUNDARIES = [0x80, 0x100, 0x10000]
 sizes = st.integers(0, 700) | st.builds(
     lambda boundary, offset: boundary + offset, st.sampled_from(BOUNDARIES), st.integers(-40, 40)
@@ -66,11 +67,12 @@ def by_python(content: str, generalized: bool) -> int | None:
         return None
     century = "" if generalized else ("19" if content >= "50" else "20")
     text = century + content
-    fields = [int(text[0:4]), *(int(text[start : start + 2]) for start in range(4, 14, 2))]
+    year, month, day, hour, minute, second = (int(text[start:end]) for start, end in FIELDS)
     try:
-        return int((datetime.datetime(*fields, tzinfo=datetime.UTC) - EPOCH).total_seconds())  # type: ignore[arg-type]
+        when = datetime.datetime(year, month, day, hour, minute, second, tzinfo=datetime.UTC)
     except ValueError:
         return None
+    return int((when - EPOCH).total_seconds())
 
 
 @pytest.mark.conformance("R-05", "C-05")
