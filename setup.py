@@ -5,7 +5,8 @@ import os
 from Cython.Build import cythonize
 from setuptools import Extension, setup
 
-MODULES = ("der", "certid", "request", "template", "ocsp", "page", "crl", "http")
+MODULES = ("der", "certid", "request", "template", "ocsp", "page", "crl", "http", "head",
+           "answer", "cache", "lookup", "replies", "tally", "serve")
 DIRECTIVES = {
     "language_level": 3,
     "embedsignature": True,

@@ -6,6 +6,7 @@ from libc.stdint cimport int64_t, uint8_t
 cdef enum:
     MAX_PATH = 8192  # octets of a request target (Q-12)
     IMF_FIXDATE_SIZE = 29
+    SAFETY_MARGIN = 60  # seconds: nothing is sent that close to nextUpdate (H-04, R-11, B1)
 
 cdef enum:
     # What had to be tolerated in a GET path (H-15); bits.

@@ -1,5 +1,7 @@
 from typing import Final
 
+MARGIN: Final[int]  # seconds: nothing is sent that close to nextUpdate (H-04, R-11, B1)
+
 # Bits of the second value of decode_get_path: what had to be tolerated (H-15), counted by the responder.
 TOLERATED_SPACE: Final[int]
 TOLERATED_LINE_BREAK: Final[int]

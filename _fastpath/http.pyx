@@ -13,6 +13,7 @@ from _fastpath.der cimport civil_from_days
 
 from _fastpath.errors import MalformedRequest
 
+MARGIN = SAFETY_MARGIN
 TOLERATED_SPACE = SPACE
 TOLERATED_LINE_BREAK = LINE_BREAK
 TOLERATED_PADDING = PADDING
@@ -22,7 +23,6 @@ TOLERATED_DOUBLE_ENCODING = DOUBLE_ENCODING
 cdef enum:
     HOUR = 3600
     DAY = 86400
-    SAFETY_MARGIN = 60  # H-04: a response is not served in its last minute
 
 cdef const char* ALPHABET = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/"
 cdef int8_t DIGITS[256]

@@ -53,3 +53,13 @@ cdef int read_record(
     Py_ssize_t serial_size,
     RecordView* view,
 ) noexcept nogil
+cdef object record_error(int status, bytes record)
+cdef uint32_t page_of(bytes serial_number, int page_bits) except? 0
+cdef Answer answer_of(
+    const RecordView* view,
+    Template template,
+    uint64_t template_number,
+    IssuerID issuer,
+    int hash_algorithm,
+    bytes serial_number,
+)

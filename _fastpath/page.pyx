@@ -106,7 +106,15 @@ def page_number(bytes serial_number not None, int page_bits):
     """Page of a serial: the first `page_bits` (0 to 32) bits of its `hash32`."""
     if not 0 <= page_bits <= 32:
         raise ValueError(f"page_bits is {page_bits}, not 0 to 32")
-    return 0 if page_bits == 0 else hash32(serial_number) >> (32 - page_bits)
+    return page_of(serial_number, page_bits)
+
+
+cdef uint32_t page_of(bytes serial_number, int page_bits) except? 0:
+    cdef bytes digest
+    if page_bits == 0:
+        return 0
+    digest = sha256(serial_number).digest()
+    return get_u32(octets(digest)) >> (32 - page_bits)
 
 
 # Page headers.
@@ -428,22 +436,17 @@ cdef class Answer:
         raise TypeError("an Answer comes from assemble")
 
 
-def assemble(
-    Template template not None,
+cdef Answer answer_of(
+    const RecordView* view,
+    Template template,
     uint64_t template_number,
-    IssuerID issuer not None,
+    IssuerID issuer,
     int hash_algorithm,
-    bytes serial_number not None,
-    bytes record not None,
+    bytes serial_number,
 ):
-    """Check the record and build the response to (issuer, hash_algorithm, serial_number).
-
-    None when the record has no signature for that algorithm. Raises RecordDamaged, UnknownFormat.
-    """
-    cdef RecordView view
+    """The answer of a record that was read, or None where it has no signature for that algorithm."""
     cdef const uint8_t* signature = NULL
     cdef Answer answer
-    view_of(record, template, issuer, serial_number, &view)
     if hash_algorithm == HASH_SHA1:
         signature = view.sha1_signature
     elif hash_algorithm == HASH_SHA256:
@@ -461,3 +464,20 @@ def assemble(
     answer.revoked = view.status.revoked
     answer.etag = entity_tag(signature, template.signature_size, template_number)
     return answer
+
+
+def assemble(
+    Template template not None,
+    uint64_t template_number,
+    IssuerID issuer not None,
+    int hash_algorithm,
+    bytes serial_number not None,
+    bytes record not None,
+):
+    """Check the record and build the response to (issuer, hash_algorithm, serial_number).
+
+    None when the record has no signature for that algorithm. Raises RecordDamaged, UnknownFormat.
+    """
+    cdef RecordView view
+    view_of(record, template, issuer, serial_number, &view)
+    return answer_of(&view, template, template_number, issuer, hash_algorithm, serial_number)

@@ -35,14 +35,6 @@ from _fastpath.der cimport (
 from _fastpath.errors import MalformedRequest
 
 
-cdef struct RequestView:
-    # Borrowed from the request; valid as long as its bytes are held.
-    Py_ssize_t count  # CertIDs in the request, at least one
-    CertIDView first
-    Cursor request_list  # content of requestList, checked
-    Cursor nonce  # inner OCTET STRING; pos is NULL when there is none
-
-
 cdef inline int read_version(Cursor* tbs) noexcept nogil:
     """version [0] is v1: absent by DER, `02 01 00` by some clients; there is no other version."""
     cdef Cursor version

@@ -12,8 +12,8 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, PlainTextResponse, Response
 from starlette.routing import Route
 
+from _fastpath.http import MARGIN
 from responder.config import Settings
-from responder.freshness import MARGIN
 from store.clock import Clock
 from store.errors import StoreError
 from store.model import Issuer

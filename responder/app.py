@@ -4,14 +4,19 @@ import asyncio
 import sys
 from dataclasses import dataclass
 from pathlib import Path
+from typing import get_args
 
 import structlog
 from uvicorn.config import STARTUP_FAILURE
 
-from responder.config import Settings, load_settings
-from responder.counters import CounterFile, Counters
+from _fastpath.cache import Cache
+from _fastpath.lookup import StatusSource
+from _fastpath.serve import Counts, FastPath
+from responder.config import ResponderSection, Settings, load_settings
+from responder.counters import CounterFile, Counters, bounds_of, slot_of
 from responder.crls import CrlEndpoint
 from responder.endpoints import Endpoints, Receive, Scope, Send
+from responder.errors import TryLaterCause
 from responder.issuers import Issuers
 from responder.lookup import StoreLink
 from responder.protocol import ServingState
@@ -33,15 +38,30 @@ class Application:
     def __init__(self, settings: Settings, counters: Counters, clock: Clock) -> None:
         section = settings.responder
         timeout = section.lookup_timeout_ms / 1000
-        self.link = StoreLink(settings.store, waiting_room=section.waiting_room, counters=counters)
+        self.link = StoreLink(
+            settings.store, waiting_room=section.waiting_room, timeout=timeout, counters=counters
+        )
+        self.source = StatusSource(
+            Cache(section.cache),
+            send=self.link.send,
+            damaged=self._damaged,
+            now=clock.now,
+            monotonic=clock.monotonic,
+            max_age_cap=section.max_age_cap,
+            max_unverified=section.max_unverified,
+        )
         self.issuers = Issuers(
-            settings.issuers, self.link, counters, verify_all=section.verify == "all", timeout=timeout
+            settings.issuers,
+            self.link,
+            self.source,
+            counters,
+            verify_all=section.verify == "all",
+            timeout=timeout,
         )
-        self.resolver = Resolver(self.issuers, self.link, counters, clock, timeout=timeout)
-        self._endpoints = Endpoints(
-            section, self.resolver, CrlEndpoint(settings.objects, settings.issuers, counters), counters, clock
-        )
-        self._state = ServingState(section, counters, clock)
+        self.resolver = Resolver(self.issuers, self.link, self.source, clock, timeout=timeout)
+        crls = CrlEndpoint(settings.objects, settings.issuers, counters)
+        self._endpoints = Endpoints(section, self.resolver, self.source, crls, counters, clock)
+        self._state = ServingState(section, fast_path(section, self.source, counters), counters, clock)
         self._counters = counters
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -49,6 +69,11 @@ class Application:
             await self._endpoints(scope, receive, send)
         elif scope["type"] == "lifespan":
             await self._live(scope, receive, send)
+
+    def _damaged(self, issuer: str, serial: bytes, reason: str) -> None:
+        """C1: a record that is not the one asked for condemns the connection that it came on."""
+        log.error("record refused", issuer=issuer, serial=serial.hex(), reason=reason)
+        self.link.drop("store_down")
 
     async def start(self) -> None:
         """Connect; wait a moment for the issuers, so that the first answers are not tryLater."""
@@ -75,6 +100,18 @@ class Application:
         await receive()
         await self.stop()
         await send({"type": "lifespan.shutdown.complete"})
+
+
+def fast_path(section: ResponderSection, source: StatusSource, counters: Counters) -> FastPath:
+    """The fast path of a worker over its cache and store."""
+    counts = Counts(counters.tally, slot_of, bounds_of, get_args(TryLaterCause))
+    return FastPath(
+        source,
+        counts,
+        prefix=section.prefix.encode(),
+        head_limit=min(section.target_limit, section.header_limit),
+        body_limit=section.body_limit,
+    )
 
 
 @dataclass(frozen=True)

@@ -25,6 +25,7 @@ from store.model import Issuer, load_issuer
 __all__ = ["Address", "IssuerTable", "ResponderSection", "Root", "Settings", "load_settings", "read_settings"]
 
 MAX_PORT = 65535
+MIN_CACHE = 1 << 20  # octets
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,6 +63,8 @@ class ResponderSection(Section, frozen=True):
     body_timeout: Duration = Duration(10)  # from there to the end of its body (F3)
     write_timeout: Duration = Duration(30)  # for a client that does not read its answers (F3)
     lookup_timeout_ms: int = 40  # one request's wait for the store, then tryLater
+    cache: Size = Size(64 << 20)  # of each worker's answers (F2)
+    max_unverified: Duration = Duration(300)  # for which cached answers go on without the store
     waiting_room: int = 10_000  # lookups under way per worker, then tryLater (F5)
     keep_alive: Duration = Duration(75)
     verify: Literal["sample", "all"] = "sample"  # signatures of what comes out of the store (C2)
@@ -78,6 +81,8 @@ class ResponderSection(Section, frozen=True):
         if not 1 <= self.lookup_timeout_ms <= 10_000:
             # H-18: an answer within 10 s, and trustd waits 3 s.
             raise ValueError(f"`lookup_timeout_ms` is {self.lookup_timeout_ms}, not 1 to 10000")
+        if self.cache < MIN_CACHE:
+            raise ValueError(f"`cache` is {self.cache} octets; it must be at least 1MiB")
         if self.waiting_room < 1:
             raise ValueError("`waiting_room` must be at least 1")
         if self.limit_concurrency < 1:

@@ -16,9 +16,20 @@ from itertools import product
 from pathlib import Path
 from typing import get_args
 
+from _fastpath.tally import Tally
 from responder.errors import CountersChanged, TryLaterCause, UnauthorizedCause
 
-__all__ = ["COUNTERS", "GAUGES", "HISTOGRAMS", "CounterFile", "Counters", "Family", "Totals"]
+__all__ = [
+    "COUNTERS",
+    "GAUGES",
+    "HISTOGRAMS",
+    "CounterFile",
+    "Counters",
+    "Family",
+    "Totals",
+    "bounds_of",
+    "slot_of",
+]
 
 METHODS = ("GET", "HEAD", "POST")
 STATUSES = (
@@ -73,6 +84,19 @@ COUNTERS = (
         ("code",),
         (("400", "404", "405", "408", "413", "414", "415", "431", "503"),),
     ),
+    Family(
+        "ocsp_cache_lookups_total",
+        "Answers sought in a cache; stale ones may not be sent any more",
+        ("tier", "result"),
+        (("worker",), ("hit", "miss", "stale")),
+    ),
+    Family(
+        "ocsp_cache_removals_total",
+        "Answers that left a worker's cache: to make room, or because the store told of a change",
+        ("cause",),
+        (("evicted", "invalidated"),),
+    ),
+    Family("http_slow_requests_total", "Requests that went the slow path, through the HTTP library and ASGI"),
     Family("http_disconnects_total", "Connections that ended while an answer was due"),
     Family("ocsp_request_bytes_total", "Octets of OCSP requests, decoded"),
     Family("ocsp_signature_checks_total", "Sampled signatures", ("result",), (("ok", "failed"),)),
@@ -84,11 +108,15 @@ COUNTERS = (
     Family("store_connections_total", "Connections made to the store"),
     Family("store_invalidations_total", "Invalidation messages of the store"),
 )
-GAUGES = (Family("store_up", "1 while the lookup connection works"),)
+GAUGES = (
+    Family("store_up", "1 while the lookup connection works"),
+    Family("ocsp_cache_bytes", "Octets reckoned for the workers' caches"),
+    Family("ocsp_cache_entries", "Answers in the workers' caches"),
+)
 HISTOGRAMS = (
     Family(
         "ocsp_request_seconds",
-        "Time from a whole request to its answer",
+        "Time from a whole request to its answer; 0 for one that was at hand",
         buckets=(0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.5, 1.0),
     ),
     Family(
@@ -122,11 +150,22 @@ LAYOUT = zlib.crc32(repr((FAMILIES, ROW_SLOTS)).encode())
 BUCKETS = {family.name: family.buckets for family in HISTOGRAMS}
 
 
+def slot_of(name: str, *labels: str) -> int:
+    """The slot of a metric with these label values, of a histogram its first."""
+    return SLOTS[name, *labels]
+
+
+def bounds_of(name: str) -> tuple[float, ...]:
+    """Upper bounds of a histogram's buckets."""
+    return BUCKETS[name]
+
+
 class Counters:
     """The row of one worker."""
 
     def __init__(self, cells: memoryview, file: "CounterFile | None" = None) -> None:
         self._cells = cells
+        self.tally = Tally(cells)  # the same for compiled code
         self._file = file  # kept open: it holds the lock on the row
 
     def add(self, name: str, *labels: str) -> None:
@@ -137,9 +176,9 @@ class Counters:
         """Count several."""
         self._cells[SLOTS[(name,)]] += amount
 
-    def set(self, name: str, value: int) -> None:
-        """Set a gauge."""
-        self._cells[SLOTS[(name,)]] = value
+    def set(self, name: str, value: int, *labels: str) -> None:
+        """Set a gauge, or a counter that is kept elsewhere."""
+        self._cells[SLOTS[name, *labels]] = value
 
     def observe(self, name: str, value: float, *labels: str) -> None:
         """Count a measurement in its bucket."""

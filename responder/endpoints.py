@@ -14,13 +14,13 @@ from _fastpath.http import (
     TOLERATED_URL_ALPHABET,
     decode_get_path,
 )
+from _fastpath.lookup import StatusSource
 from _fastpath.request import parse_request
 from responder.answers import Conditions, HttpAnswer, error_answer, http_refusal, not_modified, ocsp_answer
 from responder.config import ResponderSection
 from responder.counters import Counters
 from responder.crls import CRL_PREFIX, CrlEndpoint
 from responder.errors import Failed, Malformed, Refused, TryLater, Unauthorized
-from responder.freshness import check_times
 from responder.protocol import REFUSAL
 from responder.resolver import Resolver
 from store.clock import Clock
@@ -63,6 +63,7 @@ class Endpoints:
         self,
         section: ResponderSection,
         resolver: Resolver,
+        source: StatusSource,
         crls: CrlEndpoint,
         counters: Counters,
         clock: Clock,
@@ -70,12 +71,14 @@ class Endpoints:
         self._section = section
         self._prefix = section.prefix.encode()
         self._resolver = resolver
+        self._source = source
         self._crls = crls
         self._counters = counters
         self._clock = clock
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         began = self._clock.monotonic()
+        self._counters.add("http_slow_requests_total")
         try:
             answer = await self.handle(scope, receive)
         except _ClientLeft:
@@ -108,9 +111,7 @@ class Endpoints:
     async def _ocsp(self, method: str, read: Callable[[], bytes]) -> HttpAnswer:
         try:
             request = parse_request(self._measured(read()))
-            answer = await self._resolver.resolve(request)
-            now = self._clock.now()
-            check_times(answer, now)
+            entry = await self._resolver.resolve(request)
         except MalformedRequest:
             return self._refused(Malformed(), method)
         except Refused as refused:
@@ -119,9 +120,10 @@ class Endpoints:
             # H-01: nginx and HAProxy staple nothing and Java throws on a 500; a fault of ours is an OCSP answer too.
             log.exception("request could not be answered")
             return self._refused(Failed(), method)
-        self._counters.add("ocsp_responses_total", "revoked" if answer.revoked else "good", method)
-        self._counters.observe("ocsp_response_age_seconds", now - answer.this_update)
-        return ocsp_answer(answer, now, self._section.max_age_cap)
+        now = self._clock.now()
+        self._counters.add("ocsp_responses_total", "revoked" if entry.revoked else "good", method)
+        self._counters.observe("ocsp_response_age_seconds", now - entry.this_update)
+        return ocsp_answer(entry, now, self._source.max_age_limit() or 0)
 
     def _measured(self, request: bytes) -> bytes:
         self._counters.add_amount("ocsp_request_bytes_total", len(request))

@@ -3,11 +3,13 @@
 import asyncio
 from collections.abc import Iterable
 from dataclasses import dataclass
+from functools import partial
 
 import structlog
 
 from _fastpath.certid import OTHER, SHA1, SHA256, CertID
 from _fastpath.errors import FastpathError, UnknownFormat
+from _fastpath.lookup import Signer, StatusSource, View
 from _fastpath.template import Template
 from responder.counters import Counters
 from responder.errors import LookupFailed, TryLater, TryLaterCause
@@ -15,13 +17,14 @@ from responder.lookup import StoreLink
 from responder.trust import TrustedTemplate, Untrusted, trust_template
 from store.errors import StoreFormatError
 from store.model import Issuer
-from store.schema import KEY_PREFIX, IssuerRecord, issuer_key, template_key
+from store.schema import KEY_PREFIX, IssuerRecord, issuer_key, page_prefix, template_key
 
 __all__ = ["IssuerView", "Issuers", "PinnedIssuer"]
 
 log = structlog.get_logger()
 
 RELOAD_INTERVAL = 1.0  # seconds between two reloads that a record asks for
+SAMPLE_INTERVAL = 256  # one record in so many is verified, and the first of each template (C2)
 MAX_RELOADS = 3  # in a row, while invalidations keep coming
 PAGE_PREFIX = KEY_PREFIX + b"page:"
 
@@ -31,8 +34,7 @@ class IssuerView:
     """What the store said of an issuer at one time. Identity tells whether it still holds."""
 
     record: IssuerRecord
-    templates: dict[int, TrustedTemplate]  # by slot
-    refused: dict[int, TryLaterCause]  # slots that must not be served, and why
+    compiled: View  # the same as lookups use it
     loaded_at: float  # loop time
 
 
@@ -54,6 +56,7 @@ class Issuers:
         self,
         issuers: Iterable[Issuer],
         link: StoreLink,
+        source: StatusSource,
         counters: Counters,
         *,
         verify_all: bool,
@@ -66,9 +69,12 @@ class Issuers:
             for algorithm in (SHA1, SHA256)  # their lengths differ, so that one dict holds both
         }
         self._link = link
+        self._source = source
         self._counters = counters
-        self._verify_all = verify_all
+        self._sample_interval = 1 if verify_all else SAMPLE_INTERVAL
         self._timeout = timeout
+        for pinned in self.pinned:
+            self._set(pinned, None)
 
     def find(self, cert_id: CertID) -> PinnedIssuer | None:
         """The issuer whose name and key hashes these are (Q-04)."""
@@ -78,14 +84,24 @@ class Issuers:
 
     def connected(self) -> None:
         """Read everything again: changes were not tracked while the connection was lost."""
+        self._source.renew()
         self.invalidated(None)
 
+    def verified(self, at: float) -> None:
+        """The connection works; what is cached holds."""
+        self._source.verified(at)
+
+    def disconnected(self) -> None:
+        """What is cached may be used for a while (F4)."""
+        self._source.cut_off()
+
     def invalidated(self, keys: list[bytes] | None) -> None:
-        """Read again what these keys are about; a template is one of any issuer's."""
+        """Forget these pages, and read again what else the keys are about; a template is one of any issuer's."""
+        self._source.cache.invalidate(keys)
         for pinned in self.pinned:
             if keys is None or any(_concerns(key, pinned.issuer.name) for key in keys):
                 pinned.version += 1
-                pinned.view = None
+                self._set(pinned, None)
                 self._read(pinned)
 
     async def settled(self) -> None:
@@ -106,8 +122,12 @@ class Issuers:
         if isinstance(present, IssuerView):
             if asyncio.get_running_loop().time() - present.loaded_at < RELOAD_INTERVAL:
                 return present
-            pinned.view = None
+            self._set(pinned, None)
         return await self.view(pinned)
+
+    def _set(self, pinned: PinnedIssuer, view: IssuerView | TryLaterCause | None) -> None:
+        pinned.view = view
+        self._source.set_view(pinned.issuer.id, view.compiled if isinstance(view, IssuerView) else None)
 
     def _read(self, pinned: PinnedIssuer) -> "asyncio.Task[None]":
         if pinned.reading is None or pinned.reading.done():
@@ -123,7 +143,7 @@ class Issuers:
                 pinned.failure = error.cause
                 return
             if pinned.version == version:
-                pinned.view = found
+                self._set(pinned, found)
                 return
 
     async def _fetch(self, issuer: Issuer) -> IssuerView | TryLaterCause:
@@ -143,27 +163,61 @@ class Issuers:
         values = await asyncio.gather(
             *(self._link.get(template_key(number), deadline) for number in record.templates.values())
         )
-        view = IssuerView(record, {}, {}, loop.time())
+        signers: dict[int, Signer] = {}
+        refused: dict[int, TryLaterCause] = {}
         for (slot, number), value in zip(record.templates.items(), values, strict=True):
-            self._admit(issuer, view, slot, number, value)
-        return view
+            admitted = self._admit(issuer, number, value)
+            if isinstance(admitted, Signer):
+                signers[slot] = admitted
+            else:
+                refused[slot] = admitted
+        return IssuerView(record, _compiled(issuer, record, signers, refused), loop.time())
 
-    def _admit(self, issuer: Issuer, view: IssuerView, slot: int, number: int, value: bytes | None) -> None:
+    def _admit(self, issuer: Issuer, number: int, value: bytes | None) -> Signer | TryLaterCause:
+        """The signer of a template, or why it must not be served."""
         cause: TryLaterCause
         try:
             if value is None:
                 raise Untrusted("it is not in the store")
             template = Template.decode(value)
-            view.templates[slot] = trust_template(issuer, number, template, verify_all=self._verify_all)
-            return
+            trusted = trust_template(issuer, number, template)
+            return Signer(
+                number,
+                template,
+                not_before=trusted.not_before,
+                not_after=trusted.not_after,
+                verify=partial(self._verify, issuer.name, trusted),
+                interval=self._sample_interval,
+            )
         except Untrusted as error:
             cause = "template_missing" if value is None else "template_untrusted"
             reason = str(error)
         except FastpathError as error:
             cause = "unknown_format" if isinstance(error, UnknownFormat) else "record_damaged"
             reason = str(error)
-        view.refused[slot] = cause
         log.error("template refused", issuer=issuer.name, template=number, cause=cause, reason=reason)
+        return cause
+
+    def _verify(self, issuer: str, trusted: TrustedTemplate, body: bytes) -> bool:
+        verified = trusted.verifies(body)
+        self._counters.add("ocsp_signature_checks_total", "ok" if verified else "failed")
+        if not verified:
+            log.error("signature does not verify", issuer=issuer, template=trusted.number)
+        return verified
+
+
+def _compiled(
+    issuer: Issuer, record: IssuerRecord, signers: dict[int, Signer], refused: dict[int, TryLaterCause]
+) -> View:
+    return View(
+        issuer.name,
+        issuer.id,
+        page_prefix=page_prefix(issuer.name, record.page_epoch),
+        page_bits=record.page_bits,
+        algorithms=[number for number in record.certid_algorithms if number in (SHA1, SHA256)],
+        signers=signers,
+        refused=refused,
+    )
 
 
 def _concerns(key: bytes, issuer: str) -> bool:

@@ -6,17 +6,18 @@ Invalidations are tracked on the connection that sends the lookups: on another t
 import asyncio
 import random
 import ssl
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
+from math import inf
 from typing import Any, Protocol
 
 import structlog
 
+from _fastpath.lookup import Command
 from responder.counters import Counters
 from responder.errors import LookupFailed, TryLaterCause
-from responder.wire import BYTES, INTEGER, MAP, NULLABLE_BYTES, Expected, Wire, pack
+from responder.wire import BYTES, MAP, NULLABLE_BYTES, Expected, Request, Wire, pack
 from store.connection import Endpoint
-from store.reader import encode_hget, encode_hlen
 from store.schema import KEY_PREFIX
 
 __all__ = ["Listener", "StoreLink"]
@@ -29,8 +30,8 @@ CONNECT_TIMEOUT = 2.0
 HANDSHAKE_TIMEOUT = 2.0
 HEARTBEAT = 1.0
 MAX_MISSED = 2
-MIN_BACKOFF, MAX_BACKOFF = 0.05, 1.0
 PING = pack(b"PING")
+MIN_BACKOFF, MAX_BACKOFF = 0.05, 1.0
 
 
 class Listener(Protocol):
@@ -39,20 +40,27 @@ class Listener(Protocol):
     def connected(self) -> None:
         """A new connection tracks changes from now on; whatever was read before is in doubt."""
 
+    def verified(self, at: float) -> None:
+        """The connection answered what was sent to it at this loop time."""
+
     def invalidated(self, keys: list[bytes] | None) -> None:
         """These keys changed; None: any may have."""
+
+    def disconnected(self) -> None:
+        """Changes are not told from now on, until it is connected again."""
 
 
 @dataclass(frozen=True, slots=True)
 class _Login:
     connect: Connector
-    commands: tuple[tuple[bytes, Expected], ...]
+    commands: tuple[tuple[tuple[bytes | str, ...], Expected], ...]
 
 
 class StoreLink:
     """Keeps one tracked connection to the store and sends lookups over it."""
 
-    def __init__(self, endpoint: Endpoint, *, waiting_room: int, counters: Counters) -> None:
+    def __init__(self, endpoint: Endpoint, *, waiting_room: int, timeout: float, counters: Counters) -> None:
+        self._timeout = timeout  # seconds
         self._login = _login(endpoint)
         self._url = endpoint.url
         self._waiting_room = waiting_room
@@ -63,6 +71,7 @@ class StoreLink:
 
     def start(self, listener: Listener) -> None:
         """Connect, and connect again whenever the connection is lost, until `stop`."""
+        self._loop = asyncio.get_running_loop()
         self._task = asyncio.create_task(self._run(listener))
 
     async def stop(self) -> None:
@@ -77,39 +86,35 @@ class StoreLink:
         if self._wire is not None:
             self._wire.close(cause)
 
-    async def hget(self, key: bytes, field: bytes, deadline: float) -> bytes | None:
-        """One field of a hash; `deadline` is in loop time. Raises LookupFailed, as all that follow."""
-        value: bytes | None = await self._execute(deadline, (encode_hget(key, field), NULLABLE_BYTES))
-        return value
+    def send(self, command: Command) -> TryLaterCause | None:
+        """Queue a command that has the usual time for its reply. The cause why it cannot be, else None."""
+        if self._wire is None or not self.up.is_set():
+            return "store_down"
+        command.deadline = self._loop.time() + self._timeout
+        return self._wire.send(command)
 
-    async def header_and_length(self, key: bytes, header: bytes, deadline: float) -> tuple[bytes | None, int]:
-        """One field of a hash and the number of its fields, in one batch."""
-        value, length = await self._execute(
-            deadline, (encode_hget(key, header), NULLABLE_BYTES), (encode_hlen(key), INTEGER)
-        )
-        return value, length
-
-    async def get(self, key: bytes, deadline: float) -> bytes | None:
-        """A string."""
-        value: bytes | None = await self._execute(deadline, (pack(b"GET", key), NULLABLE_BYTES))
-        return value
-
-    async def hgetall(self, key: bytes, deadline: float) -> dict[bytes, bytes]:
-        """All fields of a hash; empty where there is no such key."""
-        fields: dict[bytes, bytes] = await self._execute(deadline, (pack(b"HGETALL", key), MAP))
-        return fields
-
-    async def _execute(self, deadline: float, *requests: tuple[bytes, Expected]) -> Any:
-        """The reply to one request, or the list of several's."""
+    async def execute(self, *requests: Request) -> list[Any]:
+        """The replies to requests that leave together. Raises LookupFailed."""
         wire = self._wire
         if wire is None or not self.up.is_set():
             raise LookupFailed("store_down")
-        futures = wire.submit(deadline, *requests)
         try:
-            return await (futures[0] if len(futures) == 1 else asyncio.gather(*futures))
+            return await _replies(wire, requests)
         except asyncio.CancelledError:
             wire.close("store_down")  # C1: after a cancellation the connection is closed, never used again
             raise
+
+    async def get(self, key: bytes, deadline: float) -> bytes | None:
+        """A string; `deadline` is in loop time. Raises LookupFailed, as all that follow."""
+        reply: bytes | None
+        (reply,) = await self.execute(Request(b"GET", key, expected=NULLABLE_BYTES, deadline=deadline))
+        return reply
+
+    async def hgetall(self, key: bytes, deadline: float) -> dict[bytes, bytes]:
+        """All fields of a hash; empty where there is no such key."""
+        fields: dict[bytes, bytes]
+        (fields,) = await self.execute(Request(b"HGETALL", key, expected=MAP, deadline=deadline))
+        return fields
 
     async def _run(self, listener: Listener) -> None:
         backoff = 0.0
@@ -121,9 +126,10 @@ class StoreLink:
                 continue
             backoff = 0.0
             try:
-                await self._heartbeat(wire)
+                await self._heartbeat(wire, listener)
             finally:
                 self._down()
+                listener.disconnected()
                 wire.close("store_down")
 
     async def _open(self, listener: Listener) -> Wire | None:
@@ -132,6 +138,7 @@ class StoreLink:
         try:
             async with asyncio.timeout(CONNECT_TIMEOUT):
                 await self._login.connect(lambda: wire)
+            asked_at = self._loop.time()
             await _handshake(wire, self._login)
         except (OSError, LookupFailed) as error:
             log.warning("store cannot be reached", url=self._url, error=str(error) or "no answer")
@@ -147,6 +154,7 @@ class StoreLink:
         self.up.set()
         log.info("store connected", url=self._url)
         listener.connected()
+        listener.verified(asked_at)
         return wire
 
     def _down(self) -> None:
@@ -154,14 +162,14 @@ class StoreLink:
         self._counters.set("store_up", 0)
         log.warning("store connection lost", url=self._url)
 
-    async def _heartbeat(self, wire: Wire) -> None:
+    async def _heartbeat(self, wire: Wire, listener: Listener) -> None:
         """A PING a second; two without an answer end the connection."""
-        loop = asyncio.get_running_loop()
         while not wire.lost.is_set():
-            if wire.oldest is not None and loop.time() - wire.oldest >= MAX_MISSED * HEARTBEAT:
+            now = self._loop.time()
+            if wire.oldest is not None and now - wire.oldest >= MAX_MISSED * HEARTBEAT:
                 wire.close("store_down")
             else:
-                wire.enqueue(PING, BYTES)
+                wire.enqueue(_Heartbeat(listener, now))
             try:
                 async with asyncio.timeout(HEARTBEAT):
                     await wire.lost.wait()
@@ -169,14 +177,40 @@ class StoreLink:
                 continue
 
 
+class _Heartbeat(Command):
+    def __init__(self, listener: Listener, asked_at: float) -> None:
+        super().__init__(PING, inf)
+        self._listener = listener
+        self._asked_at = asked_at
+
+    def take(self, reply: Any) -> None:
+        if not isinstance(reply, bytes):
+            raise TypeError("a PONG is a string")
+        self._listener.verified(self._asked_at)
+
+    def fail(self, cause: TryLaterCause) -> None:
+        """Whoever closed the connection knows."""
+
+
+async def _replies(wire: Wire, requests: Sequence[Request]) -> list[Any]:
+    """Send them in one batch. Raises LookupFailed."""
+    for request in requests:
+        cause = wire.send(request)
+        if cause is not None:
+            request.fail(cause)
+    results = await asyncio.gather(*(request.future for request in requests), return_exceptions=True)
+    for result in results:
+        if isinstance(result, BaseException):
+            raise result
+    return results
+
+
 async def _handshake(wire: Wire, login: _Login) -> None:
     """Log in and start tracking. Raises LookupFailed."""
     deadline = asyncio.get_running_loop().time() + HANDSHAKE_TIMEOUT
-    replies = await asyncio.gather(*wire.submit(deadline, *login.commands), return_exceptions=True)
-    for reply in replies:
-        if isinstance(reply, BaseException):
-            raise reply
-    hello: Any = replies[0]
+    hello, *_ = await _replies(
+        wire, [Request(*parts, expected=expected, deadline=deadline) for parts, expected in login.commands]
+    )
     if hello.get(b"proto") != 3:
         raise LookupFailed("store_protocol")
 
@@ -188,10 +222,10 @@ def _login(endpoint: Endpoint) -> _Login:
     hello: tuple[bytes | str, ...] = (b"HELLO", b"3")
     if settings.password:
         hello += (b"AUTH", settings.username or "default", settings.password)
-    commands = [(pack(*hello), MAP)]
+    commands = [(hello, MAP)]
     if settings.db:
-        commands.append((pack(b"SELECT", str(settings.db)), BYTES))
-    commands.append((pack(b"CLIENT", b"TRACKING", b"ON", b"BCAST", b"PREFIX", KEY_PREFIX), BYTES))
+        commands.append(((b"SELECT", str(settings.db)), BYTES))
+    commands.append(((b"CLIENT", b"TRACKING", b"ON", b"BCAST", b"PREFIX", KEY_PREFIX), BYTES))
     return _Login(_connector(settings), tuple(commands))
 
 

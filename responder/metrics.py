@@ -8,7 +8,7 @@ from itertools import accumulate
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily, Metric
 from prometheus_client.registry import Collector, CollectorRegistry
 
-from responder.counters import COUNTERS, HISTOGRAMS, SLOTS, SUM_UNITS, CounterFile, Family, Totals
+from responder.counters import COUNTERS, GAUGES, HISTOGRAMS, SLOTS, SUM_UNITS, CounterFile, Family, Totals
 
 __all__ = ["registry_of"]
 
@@ -24,6 +24,8 @@ class _Workers(Collector):
         yield _gauge("ocsp_workers", "Workers that serve", len(totals.live))
         connected = [row[SLOTS[("store_up",)]] for row in totals.live]
         yield _gauge("store_up", "1 while every worker has its lookup connection", min(connected, default=0))
+        for family in GAUGES[1:]:
+            yield _gauge(family.name, family.help, sum(row[SLOTS[(family.name,)]] for row in totals.live))
         yield _build_info()
 
 

@@ -1,14 +1,20 @@
-"""uvicorn's HTTP/1 protocol with bounds on size, number and time, and refusals in their turn that carry a Date."""
+"""uvicorn's HTTP/1 protocol with the fast path before it, bounds on size, number and time, and refusals in turn.
+
+While nothing is under way, what a client sends is offered to the fast path; what that leaves goes, untouched, to
+the HTTP library. A request on either path holds back all that follow it, so that answers keep their order (E6).
+"""
 
 import asyncio
 from enum import Enum, auto
 from math import inf
-from typing import Any
+from typing import Any, Literal
 
 import httptools
 from uvicorn.protocols.http.flow_control import FlowControl
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+from uvicorn.server import ServerState
 
+from _fastpath.serve import Exchange, FastPath
 from responder.answers import http_refusal
 from responder.config import ResponderSection
 from responder.counters import Counters
@@ -47,16 +53,22 @@ class ServingState:
 
     KEY = "ocspeed"
 
-    def __init__(self, section: ResponderSection, counters: Counters, clock: Clock) -> None:
+    def __init__(self, section: ResponderSection, path: FastPath, counters: Counters, clock: Clock) -> None:
         self.section = section
+        self.path = path
         self.counters = counters
         self.clock = clock
         self.connections: set[OCSPProtocol] = set()
+        self.server_state: ServerState | None = None  # uvicorn's
+        self._answered = 0  # by the fast path, as far as uvicorn was told
+        self.idle_due = inf  # loop time at which a connection that begins to wait now has waited too long
         self._timer: asyncio.Handle | None = None
 
     def start(self) -> None:
         """End what takes too long, from now on: one timer for all connections."""
-        self._timer = asyncio.get_running_loop().call_later(SWEEP_INTERVAL, self._sweep)
+        loop = asyncio.get_running_loop()
+        self.idle_due = loop.time() + self.section.keep_alive + SWEEP_INTERVAL
+        self._timer = loop.call_later(SWEEP_INTERVAL, self._sweep)
 
     def stop(self) -> None:
         """End the timer."""
@@ -67,6 +79,14 @@ class ServingState:
         now = asyncio.get_running_loop().time()
         for connection in tuple(self.connections):
             connection.sweep(now)
+        if self.server_state is not None:
+            self.server_state.total_requests += self.path.answered - self._answered
+            self._answered = self.path.answered
+        cache = self.path.cache
+        self.counters.set("ocsp_cache_bytes", cache.size)
+        self.counters.set("ocsp_cache_entries", len(cache))
+        self.counters.set("ocsp_cache_removals_total", cache.evicted, "evicted")
+        self.counters.set("ocsp_cache_removals_total", cache.invalidated, "invalidated")
         self.start()
 
 
@@ -98,21 +118,31 @@ class OCSPProtocol(HttpToolsProtocol):
         self._due = inf  # loop time at which the client has taken too long
         self._unsent = 0
         self._read_at = 0.0  # loop time at which the client was last seen to read
+        self._path = self._serving.path
+        self._plain = False  # whether the fast path may have what comes next
+        self._exchange: Exchange | None = None  # a request of the fast path that waits for the store
+        self._asked = b""  # its octets and what followed; without an exchange, a POST that is not yet whole
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         super().connection_made(transport)
         self.flow: _Flow = _Flow(transport)
         self._due = self.loop.time() + min(FIRST_WAIT, self._section.keep_alive)
         self._serving.connections.add(self)
+        self._serving.server_state = self.server_state
+        self._become_plain()
 
     def connection_lost(self, exc: Exception | None) -> None:
         """Nobody is there to answer: uvicorn marks the last request only, which need not be the one under way."""
         self._serving.connections.discard(self)
         self._ended = True
         self._held = memoryview(b"")
-        if self._answering or self.pipeline or self._unsent:
+        if self._answering or self.pipeline or self._unsent or self._asked:
             self._serving.counters.add("http_disconnects_total")
         self.pipeline.clear()
+        if self._exchange is not None:
+            self._exchange.left = True
+            self._exchange = None
+        self._asked = b""
         if self._answering:
             self._active.disconnected = True
             self._active.message_event.set()
@@ -120,6 +150,7 @@ class OCSPProtocol(HttpToolsProtocol):
 
     def eof_received(self) -> bool:  # type: ignore[override]
         """A client may close its half and still read: what it asked for whole is answered, then we close."""
+        self._hand_over()
         if self._phase is _Phase.BODY:
             self._end(400)
         self._ended = True
@@ -135,9 +166,132 @@ class OCSPProtocol(HttpToolsProtocol):
     # Reading
 
     def data_received(self, data: bytes) -> None:
+        if self._plain:
+            self._offer(data)
+        elif not self._asked:
+            self._read(data)
+        elif self._exchange is not None:
+            self._asked += data
+            self._hold(True)
+        else:
+            self._offer(self._asked + data)
+
+    # The fast path
+
+    def _offer(self, data: bytes) -> None:
+        """Let the fast path answer what is plain, request after request."""
+        path, write = self._path, self.transport.write
+        start = 0
+        while (answer := path.respond(self, data, start)).__class__ is bytes:
+            write(answer)
+            start += path.size
+            if path.closes:
+                self._finish()
+                return
+            if start == len(data):
+                self._asked = b""
+                self._due = self._serving.idle_due
+                self._plain = not self.flow.write_paused
+                return
+            if self.flow.write_paused:
+                answer = None
+                break
+        self._go_on(answer, data[start:])
+
+    def _go_on(self, answer: Exchange | Literal[False] | None, data: bytes) -> None:
+        """What follows where the fast path has no answer at hand."""
+        self._plain = False
+        if answer is None:
+            self._asked = b""
+            self._read(data)
+        elif answer is False:
+            if not self._asked or len(data) < len(self._asked):  # another message than was waited for
+                self._due = self.loop.time() + self._section.body_timeout
+            self._asked = data
+        else:
+            self._exchange = answer
+            self._asked = data
+            self._due = inf
+            if len(data) > answer.size:  # the end of what the client sends must not overtake it
+                self._hold(True)
+
+    def settled(self, exchange: Exchange, answer: bytes | None) -> None:
+        """What an exchange came to; None: the slow path shall find out."""
+        self._exchange = None
+        data = self._asked
+        self._hold(False)
+        if answer is None:
+            self._asked = b""
+            self._read(data)
+            return
+        self.transport.write(answer)
+        if exchange.closes:
+            self._finish()
+        elif len(data) > exchange.size:
+            self._asked = b""
+            self._offer(data[exchange.size :])
+        else:
+            self._asked = b""
+            self._due = self._serving.idle_due
+            self._plain = not self.flow.write_paused
+
+    def _finish(self) -> None:
+        """The last answer of this connection is written."""
+        self._asked = b""
+        self._plain = False
+        self._ended = True
+        self.transport.close()
+
+    def _hand_over(self) -> None:
+        """Leave what the fast path has begun to the slow one, from its first octet."""
+        if self._exchange is not None:
+            self._exchange.left = True
+            self._exchange = None
+        data, self._asked = self._asked, b""
+        self._plain = False
+        self._hold(False)
+        if data:
+            self._read(data)
+
+    def _hold(self, held: bool) -> None:
+        """Whether what is read has to wait for an answer: then no more is read."""
+        self.flow.holding = held
+        if held:
+            self.flow.pause_reading()
+        else:
+            self.flow.resume_reading()
+
+    def _become_plain(self) -> None:
+        """Offer the next request to the fast path once the HTTP library is between two, and nothing is due."""
+        self._plain = not (
+            self._asked
+            or self._held
+            or self._ended
+            or self._answering
+            or self.pipeline
+            or self._phase is not _Phase.START
+            or self._farewell is not None
+            or self.flow.write_paused
+            or self.access_log
+            or len(self.connections) > self._section.limit_concurrency
+        )
+
+    def shutdown(self) -> None:
+        """The worker stops: what was read is answered, the last answer says that the connection ends (E3)."""
+        if self._exchange is not None and len(self._asked) == self._exchange.size:
+            self._exchange.closes = True
+            return
+        self._hand_over()
+        super().shutdown()
+
+    # The HTTP library
+
+    def _read(self, data: bytes) -> None:
+        """Give what came to the HTTP library."""
         if not self._ended:
             self._held = memoryview(bytes(self._held) + data if self._held else data)
             self._feed()
+            self._become_plain()
 
     def _feed(self) -> None:
         """Parse what was read, as long as not too many requests wait; then it is kept and no more is read (F1)."""
@@ -146,11 +300,7 @@ class OCSPProtocol(HttpToolsProtocol):
             self._parse(part)
         if self._ended:
             self._held = memoryview(b"")
-        self.flow.holding = bool(self._held)
-        if self._held:
-            self.flow.pause_reading()
-        else:
-            self.flow.resume_reading()
+        self._hold(bool(self._held))
 
     def _parse(self, part: memoryview) -> None:
         try:
@@ -237,10 +387,16 @@ class OCSPProtocol(HttpToolsProtocol):
         if not self.transport.is_closing():
             self._proceed()
             self._feed()
+            self._become_plain()
+
+    def pause_writing(self) -> None:
+        super().pause_writing()
+        self._plain = False
 
     def resume_writing(self) -> None:
         super().resume_writing()
         self._proceed()
+        self._become_plain()
 
     def _proceed(self) -> None:
         """Start the next request once the client has read, or say why the connection ends, or wait for more."""
@@ -286,9 +442,11 @@ class OCSPProtocol(HttpToolsProtocol):
         """End the connection if the client is too slow: to read, to send a message, to begin one (F3)."""
         if self._stalled(now):
             self.transport.abort()
-        elif self._held:
+        elif self._held or self._exchange is not None:
             self._due = max(self._due, now + self._section.header_timeout)  # it waits for us
         elif now >= self._due and not self.transport.is_closing():
+            if self._asked:
+                self._hand_over()
             if self._phase is _Phase.START:
                 self.transport.close()
             else:

@@ -1,56 +1,58 @@
 """From an OCSPRequest to the signed answer, by way of the store; everything that stands between is a refusal."""
 
 import asyncio
+from typing import Literal
 
-import structlog
-
+from _fastpath.answer import Entry
+from _fastpath.cache import Cache
 from _fastpath.certid import SHA1, SHA256, CertID
-from _fastpath.errors import FastpathError, RecordDamaged, UnknownFormat
-from _fastpath.page import HEADER_FIELD, Answer, PageHeader, assemble, page_number, record_slot
+from _fastpath.errors import FastpathError
+from _fastpath.lookup import StatusSource
+from _fastpath.page import HEADER_FIELD, PageHeader, page_number
 from _fastpath.request import OCSPRequest
-from responder.counters import Counters
-from responder.errors import LookupFailed, TryLater, Unauthorized
+from responder.errors import LookupFailed, TryLater, TryLaterCause, Unauthorized
 from responder.issuers import Issuers, IssuerView, PinnedIssuer
 from responder.lookup import StoreLink
-from responder.trust import TrustedTemplate
+from responder.wire import INTEGER, NULLABLE_BYTES, Request
 from store.clock import Clock
 from store.schema import page_key
 
 __all__ = ["Resolver"]
 
-log = structlog.get_logger()
-
 KNOWN_ALGORITHMS = (SHA1, SHA256)
+Outcome = Entry | TryLaterCause | Literal["no_record", "absent"]
 
 
 class Resolver:
-    """Answers requests out of one store."""
+    """Answers requests out of one worker's cache and store."""
 
     def __init__(
-        self, issuers: Issuers, link: StoreLink, counters: Counters, clock: Clock, *, timeout: float
+        self, issuers: Issuers, link: StoreLink, source: StatusSource, clock: Clock, *, timeout: float
     ) -> None:
         self._issuers = issuers
         self._link = link
-        self._counters = counters
+        self._source = source
         self._clock = clock
         self._timeout = timeout  # seconds a request may wait for the store
 
-    async def resolve(self, request: OCSPRequest) -> Answer:
-        """The signed answer, whatever its times. Raises Unauthorized, TryLater."""
+    async def resolve(self, request: OCSPRequest) -> Entry:
+        """The signed answer, which may be sent now. Raises Unauthorized, TryLater."""
         pinned = self._same_certificate(request.cert_ids)
         deadline = asyncio.get_running_loop().time() + self._timeout
         try:
-            view = await self._issuers.view(pinned)
-            cert_id = _served(request.cert_ids, view)
-            try:
-                return await self._answer(pinned, view, cert_id, deadline)
-            except TryLater as error:
-                if error.cause not in ("unknown_slot", "page_changed"):
-                    raise
-            view = await self._issuers.view_again(pinned)
-            return await self._answer(pinned, view, _served(request.cert_ids, view), deadline)
+            entry = await self._answer(pinned, request.cert_ids, deadline)
         except LookupFailed as error:
             raise TryLater(error.cause) from None
+        fault = self._fault(entry)
+        if fault is not None:
+            raise TryLater(fault)
+        return entry
+
+    def _fault(self, entry: Entry) -> TryLaterCause | None:
+        """Why an answer may not be sent now, or None."""
+        if self._source.max_age_limit() is None:
+            return "store_down"
+        return entry.fault(self._clock.now())
 
     def _same_certificate(self, cert_ids: tuple[CertID, ...]) -> PinnedIssuer:
         """The issuer of the one certificate that is asked for. Raises Unauthorized (Q-05, Q-07, R-11)."""
@@ -66,72 +68,84 @@ class Resolver:
             raise Unauthorized("unknown_issuer" if known else "hash_algorithm")
         return first
 
-    async def _answer(
-        self, pinned: PinnedIssuer, view: IssuerView, cert_id: CertID, deadline: float
-    ) -> Answer:
-        record = await self._record(pinned, view, cert_id.serial_number, deadline)
+    async def _answer(self, pinned: PinnedIssuer, cert_ids: tuple[CertID, ...], deadline: float) -> Entry:
+        """Look once, and once more where the first reply was in doubt."""
+        view = await self._issuers.view(pinned)
         try:
-            trusted = _template_of(view, record)
-            answer = assemble(
-                trusted.template,
-                trusted.number,
-                pinned.issuer.id,
-                cert_id.hash_algorithm,
-                cert_id.serial_number,
-                record,
-            )
-        except (RecordDamaged, UnknownFormat) as error:
-            raise self._damaged(pinned, cert_id, error) from None
-        if answer is None:
-            raise TryLater("no_signature")
-        self._check_trust(pinned, trusted, answer)
-        return answer
+            return await self._look_up(view, _served(cert_ids, view), deadline)
+        except TryLater as error:
+            if error.cause not in ("unknown_slot", "page_changed"):
+                raise
+        view = await self._issuers.view_again(pinned)
+        return await self._look_up(view, _served(cert_ids, view), deadline)
 
-    async def _record(self, pinned: PinnedIssuer, view: IssuerView, serial: bytes, deadline: float) -> bytes:
-        layout = view.record
-        key = page_key(pinned.issuer.name, layout.page_epoch, page_number(serial, layout.page_bits))
-        record = await self._link.hget(key, serial, deadline)
-        if record is None:
-            await self._check_whole(key, deadline)
-        if pinned.view is not view:
-            raise TryLater("page_changed")  # another page epoch, or other templates in the slots
-        if record is None:
+    async def _look_up(self, view: IssuerView, cert_id: CertID, deadline: float) -> Entry:
+        entry = self._source.find(cert_id)
+        if entry is not None and self._fault(entry) is None:
+            return entry
+        outcome = await self._outcome(view, cert_id)
+        if outcome == "absent":
+            await self._check_whole(view, cert_id, deadline)
+            outcome = await self._outcome(view, cert_id)
+        if isinstance(outcome, Entry):
+            return outcome
+        if outcome == "no_record":
             raise Unauthorized("no_record")
-        return record
+        raise TryLater("page_changed" if outcome == "absent" else outcome)
 
-    async def _check_whole(self, key: bytes, deadline: float) -> None:
+    async def _outcome(self, view: IssuerView, cert_id: CertID) -> Outcome:
+        """What one lookup comes to."""
+        future: asyncio.Future[Outcome] = asyncio.get_running_loop().create_future()
+
+        def settle(outcome: Outcome) -> None:
+            if not future.done():
+                future.set_result(outcome)
+
+        cause = self._source.look_up(view.compiled, cert_id, settle)
+        return await future if cause is None else cause
+
+    async def _check_whole(self, view: IssuerView, cert_id: CertID, deadline: float) -> None:
         """Raise TryLater unless the page is whole: only then is a missing record a fact (C4)."""
-        value, length = await self._link.header_and_length(key, HEADER_FIELD, deadline)
-        try:
-            whole = value is not None and PageHeader.decode(value).count + 1 == length
-        except FastpathError:
-            whole = False
-        if not whole:
+        layout = view.record
+        page = page_number(cert_id.serial_number, layout.page_bits)
+        key = page_key(view.compiled.name, layout.page_epoch, page)
+        check = _PageCheck(key, self._source.cache)
+        await self._link.execute(*check.requests(deadline))
+        if not check.whole:
             raise TryLater("page_incomplete")
 
-    def _damaged(self, pinned: PinnedIssuer, cert_id: CertID, error: FastpathError) -> TryLater:
-        """C1: a record that is not the one asked for condemns the connection that it came on."""
-        log.error(
-            "record refused",
-            issuer=pinned.issuer.name,
-            serial=cert_id.serial_number.hex(),
-            reason=str(error),
-        )
-        self._link.drop("store_down")
-        return TryLater("record_damaged" if isinstance(error, RecordDamaged) else "unknown_format")
 
-    def _check_trust(self, pinned: PinnedIssuer, trusted: TrustedTemplate, answer: Answer) -> None:
-        """Raise TryLater for a signer whose certificate is not valid now, or a signature that fails (C2)."""
-        if not trusted.holds_at(self._clock.now()):
-            raise TryLater("template_untrusted")
-        if not trusted.sampler.choose():
+class _PageCheck:
+    """Compares a page's header with its number of fields, at the place of the replies among the invalidations."""
+
+    def __init__(self, key: bytes, cache: Cache) -> None:
+        self._key = key
+        self._cache = cache
+        self._header: bytes | None = None
+        self.whole = False
+
+    def requests(self, deadline: float) -> tuple[Request, Request]:
+        """Two requests that leave together."""
+        return (
+            Request(
+                b"HGET", self._key, HEADER_FIELD,
+                expected=NULLABLE_BYTES, deadline=deadline, replied=self._take_header,
+            ),
+            Request(b"HLEN", self._key, expected=INTEGER, deadline=deadline, replied=self._take_length),
+        )  # fmt: skip
+
+    def _take_header(self, value: bytes | None) -> None:
+        self._header = value
+
+    def _take_length(self, length: int) -> None:
+        if self._header is None:
             return
-        verified = trusted.verifies(answer.body)
-        self._counters.add("ocsp_signature_checks_total", "ok" if verified else "failed")
-        if not verified:
-            trusted.sampler.failed = True
-            log.error("signature does not verify", issuer=pinned.issuer.name, template=trusted.number)
-            raise TryLater("bad_signature")
+        try:
+            self.whole = PageHeader.decode(self._header).count + 1 == length
+        except FastpathError:
+            return
+        if self.whole:
+            self._cache.mark_whole(self._key)
 
 
 def _served(cert_ids: tuple[CertID, ...], view: IssuerView) -> CertID:
@@ -140,12 +154,3 @@ def _served(cert_ids: tuple[CertID, ...], view: IssuerView) -> CertID:
         if cert_id.hash_algorithm in view.record.certid_algorithms:
             return cert_id
     raise Unauthorized("hash_algorithm")
-
-
-def _template_of(view: IssuerView, record: bytes) -> TrustedTemplate:
-    """The template that a record names. Raises TryLater, RecordDamaged, UnknownFormat."""
-    slot = record_slot(record)
-    trusted = view.templates.get(slot)
-    if trusted is None:
-        raise TryLater(view.refused.get(slot, "unknown_slot"))
-    return trusted

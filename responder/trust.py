@@ -1,6 +1,6 @@
-"""Whether what comes out of the store was signed for a pinned CA: templates always, records on a sample (C2)."""
+"""Whether what comes out of the store was signed for a pinned CA (C2)."""
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 from cryptography import x509
 from cryptography.exceptions import InvalidSignature
@@ -15,9 +15,8 @@ from _fastpath.ocsp import split_response
 from _fastpath.template import Template
 from store.model import Issuer, public_key_bits, subject_name
 
-__all__ = ["SignatureSampler", "TrustedTemplate", "Untrusted", "trust_template"]
+__all__ = ["TrustedTemplate", "Untrusted", "trust_template"]
 
-SAMPLE_INTERVAL = 256  # one record in so many is verified, and the first of each template
 ALGORITHMS: dict[
     bytes, tuple[type[rsa.RSAPublicKey] | type[ec.EllipticCurvePublicKey], hashes.HashAlgorithm]
 ] = {
@@ -34,20 +33,6 @@ class Untrusted(Exception):
     """A template whose signer does not hold for the pinned CA; the message says why."""
 
 
-@dataclass(slots=True)
-class SignatureSampler:
-    """Chooses the records whose signature is verified. After a failure every one is, until the template is read again."""
-
-    every: bool
-    seen: int = 0
-    failed: bool = False
-
-    def choose(self) -> bool:
-        """Whether the next record is to be verified."""
-        self.seen += 1
-        return self.every or self.failed or self.seen % SAMPLE_INTERVAL == 1
-
-
 @dataclass(frozen=True, slots=True)
 class TrustedTemplate:
     """A template whose signer may answer for the issuer, while its certificate is valid."""
@@ -57,11 +42,6 @@ class TrustedTemplate:
     public_key: rsa.RSAPublicKey | ec.EllipticCurvePublicKey
     not_before: int
     not_after: int
-    sampler: SignatureSampler = field(default_factory=lambda: SignatureSampler(every=False))
-
-    def holds_at(self, now: int) -> bool:
-        """Whether the signer's certificate is valid at `now`."""
-        return self.not_before <= now <= self.not_after
 
     def verifies(self, body: bytes) -> bool:
         """Whether a response assembled with this template carries a signature of its signer."""
@@ -79,7 +59,7 @@ class TrustedTemplate:
         return True
 
 
-def trust_template(issuer: Issuer, number: int, template: Template, *, verify_all: bool) -> TrustedTemplate:
+def trust_template(issuer: Issuer, number: int, template: Template) -> TrustedTemplate:
     """Tie a template to the pinned CA certificate. Raises Untrusted.
 
     Its signer is the CA, or has a responder certificate that the CA issued itself (RFC 6960 section 4.2.2.2).
@@ -102,7 +82,6 @@ def trust_template(issuer: Issuer, number: int, template: Template, *, verify_al
         key,
         int(certificate.not_valid_before_utc.timestamp()),
         int(certificate.not_valid_after_utc.timestamp()),
-        SignatureSampler(every=verify_all),
     )
 
 

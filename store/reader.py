@@ -1,4 +1,4 @@
-"""Reading the store outside the request path, and the commands that the request path writes itself."""
+"""Reading the store outside the request path."""
 
 from collections.abc import Iterable, Sequence
 from typing import Any
@@ -12,17 +12,7 @@ from store.connection import translated
 from store.errors import StoreFormatError
 from store.schema import IssuerRecord, issuer_key, page_key, template_key
 
-__all__ = ["StoreReader", "encode_hget", "encode_hlen"]
-
-
-def encode_hget(key: bytes, field: bytes) -> bytes:
-    """A HGET as it goes over the wire (RESP array of bulk strings)."""
-    return b"*3\r\n$4\r\nHGET\r\n$%d\r\n%b\r\n$%d\r\n%b\r\n" % (len(key), key, len(field), field)
-
-
-def encode_hlen(key: bytes) -> bytes:
-    """A HLEN as it goes over the wire; a whole page has its header's count + 1 fields."""
-    return b"*2\r\n$4\r\nHLEN\r\n$%d\r\n%b\r\n" % (len(key), key)
+__all__ = ["StoreReader"]
 
 
 class StoreReader:

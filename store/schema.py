@@ -16,6 +16,7 @@ __all__ = [
     "IssuerRecord",
     "issuer_key",
     "page_key",
+    "page_prefix",
     "template_key",
 ]
 
@@ -35,9 +36,14 @@ def template_key(number: int) -> bytes:
     return b"ocsp:template:%d" % number
 
 
+def page_prefix(issuer: str, page_epoch: int) -> bytes:
+    """What the keys of all pages of an issuer's page epoch begin with; the page's number follows, in decimal."""
+    return b"ocsp:page:%b:%d:" % (issuer.encode(), page_epoch)
+
+
 def page_key(issuer: str, page_epoch: int, page: int) -> bytes:
     """Key of one page of an issuer's page epoch."""
-    return b"ocsp:page:%b:%d:%d" % (issuer.encode(), page_epoch, page)
+    return b"%b%d" % (page_prefix(issuer, page_epoch), page)
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,7 +6,7 @@ import redis
 from _fastpath.page import HEADER_FIELD, PageHeader
 from store.connection import Endpoint
 from store.errors import StoreError, StoreFormatError
-from store.reader import StoreReader, encode_hget, encode_hlen
+from store.reader import StoreReader
 from store.schema import IssuerRecord, issuer_key, page_key, template_key
 from store.writer import PageWriter, PutStatus
 from tests.store.pages import ISSUER, KEY, NOW, TEMPLATE, page
@@ -97,14 +97,6 @@ def test_old_page_epoch_is_unlinked(writer: PageWriter, reader: StoreReader) -> 
     assert writer.unlink_pages("demo", 1, 3) == 0
     assert all(reader.header("demo", 1, number) is None for number in range(8))
     assert all(reader.header("demo", 2, number) is not None for number in range(8))
-
-
-def test_commands_as_they_go_over_the_wire() -> None:
-    assert encode_hget(b"ocsp:page:a:1:0", b"\r\n\0") == (
-        b"*3\r\n$4\r\nHGET\r\n$15\r\nocsp:page:a:1:0\r\n$3\r\n\r\n\0\r\n"
-    )
-    assert encode_hget(b"k", HEADER_FIELD) == b"*3\r\n$4\r\nHGET\r\n$1\r\nk\r\n$0\r\n\r\n"
-    assert encode_hlen(b"k") == b"*2\r\n$4\r\nHLEN\r\n$1\r\nk\r\n"
 
 
 def test_incomplete_pages_are_found(writer: PageWriter, reader: StoreReader, client: redis.Redis) -> None:

@@ -1,0 +1,34 @@
+"""HTTP answers at C level: what is kept of a signed response, and how it becomes octets to send."""
+
+cimport cython
+from libc.stdint cimport int64_t, uint8_t
+
+from _fastpath.der cimport Cursor
+from _fastpath.page cimport Answer
+
+
+@cython.final
+cdef class Entry:
+    # `text` is what every answer has in common: fields of the content, fields of freshness up to the number
+    # of max-age, and the body.
+    cdef bytes text
+    cdef Py_ssize_t freshness  # offsets in the text
+    cdef Py_ssize_t etag
+    cdef Py_ssize_t etag_size
+    cdef Py_ssize_t body_at
+    cdef readonly int64_t this_update  # seconds since 1970, UTC
+    cdef readonly int64_t produced_at
+    cdef readonly int64_t next_update
+    cdef readonly bint revoked
+    cdef int64_t not_before  # of the signer's certificate
+    cdef int64_t not_after
+    cdef object page  # cache.Page while it is in a cache
+    cdef bint has_etag(self, const Cursor* value) noexcept
+
+
+cdef Entry make_entry(Answer answer, int64_t not_before, int64_t not_after)
+cdef str fault_of(Entry entry, int64_t now)
+cdef bytes write_answer(
+    Entry entry, const uint8_t* date, int64_t now, int64_t cap, bint not_modified, bint closes
+)
+cdef bytes write_error(bytes body, const uint8_t* date, bint closes)

@@ -1,0 +1,129 @@
+"""What a worker keeps of the store: answers by CertID, in the pages they came from, bounded in octets.
+
+The store tells of changes by page, so a page is what is dropped; it is also what is evicted: the oldest one
+from which nothing was sent since it came up before.
+"""
+
+cimport cython
+from cpython.bytes cimport PyBytes_GET_SIZE
+from cpython.dict cimport PyDict_GetItem
+from cpython.object cimport PyObject
+
+from collections import OrderedDict
+
+cdef enum:
+    # Octets of the objects around an entry and a page: keys, dict and set slots, headers. Rounded up.
+    ENTRY_OVERHEAD = 420
+    PAGE_OVERHEAD = 520
+
+
+@cython.final
+@cython.no_gc
+cdef class Page:
+    """One page of the store as far as it was read."""
+
+
+@cython.final
+cdef class Cache:
+    """Entries by cache key, dropped by page key. With a limit of 0 it keeps nothing."""
+
+    def __init__(self, Py_ssize_t limit):
+        self.entries = {}
+        self.pages = OrderedDict()
+        self.limit = limit
+
+    def __len__(self):
+        return len(self.entries)
+
+    cdef Entry find(self, bytes key):
+        """The entry of a key, or None."""
+        cdef PyObject* found = PyDict_GetItem(self.entries, key)
+        cdef Entry entry
+        if found == NULL:
+            return None
+        entry = <Entry>found
+        (<Page>entry.page).used = True
+        return entry
+
+    cdef bint is_whole(self, bytes page_key) except -1:
+        """Whether the page is known to be whole, and was not changed since."""
+        page = self.pages.get(page_key)
+        return page is not None and (<Page>page).whole
+
+    def mark_whole(self, bytes page_key not None):
+        """The page's header and its length agree."""
+        if self.limit > 0:
+            self.page_of(page_key).whole = True
+            self.evict()
+
+    cdef Page page_of(self, bytes page_key):
+        cdef Page page
+        found = self.pages.get(page_key)
+        if found is not None:
+            return <Page>found
+        page = Page.__new__(Page)
+        page.key = page_key
+        page.entries = set()
+        page.size = PAGE_OVERHEAD + PyBytes_GET_SIZE(page_key)
+        self.pages[page_key] = page
+        self.size += page.size
+        return page
+
+    cdef int put(self, bytes key, Entry entry, bytes page_key) except -1:
+        """Keep an entry. One that has its key goes, and its page with it: they were read at other times."""
+        cdef Page page
+        cdef Py_ssize_t size
+        if self.limit <= 0:
+            return 0
+        old = self.entries.get(key)
+        if old is not None:
+            self.invalidate([(<Page>(<Entry>old).page).key])
+        page = self.page_of(page_key)
+        size = PyBytes_GET_SIZE(entry.text) + PyBytes_GET_SIZE(key) + ENTRY_OVERHEAD
+        entry.page = page
+        self.entries[key] = entry
+        page.entries.add(key)
+        page.size += size
+        self.size += size
+        return self.evict()
+
+    cdef int remove(self, Page page) except -1:
+        for key in page.entries:
+            del self.entries[key]
+        self.size -= page.size
+        return 0
+
+    cdef int evict(self) except -1:
+        """Make room: a page that was used since it came up last gets another round."""
+        cdef Page page
+        while self.size > self.limit:
+            page = <Page>self.pages.popitem(last=False)[1]
+            if page.used:
+                page.used = False
+                self.pages[page.key] = page
+            else:
+                self.remove(page)
+                self.evicted += len(page.entries)
+        return 0
+
+    def invalidate(self, keys):
+        """Forget the pages with these keys, whatever else is among them; None: all."""
+        if keys is None:
+            self.clear()
+            return
+        for key in keys:
+            page = self.pages.pop(key, None)
+            if page is not None:
+                self.remove(<Page>page)
+                self.invalidated += len((<Page>page).entries)
+
+    def drop(self, bytes prefix not None):
+        """Forget every page whose key begins so."""
+        self.invalidate([key for key in self.pages if key.startswith(prefix)])
+
+    def clear(self):
+        """Forget everything."""
+        self.invalidated += len(self.entries)
+        self.entries.clear()
+        self.pages.clear()
+        self.size = 0

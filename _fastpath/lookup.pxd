@@ -1,0 +1,80 @@
+"""Lookups at C level: who waits for what the store says of a certificate."""
+
+cimport cython
+from libc.stdint cimport int64_t, uint64_t
+
+from _fastpath.answer cimport Entry
+from _fastpath.cache cimport Cache
+from _fastpath.certid cimport CertIDView, IssuerID
+from _fastpath.template cimport Template
+
+
+@cython.final
+cdef class Signer:
+    cdef readonly uint64_t number  # of the template
+    cdef readonly Template template
+    cdef int64_t not_before  # of the signer's certificate
+    cdef int64_t not_after
+    cdef object verify  # body -> bool
+    cdef Py_ssize_t interval
+    cdef Py_ssize_t seen
+    cdef bint failed
+    cdef bint passes(self, bytes body) except -1
+
+
+@cython.final
+cdef class View:
+    cdef readonly str name
+    cdef IssuerID issuer
+    cdef bytes page_prefix
+    cdef int page_bits
+    cdef int algorithms  # bit 1 << hash algorithm
+    cdef dict signers  # by slot
+    cdef dict refused  # causes by slot
+
+
+cdef class Command:
+    cdef public double deadline  # loop time
+    cdef public double sent_at  # loop time
+    cdef readonly bytes request
+    cpdef take(self, reply)
+    cpdef fail(self, str cause)
+
+
+cdef class Waiter:
+    cdef int settle(self, outcome, int64_t now) except -1
+
+
+@cython.final
+cdef class Lookup(Command):
+    cdef StatusSource source
+    cdef View view
+    cdef bytes issuer_key
+    cdef int hash_algorithm
+    cdef bytes key  # in cache and among the pending
+    cdef bytes page_key
+    cdef bytes serial
+    cdef list waiters
+    cdef finish(self, outcome)
+    cdef object outcome_of(self, reply)
+
+
+@cython.final
+cdef class StatusSource:
+    cdef readonly Cache cache
+    cdef dict views  # View, or None while there is none, by both lookup keys of every pinned issuer
+    cdef dict pending
+    cdef object send  # (Lookup) -> cause or None
+    cdef object damaged  # (issuer name, serial, reason) -> None
+    cdef object now
+    cdef object monotonic
+    cdef int64_t max_age_cap  # seconds
+    cdef double max_unverified
+    cdef int64_t verified_until  # wall time to which the cache is known to hold
+    cdef double usable_until  # monotonic time to which it is used without that
+    cdef int64_t longest_age(self, int64_t now) except? -1
+    cdef str ask(self, View view, bytes issuer_key, int hash_algorithm, bytes key, bytes serial, waiter)
+    cdef object judge(self, Lookup lookup, bytes record)
+
+
+cdef bytes cache_key(const CertIDView* cert_id)

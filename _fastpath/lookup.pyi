@@ -1,0 +1,108 @@
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any, final
+
+from _fastpath.answer import Entry
+from _fastpath.cache import Cache
+from _fastpath.certid import CertID, IssuerID
+from _fastpath.template import Template
+
+# Causes are strings of responder.errors.TryLaterCause; an outcome is an Entry, a cause, "no_record" (the page is
+# known to be whole and does not have it) or "absent" (whether the page is whole is not known).
+
+@final
+class Signer:
+    """A template whose signer holds for the issuer, and the sample of its signatures that is verified (C2).
+
+    The first of every `interval` responses is handed to `verify`, and every one after a failure. The times are
+    those of the signer's certificate, in seconds since 1970.
+    """
+
+    def __init__(
+        self,
+        number: int,
+        template: Template,
+        *,
+        not_before: int,
+        not_after: int,
+        verify: Callable[[bytes], bool],
+        interval: int,
+    ) -> None: ...
+    @property
+    def number(self) -> int: ...
+    @property
+    def template(self) -> Template: ...
+
+@final
+class View:
+    """What the store said of an issuer at one time. Identity tells whether it still holds."""
+
+    def __init__(
+        self,
+        name: str,
+        issuer: IssuerID,
+        *,
+        page_prefix: bytes,
+        page_bits: int,
+        algorithms: Iterable[int],
+        signers: Mapping[int, Signer],
+        refused: Mapping[int, Any],
+    ) -> None: ...
+    @property
+    def name(self) -> str: ...
+
+class Command:
+    """A command under way. `take` gets its reply, unless `fail` told before why there will be none; after a
+    deadline has passed it may get both, `fail` first."""
+
+    request: bytes  # as it goes over the wire; not to be changed
+    deadline: float  # loop time
+    sent_at: float  # loop time
+
+    def __init__(self, request: bytes, deadline: float) -> None: ...
+    def take(self, reply: Any) -> None:
+        """Raises TypeError for a reply of a type that the command cannot have."""
+
+    def fail(self, cause: Any) -> None: ...
+
+@final
+class StatusSource:
+    """One worker's cache, issuers and lookups under way.
+
+    `send` queues a Command and returns None, or the cause why it cannot; `damaged` is told issuer name, serial and
+    reason of a record that is not the one asked for. `now` is wall time, `monotonic` the event loop's time.
+    """
+
+    def __init__(
+        self,
+        cache: Cache,
+        *,
+        send: Callable[[Command], Any],
+        damaged: Callable[[str, bytes, str], None],
+        now: Callable[[], int],
+        monotonic: Callable[[], float],
+        max_age_cap: int,
+        max_unverified: float,
+    ) -> None: ...
+    @property
+    def cache(self) -> Cache: ...
+    def verified(self, at: float) -> None:
+        """The connection answered a heartbeat that was sent at this monotonic time: what is cached holds (F4)."""
+
+    def cut_off(self) -> None:
+        """The connection is lost: what is cached may have changed."""
+
+    def renew(self) -> None:
+        """A new connection tracks changes: nothing is used that was read over another."""
+
+    def max_age_limit(self) -> int | None:
+        """For how many seconds an answer may be kept by others now; None where nothing may be sent out of the cache."""
+
+    def set_view(self, issuer: IssuerID, view: View | None) -> None:
+        """The issuer's present view, None while there is none. What was read under another is forgotten."""
+
+    def find(self, cert_id: CertID) -> Entry | None:
+        """The entry that the cache has for a CertID."""
+
+    def look_up(self, view: View, cert_id: CertID, waiter: Callable[[Any], None]) -> Any:
+        """Ask the store, or join who does: `waiter` is called with the outcome. The cause why it cannot be asked,
+        else None."""
