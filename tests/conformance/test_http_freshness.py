@@ -4,14 +4,18 @@ import random
 from email.utils import parsedate_to_datetime
 
 import pytest
+import redis
 from cryptography.hazmat.primitives.asymmetric.utils import decode_dss_signature
 from cryptography.x509 import ocsp
 
 from _fastpath.ocsp import TRY_LATER
+from responder.config import load_settings
+from responder.counters import Counters
+from store.embedded import EmbeddedStore
 from tests.conformance.conftest import Serve, World
 from tests.conformance.http import Client, Response, target_of
 from tests.responder.ca import CA, NOW, TEMPLATE_NUMBER, THIS_UPDATE, VALIDITY, Shelf, good
-from tests.responder.conftest import GOOD, GOOD_TOO, FakeClock, wait_until
+from tests.responder.conftest import GOOD, GOOD_TOO, FakeClock, serving, wait_until, write_config
 
 HOUR, DAY = 3600, 86_400
 NEXT_UPDATE = THIS_UPDATE + VALIDITY
@@ -156,3 +160,31 @@ def test_last_modified_is_never_ahead_of_date(serve: Serve, ca: CA, shelf: Shelf
             assert (answer.body != TRY_LATER) == sent
             if sent:
                 assert seconds_of(answer, "last-modified") == seconds_of(answer, "date") == now
+
+
+@pytest.mark.conformance("H-04", "R-11")
+@pytest.mark.parametrize("allowed", [0, 90])
+def test_without_the_store_no_cache_keeps_an_answer_longer_than_we_do(
+    tmp_path_factory: pytest.TempPathFactory, allowed: int
+) -> None:
+    """What is cached goes on for `max_unverified`, with a max-age of no more than what is left of it."""
+    ca, counters = CA("lost"), Counters.private()
+    with EmbeddedStore(tmp_path_factory.mktemp("s")) as store:
+        with redis.Redis.from_url(store.url, protocol=3) as client:
+            Shelf(ca, client).put(good(GOOD), good(GOOD_TOO))
+        section = f"lookup_timeout_ms = 5000\nmax_unverified = {allowed}"
+        path = write_config(tmp_path_factory.mktemp("w"), ca, store.url, section)
+        with serving(load_settings(path), counters, FakeClock()) as port:
+            web = Client(port)
+            before = web.get(ca.request(GOOD))
+            assert max_age_of(before) == CAP
+            store.stop()
+            wait_until(lambda: counters.value("store_up") == 0)
+            wait_until(lambda: web.get(ca.request(GOOD)).headers != before.headers)
+            after, uncached = web.get(ca.request(GOOD)), web.get(ca.request(GOOD_TOO))
+    assert (uncached.body, uncached.headers["cache-control"]) == (TRY_LATER, "no-store")
+    if allowed:
+        assert after.body == before.body
+        assert 0 <= max_age_of(after) <= allowed
+    else:
+        assert (after.body, after.headers["cache-control"]) == (TRY_LATER, "no-store")
