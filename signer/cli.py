@@ -82,12 +82,13 @@ def import_file(
 
     openssl-index: the index.txt of `openssl ca`.
 
-    csv, with a header, and ndjson, an object a line, have these fields: serial (hexadecimal) and not_after; and, where
-    known, not_before, status (good, revoked, expired), revoked_at, reason (name or number), crl_url. Times are RFC 3339
-    with a zone, such as 2026-11-21T10:00:00Z.
+    csv, with a header, and ndjson, an object a line: serial (hexadecimal),
+    not_after and, where known, not_before, status (good, revoked, expired),
+    revoked_at, reason (name or number), crl_url. Times are RFC 3339 with a
+    zone, such as 2026-11-21T10:00:00Z. docs/operations.md has more on them.
 
-    pem-dir, der-dir: every certificate and precertificate below a directory. Each must be signed by the issuer, and
-    belongs to the CRL that it names.
+    pem-dir, der-dir: every certificate and precertificate below a directory.
+    Each must be signed by the issuer and belongs to the CRL that it names.
     """
     from signer.commands import certificates
 

@@ -22,9 +22,11 @@ def conflicts(
     while batch := list(itertools.islice(source, BATCH)):
         recorded: Mapping[bytes, Placement] = {}
         if ledger is not None and issuer_id is not None:
-            recorded = ledger.placements(issuer_id, [group[0].row.serial for group in batch])
+            recorded = ledger.placements(issuer_id, [group[0].row for group in batch])
         for group in batch:
-            yield from _refused(group, recorded.get(group[0].row.serial), shards)
+            there = recorded.get(group[0].row.serial)
+            if there is not None or len(group) > 1:
+                yield from _refused(group, there, shards)
 
 
 def _refused(

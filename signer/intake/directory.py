@@ -52,7 +52,7 @@ class DirectoryReader:
     def __init__(
         self,
         root: Path,
-        find: Callable[[IO[bytes], Callable[[int], None]], Found],
+        find: Callable[[IO[bytes]], Found],
         parse: Callable[[bytes], ImportRow],
         scratch: Path | None,
     ) -> None:
@@ -94,9 +94,10 @@ class DirectoryReader:
         empty = True
         try:
             with _open(path) as file:
-                for found in self._find(file, self._count):
+                for found in self._find(file):
                     empty = False
                     yield found
+                self.octets += os.fstat(file.fileno()).st_size
         except OSError as error:
             yield None, RowError("file", f"cannot be read: {error.strerror}")
         except RowError as error:
@@ -104,9 +105,6 @@ class DirectoryReader:
         else:
             if empty:
                 yield None, RowError("file", "no certificate in it")
-
-    def _count(self, octets: int) -> None:
-        self.octets += octets
 
     def _row(self, found: bytes | RowError) -> ImportRow | RowError:
         if isinstance(found, RowError):

@@ -89,7 +89,8 @@ def _seconds(field: str, text: str) -> int:
         moment = None
     if moment is None or moment.tzinfo is None:
         raise RowError(field, f"{_show(text)} is not a time such as 2026-11-21T10:00:00Z")
-    return int(moment.replace(microsecond=0).timestamp())
+    # A float of seconds is too coarse to cut off the fraction.
+    return int((moment.replace(microsecond=0) if moment.microsecond else moment).timestamp())
 
 
 def _show(text: str) -> str:

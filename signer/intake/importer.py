@@ -33,7 +33,7 @@ class Reader(Protocol):
     """What every format is read with."""
 
     says_good: bool  # whether a row without a revocation says that there is none
-    octets: int  # read so far
+    octets: int  # read so far, for the progress
 
     def __enter__(self) -> Self: ...
     def __exit__(
@@ -97,7 +97,7 @@ class ImportReport:
     def accepted(self) -> int:
         return self.good + self.revoked + self.expired
 
-    def count(self, *, revoked: bool, expired: bool, by: int = 1) -> None:
+    def count(self, revoked: bool, expired: bool, by: int = 1) -> None:
         """Under the one kind that a row belongs to."""
         if revoked:
             self.revoked += by
@@ -134,7 +134,7 @@ class StagedImport:
             return
         for staged, why in conflicts(self._staging.groups(), ledger, issuer_id, self._scope.shards):
             self._refused.add(staged.where)
-            self.report.count(revoked=staged.row.revoked, expired=staged.expired, by=-1)
+            self.report.count(staged.row.revoked, staged.expired, by=-1)
             self._note(self.report.rejected, staged.where, why)
 
     def write(
@@ -176,25 +176,18 @@ class StagedImport:
                 self._note(report.rejected, where, str(row))
             else:
                 self._accept(where, row)
-            if report.rows % REPORT_EVERY == 0:
+            if not report.rows % REPORT_EVERY:
                 progress(self._reader.octets - octets)
                 octets = self._reader.octets
 
     def _accept(self, where: int, row: ImportRow) -> None:
-        self.report.count(revoked=row.revocation_time is not None, expired=row.expired)
-        self._staging.add(
-            row.serial,
-            row.not_after,
-            row.revocation_time,
-            row.reason,
-            row.placement,
-            expired=row.expired,
-            where=where,
-        )
-        if row.adjusted:
-            self._note(self.report.adjusted, where, f"serial {row.serial.hex()}: {row.adjusted}")
-        if row.warning:
-            self._note(self.report.warnings, where, f"serial {row.serial.hex()}: {row.warning}")
+        serial, not_after, revocation_time, reason, expired, adjusted, placement, warning = row
+        self.report.count(revocation_time is not None, expired)
+        self._staging.add(serial, not_after, revocation_time, reason, placement, expired, where)
+        if adjusted:
+            self._note(self.report.adjusted, where, f"serial {serial.hex()}: {adjusted}")
+        if warning:
+            self._note(self.report.warnings, where, f"serial {serial.hex()}: {warning}")
 
     def _note(self, notes: Notes, where: int, message: str) -> None:
         notes.add(lambda: self._reader.locate(where), message)

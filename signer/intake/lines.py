@@ -15,18 +15,15 @@ MAX_LINE = 65_536  # octets, with what ends it
 BYTE_ORDER_MARK = b"\xef\xbb\xbf"
 
 
-def bounded_lines(file: IO[bytes], told: Callable[[int], None]) -> Iterator[tuple[int, bytes | RowError]]:
-    """Number, from 1, and octets of each line; a longer one is passed over. `told` hears how many were read."""
-    number = 0
+def bounded_lines(file: IO[bytes]) -> Iterator[bytes | RowError]:
+    """Each line with its end; a longer one is passed over."""
     while line := file.readline(MAX_LINE + 1):
-        number += 1
-        told(len(line))
         if len(line) <= MAX_LINE:
-            yield number, line
+            yield line
             continue
         while not line.endswith(b"\n") and (line := file.readline(MAX_LINE)):
-            told(len(line))
-        yield number, RowError("line", f"longer than {MAX_LINE} octets")
+            pass
+        yield RowError("line", f"longer than {MAX_LINE} octets")
 
 
 class LineReader:
@@ -65,41 +62,42 @@ class LineReader:
 
     def read(self) -> Iterator[tuple[int, ImportRow | RowError]]:
         """Raises UnreadableFile for a bad header, UsageError when the file cannot be read on."""
-        lines = bounded_lines(self._file, self._count)
+        lines = enumerate(self._lines(), start=1)
+        if self._header is not None:
+            self._begin(self._header, next(lines, (1, b""))[1])
+        for number, line in lines:
+            try:
+                text = _content(line)
+                if text and not (self._remark and text.startswith(self._remark)):
+                    yield number, self._parse(text)
+            except RowError as error:
+                yield number, error
+
+    def _lines(self) -> Iterator[bytes | RowError]:
         try:
-            if self._header is not None:
-                self._begin(next(lines, (1, b""))[1])
-            for number, line in lines:
-                text = line.rstrip(b"\r\n") if isinstance(line, bytes) else line
-                if number == 1 and isinstance(text, bytes):
-                    text = text.removeprefix(BYTE_ORDER_MARK)
-                if text and not (self._remark and isinstance(text, bytes) and text.startswith(self._remark)):
-                    yield number, self._row(text)
+            for number, line in enumerate(bounded_lines(self._file)):
+                if isinstance(line, bytes):
+                    self.octets += len(line)
+                    yield line if number else line.removeprefix(BYTE_ORDER_MARK)
+                else:
+                    yield line
         except OSError as error:
             raise _unreadable(self._path, error) from None
 
-    def _count(self, octets: int) -> None:
-        self.octets += octets
-
-    def _row(self, text: bytes | RowError) -> ImportRow | RowError:
-        if isinstance(text, RowError):
-            return text
+    def _begin(self, header: Callable[[bytes], None], line: bytes | RowError) -> None:
         try:
-            return self._parse(text)
-        except RowError as error:
-            return error
-
-    def _begin(self, line: bytes | RowError) -> None:
-        assert self._header is not None
-        try:
-            if isinstance(line, RowError):
-                raise line
-            self._header(line.removeprefix(BYTE_ORDER_MARK).rstrip(b"\r\n"))
+            header(_content(line))
         except RowError as error:
             raise UnreadableFile(
                 f"{self.locate(1)[0]}:1: {error}",
                 remedy="nothing was written; see `ocsp-signer import --help` for the columns",
             ) from None
+
+
+def _content(line: bytes | RowError) -> bytes:
+    if isinstance(line, RowError):
+        raise line
+    return line.rstrip(b"\r\n")
 
 
 def _open(path: Path) -> IO[bytes]:

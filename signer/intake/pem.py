@@ -1,7 +1,7 @@
 """Certificates in PEM files: any number of them, with text around, line ends of either kind (RFC 7468)."""
 
 import binascii
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from typing import IO
 
 from signer.intake.lines import bounded_lines
@@ -40,10 +40,10 @@ class _Block:
             return RowError("PEM", f"not base64: {error}")
 
 
-def pem_file(file: IO[bytes], told: Callable[[int], None]) -> Found:
+def pem_file(file: IO[bytes]) -> Found:
     """DER of each certificate by the line where it begins; other things in PEM are passed over."""
     block: _Block | None = None
-    for number, line in bounded_lines(file, told):
+    for number, line in enumerate(bounded_lines(file), start=1):
         if isinstance(line, RowError):
             yield number, line
             continue
@@ -66,10 +66,9 @@ def pem_file(file: IO[bytes], told: Callable[[int], None]) -> Found:
         yield block.line, RowError("PEM", "no END before the end of the file")
 
 
-def der_file(file: IO[bytes], told: Callable[[int], None]) -> Found:
+def der_file(file: IO[bytes]) -> Found:
     """The one certificate of a file."""
     data = file.read(MAX_CERTIFICATE + 1)
-    told(len(data))
     if len(data) > MAX_CERTIFICATE:
         yield None, RowError("DER", f"more than {MAX_CERTIFICATE} octets")
     elif data:

@@ -11,7 +11,6 @@ from typing import Any
 
 from sqlalchemy import Connection, Engine
 
-from _fastpath.page import hash32
 from signer import journal as chain
 from signer.ledger import bulk, crls, generations, issuers, pages, positions, revocation
 from signer.ledger.engine import WRITE, open_engine, translated
@@ -155,10 +154,10 @@ class Ledger:
                 total.add(bulk.compare(connection, issuer_id, batch, says_good=says_good).outcome)
         return total
 
-    def placements(self, issuer_id: int, serials: Iterable[bytes]) -> dict[bytes, Placement]:
-        """The shards of those that are known. For some thousand serials."""
+    def placements(self, issuer_id: int, rows: Sequence[CertificateRow]) -> dict[bytes, Placement]:
+        """The shards of those serials that are known. For some thousand rows ordered by hash32."""
         with self._read() as connection:
-            found = revocation.lookup(connection, issuer_id, [hash32(serial) for serial in serials])
+            found = bulk.known(connection, issuer_id, rows)
         return {serial: bulk.recorded_place(row) for serial, row in found.items()}
 
     def plan_revocations(self, issuer_id: int, asked: Sequence[Revocation], now: int) -> list[RevokeResult]:

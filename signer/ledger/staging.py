@@ -21,6 +21,7 @@ __all__ = ["StagedRow", "Staging"]
 # first of a serial's rows is the earliest revocation. Then reason and notAfter; the placement, weakest first, and
 # where the row was read.
 _ROW = Struct(">I20sBBqBqBHHQ")
+_SERIAL_END = 25  # and the octet after it is the status
 _REVOKED, _GOOD, _EXPIRED = range(3)
 _TIME_BIAS = 1 << 40  # keeps times before 1970 in order as unsigned octets
 _PLACED_BY = tuple(PlacedBy)  # the first, by hash, stands for no placement
@@ -61,7 +62,6 @@ class Staging:
         revocation_time: int | None,
         reason: int,
         placement: Placement | None = None,
-        *,
         expired: bool = False,
         where: int = 0,
     ) -> None:
@@ -97,9 +97,10 @@ class Staging:
         `without` are rows to pass over, by where they were read.
         """
         last = None
-        for row, _, where in self._sorted():
-            if without and where in without:
+        for packed in self._sorted():
+            if without and _where(packed) in without:
                 continue
+            row = _row(packed)
             if last is None:
                 last = row
             elif last.hash32 == row.hash32 and last.serial == row.serial:
@@ -112,19 +113,16 @@ class Staging:
 
     def groups(self) -> Iterator[list[StagedRow]]:
         """All rows of each serial."""
-        for _, rows in itertools.groupby(self._sorted(), lambda staged: staged.row[:2]):
-            yield list(rows)
+        for _, group in itertools.groupby(self._sorted(), lambda packed: packed[:_SERIAL_END]):
+            yield [
+                StagedRow(_row(packed), packed[_SERIAL_END] == _EXPIRED, _where(packed)) for packed in group
+            ]
 
-    def _sorted(self) -> Iterator[StagedRow]:
+    def _sorted(self) -> Iterator[bytes]:
         self._rows.sort()
-        for packed in heapq.merge(*(_read(run) for run in self._runs), self._rows):
-            place, padded, length, status, time, reason, not_after, rank, series, index, where = _ROW.unpack(
-                packed
-            )
-            placement = Placement(series, index, _PLACED_BY[rank]) if rank else None
-            revoked = time - _TIME_BIAS if status == _REVOKED else None
-            row = CertificateRow(place, padded[:length], not_after, revoked, reason, placement)
-            yield StagedRow(row, status == _EXPIRED, where)
+        return (
+            heapq.merge(*(_read(run) for run in self._runs), self._rows) if self._runs else iter(self._rows)
+        )
 
     def _spill(self) -> None:
         self._rows.sort()
@@ -132,6 +130,22 @@ class Staging:
         run.write(b"".join(self._rows))
         self._runs.append(run)
         self._rows = []
+
+
+def _row(packed: bytes) -> CertificateRow:
+    place, padded, length, status, time, reason, not_after, rank, series, index, _ = _ROW.unpack(packed)
+    return CertificateRow(
+        place,
+        padded[:length],
+        not_after,
+        time - _TIME_BIAS if status == _REVOKED else None,
+        reason,
+        Placement(series, index, _PLACED_BY[rank]) if rank else None,
+    )
+
+
+def _where(packed: bytes) -> int:
+    return int.from_bytes(packed[-8:])
 
 
 def _combine(first: CertificateRow, other: CertificateRow) -> CertificateRow:
