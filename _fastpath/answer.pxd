@@ -7,6 +7,34 @@ from _fastpath.der cimport Cursor
 from _fastpath.page cimport Answer
 
 
+cdef enum:
+    MOST_DIGITS = 20
+
+
+cdef inline uint8_t* put_decimal(uint8_t* out, int64_t value) noexcept nogil:
+    cdef uint8_t digits[MOST_DIGITS]
+    cdef int used = 0
+    while True:
+        digits[used] = <uint8_t>(c"0" + value % 10)
+        used += 1
+        value //= 10
+        if value == 0:
+            break
+    while used > 0:
+        used -= 1
+        out[0] = digits[used]
+        out += 1
+    return out
+
+
+cdef inline Py_ssize_t decimal_size(int64_t value) noexcept nogil:
+    cdef Py_ssize_t size = 1
+    while value >= 10:
+        value //= 10
+        size += 1
+    return size
+
+
 @cython.final
 cdef class Entry:
     # `text` is what every answer has in common: fields of the content, fields of freshness up to the number

@@ -11,13 +11,8 @@ from libc.string cimport memcmp
 from _fastpath.der cimport put_bytes
 from _fastpath.http cimport IMF_FIXDATE_SIZE, SAFETY_MARGIN, cache_lifetime, put_imf_fixdate
 
-cdef enum:
-    MAX_AGE_DIGITS = 20
-
 cdef bytes OK_LINE = b"HTTP/1.1 200 OK\r\ndate: "
 cdef bytes NOT_MODIFIED_LINE = b"HTTP/1.1 304 Not Modified\r\ndate: "
-# No parameters: nginx compares the media type whole (K-05).
-cdef bytes CONTENT = b"content-type: application/ocsp-response\r\ncontent-length: %d\r\n"
 cdef bytes DIRECTIVES = b", public, no-transform, must-revalidate\r\n"
 cdef bytes CLOSE = b"connection: close\r\n"
 cdef bytes LINE_END = b"\r\n"
@@ -25,12 +20,6 @@ cdef bytes LINE_END = b"\r\n"
 
 cdef inline uint8_t* put_all(uint8_t* out, bytes data) noexcept:
     return put_bytes(out, <const uint8_t*>PyBytes_AS_STRING(data), PyBytes_GET_SIZE(data))
-
-
-cdef bytes imf_fixdate_of(int64_t seconds):
-    cdef uint8_t date[IMF_FIXDATE_SIZE]
-    put_imf_fixdate(date, seconds)
-    return <bytes>date[:IMF_FIXDATE_SIZE]
 
 
 @cython.final
@@ -68,18 +57,30 @@ cdef class Entry:
         return write_answer(self, date, now, cap, False, False)
 
 
+cdef inline uint8_t* put_text(uint8_t* out, const char* text, Py_ssize_t size) noexcept nogil:
+    return put_bytes(out, <const uint8_t*>text, size)
+
+
 cdef Entry make_entry(Answer answer, int64_t not_before, int64_t not_after):
     """The entry for an answer whose signer's certificate is valid between these times."""
     cdef Entry entry = Entry.__new__(Entry)
-    cdef bytes content = CONTENT % PyBytes_GET_SIZE(answer.body)
-    cdef bytes freshness = b"last-modified: %b\r\netag: %b\r\nexpires: %b\r\ncache-control: max-age=" % (
-        imf_fixdate_of(answer.produced_at), answer.etag, imf_fixdate_of(answer.next_update),
-    )
-    entry.freshness = PyBytes_GET_SIZE(content)
-    entry.etag = entry.freshness + 15 + IMF_FIXDATE_SIZE + 2 + 6
+    cdef Py_ssize_t body_size = PyBytes_GET_SIZE(answer.body)
+    cdef uint8_t* start
+    cdef uint8_t* out
+    # No parameters: nginx compares the media type whole (K-05).
+    cdef const char* content = b"content-type: application/ocsp-response\r\ncontent-length: "
     entry.etag_size = PyBytes_GET_SIZE(answer.etag)
-    entry.body_at = entry.freshness + PyBytes_GET_SIZE(freshness)
-    entry.text = content + freshness + answer.body
+    entry.freshness = 57 + decimal_size(body_size) + 2
+    entry.etag = entry.freshness + 15 + IMF_FIXDATE_SIZE + 8
+    entry.body_at = entry.etag + entry.etag_size + 11 + IMF_FIXDATE_SIZE + 25
+    entry.text = PyBytes_FromStringAndSize(NULL, entry.body_at + body_size)
+    start = <uint8_t*>PyBytes_AS_STRING(entry.text)
+    out = put_text(put_decimal(put_text(start, content, 57), body_size), b"\r\n", 2)
+    out = put_imf_fixdate(put_text(out, b"last-modified: ", 15), answer.produced_at)
+    out = put_all(put_text(out, b"\r\netag: ", 8), answer.etag)
+    out = put_imf_fixdate(put_text(out, b"\r\nexpires: ", 11), answer.next_update)
+    out = put_text(out, b"\r\ncache-control: max-age=", 25)
+    put_all(out, answer.body)
     entry.this_update = answer.this_update
     entry.produced_at = answer.produced_at
     entry.next_update = answer.next_update
@@ -101,30 +102,6 @@ cdef str fault_of(Entry entry, int64_t now):
     if not entry.not_before <= now <= entry.not_after:
         return "template_untrusted"
     return None
-
-
-cdef inline uint8_t* put_decimal(uint8_t* out, int64_t value) noexcept nogil:
-    cdef uint8_t digits[MAX_AGE_DIGITS]
-    cdef int used = 0
-    while True:
-        digits[used] = <uint8_t>(c"0" + value % 10)
-        used += 1
-        value //= 10
-        if value == 0:
-            break
-    while used > 0:
-        used -= 1
-        out[0] = digits[used]
-        out += 1
-    return out
-
-
-cdef inline Py_ssize_t decimal_size(int64_t value) noexcept nogil:
-    cdef Py_ssize_t size = 1
-    while value >= 10:
-        value //= 10
-        size += 1
-    return size
 
 
 cdef bytes write_answer(

@@ -6,6 +6,7 @@ from libc.stdint cimport int64_t, uint64_t
 from _fastpath.answer cimport Entry
 from _fastpath.cache cimport Cache
 from _fastpath.certid cimport CertIDView, IssuerID
+from _fastpath.replies cimport Command, ReplyQueue
 from _fastpath.template cimport Template
 
 
@@ -33,16 +34,8 @@ cdef class View:
     cdef dict refused  # causes by slot
 
 
-cdef class Command:
-    cdef public double deadline  # loop time
-    cdef public double sent_at  # loop time
-    cdef readonly bytes request
-    cpdef take(self, reply)
-    cpdef fail(self, str cause)
-
-
 cdef class Waiter:
-    cdef int settle(self, outcome, int64_t now) except -1
+    cdef int settle(self, outcome) except -1
 
 
 @cython.final
@@ -54,8 +47,11 @@ cdef class Lookup(Command):
     cdef bytes key  # in cache and among the pending
     cdef bytes page_key
     cdef bytes serial
-    cdef list waiters
+    cdef object first  # who waits: mostly one
+    cdef list others
     cdef finish(self, outcome)
+    cdef tell(self, waiter, outcome)
+    cdef join(self, waiter)
     cdef object outcome_of(self, reply)
 
 
@@ -64,7 +60,8 @@ cdef class StatusSource:
     cdef readonly Cache cache
     cdef dict views  # View, or None while there is none, by both lookup keys of every pinned issuer
     cdef dict pending
-    cdef object send  # (Lookup) -> cause or None
+    cdef public ReplyQueue channel  # to the store; None while there is none
+    cdef readonly double timeout  # seconds for a lookup
     cdef object damaged  # (issuer name, serial, reason) -> None
     cdef object now
     cdef object monotonic
@@ -73,7 +70,9 @@ cdef class StatusSource:
     cdef int64_t verified_until  # wall time to which the cache is known to hold
     cdef double usable_until  # monotonic time to which it is used without that
     cdef int64_t longest_age(self, int64_t now) except? -1
-    cdef str ask(self, View view, bytes issuer_key, int hash_algorithm, bytes key, bytes serial, waiter)
+    cdef str ask(
+        self, View view, bytes issuer_key, int hash_algorithm, bytes key, bytes serial, waiter, double now
+    )
     cdef object judge(self, Lookup lookup, bytes record)
 
 

@@ -4,6 +4,7 @@ from typing import Any, final
 from _fastpath.answer import Entry
 from _fastpath.cache import Cache
 from _fastpath.certid import CertID, IssuerID
+from _fastpath.replies import ReplyQueue
 from _fastpath.template import Template
 
 # Causes are strings of responder.errors.TryLaterCause; an outcome is an Entry, a cause, "no_record" (the page is
@@ -50,38 +51,24 @@ class View:
     @property
     def name(self) -> str: ...
 
-class Command:
-    """A command under way. `take` gets its reply, unless `fail` told before why there will be none; after a
-    deadline has passed it may get both, `fail` first."""
-
-    request: bytes  # as it goes over the wire; not to be changed
-    deadline: float  # loop time
-    sent_at: float  # loop time
-
-    def __init__(self, request: bytes, deadline: float) -> None: ...
-    def take(self, reply: Any) -> None:
-        """Raises TypeError for a reply of a type that the command cannot have."""
-
-    def fail(self, cause: Any) -> None: ...
-
 @final
 class StatusSource:
     """One worker's cache, issuers and lookups under way.
 
-    `send` queues a Command and returns None, or the cause why it cannot; `damaged` is told issuer name, serial and
-    reason of a record that is not the one asked for. `now` is wall time, `monotonic` the event loop's time.
+    `damaged` is told issuer name, serial and reason of a record that is not the one asked for. `now` is wall time,
+    `monotonic` the event loop's time; a lookup has `timeout` seconds.
     """
 
     def __init__(
         self,
         cache: Cache,
         *,
-        send: Callable[[Command], Any],
         damaged: Callable[[str, bytes, str], None],
         now: Callable[[], int],
         monotonic: Callable[[], float],
         max_age_cap: int,
         max_unverified: float,
+        timeout: float,
     ) -> None: ...
     @property
     def cache(self) -> Cache: ...
@@ -91,8 +78,8 @@ class StatusSource:
     def cut_off(self) -> None:
         """The connection is lost: what is cached may have changed."""
 
-    def renew(self) -> None:
-        """A new connection tracks changes: nothing is used that was read over another."""
+    def renew(self, channel: ReplyQueue) -> None:
+        """A new connection tracks changes and takes the lookups: nothing is used that was read over another."""
 
     def max_age_limit(self) -> int | None:
         """For how many seconds an answer may be kept by others now; None where nothing may be sent out of the cache."""

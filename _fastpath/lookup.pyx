@@ -6,9 +6,9 @@ connection hands replies in, in the order in which it was given the commands, an
 
 cimport cython
 from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_FromStringAndSize, PyBytes_GET_SIZE
-from libc.stdint cimport uint8_t
+from libc.stdint cimport uint8_t, uint32_t
 
-from _fastpath.answer cimport make_entry
+from _fastpath.answer cimport decimal_size, make_entry, put_decimal
 from _fastpath.certid cimport HASH_SHA1, HASH_SHA256, CertID
 from _fastpath.der cimport put_bytes
 from _fastpath.page cimport (
@@ -19,10 +19,10 @@ from _fastpath.page cimport (
     page_of,
     read_record,
     record_error,
+    slot_of,
 )
 
-from _fastpath.errors import FastpathError, UnknownFormat
-from _fastpath.page import record_slot
+from _fastpath.errors import UnknownFormat
 
 cdef enum:
     HEARTBEATS = 3  # seconds for which one answered heartbeat vouches for the connection
@@ -85,26 +85,15 @@ cdef class View:
         self.refused = refused
 
 
-cdef class Command:
-    """A command under way. `take` gets its reply, unless `fail` told before why there will be none."""
-
-    def __init__(self, bytes request not None, double deadline):
-        self.request = request
-        self.deadline = deadline
-
-    cpdef take(self, reply):
-        """Raises TypeError for a reply of a type that the command cannot have."""
-        raise NotImplementedError
-
-    cpdef fail(self, str cause):
-        raise NotImplementedError
-
-
 cdef class Waiter:
     """Someone who waits for an outcome."""
 
-    cdef int settle(self, outcome, int64_t now) except -1:
+    cdef int settle(self, outcome) except -1:
         raise NotImplementedError
+
+
+cdef inline const uint8_t* octets(bytes data) noexcept:
+    return <const uint8_t*>PyBytes_AS_STRING(data)
 
 
 cdef bytes cache_key(const CertIDView* cert_id):
@@ -124,9 +113,31 @@ cdef bytes key_of(CertID cert_id):
     return algorithm + cert_id.issuer_name_hash + cert_id.issuer_key_hash + cert_id.serial_number
 
 
-def encode_hget(bytes key not None, bytes field not None):
-    """A HGET as it goes over the wire (RESP array of bulk strings)."""
-    return b"*3\r\n$4\r\nHGET\r\n$%d\r\n%b\r\n$%d\r\n%b\r\n" % (len(key), key, len(field), field)
+cdef bytes page_key_of(bytes prefix, uint32_t page):
+    """Key of a page: what all of its page epoch begin with, and its number."""
+    cdef Py_ssize_t size = PyBytes_GET_SIZE(prefix)
+    cdef bytes key = PyBytes_FromStringAndSize(NULL, size + decimal_size(page))
+    put_decimal(put_bytes(<uint8_t*>PyBytes_AS_STRING(key), octets(prefix), size), page)
+    return key
+
+
+cdef inline uint8_t* put_bulk(uint8_t* out, bytes data) noexcept:
+    """A RESP bulk string."""
+    out[0] = c"$"
+    out = put_bytes(put_decimal(out + 1, PyBytes_GET_SIZE(data)), b"\r\n", 2)
+    return put_bytes(put_bytes(out, octets(data), PyBytes_GET_SIZE(data)), b"\r\n", 2)
+
+
+cdef inline Py_ssize_t bulk_size(bytes data) noexcept:
+    return 5 + decimal_size(PyBytes_GET_SIZE(data)) + PyBytes_GET_SIZE(data)
+
+
+cdef bytes hget_of(bytes key, bytes field):
+    """A HGET as it goes over the wire: an array of three bulk strings."""
+    cdef bytes request = PyBytes_FromStringAndSize(NULL, 14 + bulk_size(key) + bulk_size(field))
+    cdef uint8_t* out = put_bytes(<uint8_t*>PyBytes_AS_STRING(request), b"*3\r\n$4\r\nHGET\r\n", 14)
+    put_bulk(put_bulk(out, key), field)
+    return request
 
 
 @cython.final
@@ -149,18 +160,26 @@ cdef class Lookup(Command):
         return self.source.judge(self, <bytes>reply)
 
     cdef finish(self, outcome):
-        cdef list waiters = self.waiters
-        cdef int64_t now
-        self.waiters = []
+        first, others = self.first, self.others
+        self.first = self.others = None
         if self.source.pending.get(self.key) is self:
             del self.source.pending[self.key]
-        if waiters:
-            now = self.source.now()
-            for waiter in waiters:
-                if isinstance(waiter, Waiter):
-                    (<Waiter>waiter).settle(outcome, now)
-                else:
-                    waiter(outcome)
+        if first is not None:
+            self.tell(first, outcome)
+        if others is not None:
+            for waiter in <list>others:
+                self.tell(waiter, outcome)
+
+    cdef tell(self, waiter, outcome):
+        if isinstance(waiter, Waiter):
+            (<Waiter>waiter).settle(outcome)
+        else:
+            waiter(outcome)
+
+    cdef join(self, waiter):
+        if self.others is None:
+            self.others = []
+        self.others.append(waiter)
 
 
 @cython.final
@@ -171,22 +190,22 @@ cdef class StatusSource:
         self,
         Cache cache not None,
         *,
-        send,
         damaged,
         now,
         monotonic,
         int64_t max_age_cap,
         double max_unverified,
+        double timeout,
     ):
         self.cache = cache
         self.views = {}
         self.pending = {}
-        self.send = send
         self.damaged = damaged
         self.now = now
         self.monotonic = monotonic
         self.max_age_cap = max_age_cap
         self.max_unverified = max_unverified
+        self.timeout = timeout
 
     def verified(self, double at):
         """What was sent at this monotonic time was answered: what is cached holds (F4)."""
@@ -195,6 +214,7 @@ cdef class StatusSource:
 
     def cut_off(self):
         """The connection is lost: what is cached may have changed."""
+        self.channel = None
         self.verified_until = 0
 
     cdef int64_t longest_age(self, int64_t now) except? -1:
@@ -213,8 +233,9 @@ cdef class StatusSource:
         cdef int64_t limit = self.longest_age(self.now())
         return None if limit == NEVER else limit
 
-    def renew(self):
-        """A new connection: nothing is used that was read over another (architecture, section 4, item 8)."""
+    def renew(self, ReplyQueue channel not None):
+        """A new connection: nothing is used that was read over another."""
+        self.channel = channel
         self.cache.clear()
 
     def set_view(self, IssuerID issuer not None, View view):
@@ -239,14 +260,18 @@ cdef class StatusSource:
             key_of(cert_id),
             cert_id.serial_number,
             waiter,
+            self.monotonic(),
         )
 
     cdef str ask(
-        self, View view, bytes issuer_key, int hash_algorithm, bytes key, bytes serial, waiter
+        self, View view, bytes issuer_key, int hash_algorithm, bytes key, bytes serial, waiter, double now
     ):
         cdef Lookup lookup = <Lookup>self.pending.get(key)
+        cdef str cause
+        if self.channel is None:
+            return "store_down"
         if lookup is not None and lookup.view is view:
-            lookup.waiters.append(waiter)
+            lookup.join(waiter)
             return None
         lookup = Lookup.__new__(Lookup)
         lookup.source = self
@@ -255,10 +280,11 @@ cdef class StatusSource:
         lookup.hash_algorithm = hash_algorithm
         lookup.key = key
         lookup.serial = serial
-        lookup.page_key = b"%b%d" % (view.page_prefix, page_of(serial, view.page_bits))
-        lookup.request = encode_hget(lookup.page_key, serial)
-        lookup.waiters = [waiter]
-        cause = self.send(lookup)
+        lookup.page_key = page_key_of(view.page_prefix, page_of(serial, view.page_bits))
+        lookup.request = hget_of(lookup.page_key, serial)
+        lookup.first = waiter
+        lookup.deadline = now + self.timeout
+        cause = self.channel.submit(lookup, now)
         if cause is None:
             self.pending[key] = lookup
         return cause
@@ -271,17 +297,16 @@ cdef class StatusSource:
         cdef Entry entry
         cdef Signer signer
         cdef int status
-        try:
-            slot = record_slot(record)
-        except FastpathError as error:
-            return self.condemn(lookup, error)
+        cdef int slot = slot_of(record)
+        if slot < 0:
+            return self.condemn(lookup, record_error(-slot, record))
         found = view.signers.get(slot)
         if found is None:
             return view.refused.get(slot, "unknown_slot")
         signer = <Signer>found
         status = read_record(
-            <const uint8_t*>PyBytes_AS_STRING(record), PyBytes_GET_SIZE(record), signer.template, view.issuer,
-            <const uint8_t*>PyBytes_AS_STRING(lookup.serial), PyBytes_GET_SIZE(lookup.serial), &fields,
+            octets(record), PyBytes_GET_SIZE(record), signer.template, view.issuer,
+            octets(lookup.serial), PyBytes_GET_SIZE(lookup.serial), &fields,
         )
         if status != RECORD_OK:
             return self.condemn(lookup, record_error(status, record))

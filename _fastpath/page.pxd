@@ -54,6 +54,7 @@ cdef int read_record(
     RecordView* view,
 ) noexcept nogil
 cdef object record_error(int status, bytes record)
+cdef int slot_of(bytes record) noexcept
 cdef uint32_t page_of(bytes serial_number, int page_bits) except? 0
 cdef Answer answer_of(
     const RecordView* view,

@@ -345,12 +345,18 @@ def encode_record(
 
 def record_slot(bytes record not None):
     """Template slot of a record whose checksum was not looked at yet. Raises UnknownFormat, RecordDamaged."""
+    cdef int slot = slot_of(record)
+    if slot < 0:
+        raise record_error(-slot, record)
+    return slot
+
+
+cdef int slot_of(bytes record) noexcept:
+    """Template slot of a record whose checksum was not looked at yet, or a negative RecordStatus."""
     cdef const uint8_t* data = octets(record)
     if PyBytes_GET_SIZE(record) < FIXED_SIZE:
-        raise record_error(RECORD_DAMAGED, record)
-    if data[0] & FORMAT_AND_RAW:
-        raise record_error(RECORD_UNKNOWN_FORMAT, record)
-    return data[SLOT]
+        return -RECORD_DAMAGED
+    return -RECORD_UNKNOWN_FORMAT if data[0] & FORMAT_AND_RAW else data[SLOT]
 
 
 @cython.final

@@ -5,8 +5,7 @@ A reply has no name of its own: its place says whose it is (C1, E6). What does n
 
 cimport cython
 
-from _fastpath.lookup cimport Command
-from _fastpath.tally cimport Histogram, Tally
+from libc.math cimport INFINITY
 
 from collections import deque
 
@@ -24,21 +23,43 @@ class Surprise(Exception):
     """The server sent what no command asked for."""
 
 
+cdef class Command:
+    """A command under way. `take` gets its reply, unless `fail` told before why there will be none."""
+
+    def __init__(self, bytes request not None, double deadline):
+        self.request = request
+        self.deadline = deadline
+
+    cpdef take(self, reply):
+        """Raises TypeError for a reply of a type that the command cannot have."""
+        raise NotImplementedError
+
+    cpdef fail(self, str cause):
+        raise NotImplementedError
+
+
 @cython.final
 cdef class ReplyQueue:
     """The commands of one connection that have no reply yet."""
 
-    cdef object queue
-    cdef object reader
-    cdef object gets
-    cdef object invalidated  # keys or None -> None
-    cdef object refused  # message -> None
-    cdef Tally tally
-    cdef Histogram seconds
-    cdef bint closed
-
-    def __init__(self, *, invalidated, refused, Tally tally not None, Py_ssize_t slot, bounds):
+    def __init__(
+        self,
+        *,
+        flush,
+        arm,
+        invalidated,
+        refused,
+        Py_ssize_t room,
+        Tally tally not None,
+        Py_ssize_t slot,
+        bounds,
+    ):
         self.queue = deque()
+        self.outgoing = []
+        self.flush = flush
+        self.arm = arm
+        self.room = room
+        self.sweeps_at = INFINITY
         self.reader = hiredis.Reader(notEnoughData=NOT_ENOUGH)
         self.gets = self.reader.gets
         self.invalidated = invalidated
@@ -54,9 +75,31 @@ cdef class ReplyQueue:
         """When the oldest command without a reply was queued, in loop time; None when there is none."""
         return (<Command>self.queue[0]).sent_at if self.queue else None
 
-    def put(self, Command command not None):
-        """The command that was sent last."""
+    cpdef str submit(self, Command command, double now):
+        """Queue a command; `flush` is called for the first. The cause why it cannot be, else None."""
+        if self.closed:
+            return "store_down"
+        if len(self.queue) >= self.room:
+            return "waiting_room"
+        self.put(command, now)
+        return None
+
+    def put(self, Command command not None, double now):
+        """The same, however many wait already."""
+        command.sent_at = now
         self.queue.append(command)
+        if not self.outgoing:
+            self.flush()
+        self.outgoing.append(command.request)
+        if command.deadline < self.sweeps_at:
+            self.sweeps_at = command.deadline
+            self.arm(command.deadline)
+
+    def take_outgoing(self):
+        """What has to be written now."""
+        cdef bytes data = b"".join(self.outgoing)
+        self.outgoing.clear()
+        return data
 
     def feed(self, bytes data not None, double now):
         """Hand out the replies in what was read at `now`, in loop time. Raises Surprise."""
@@ -99,23 +142,24 @@ cdef class ReplyQueue:
         return 0
 
     def overdue(self, double now):
-        """Fail those whose deadline has come; they stay queued, so that replies keep their places.
-
-        Returns the next deadline, or None.
-        """
+        """Fail those whose deadline has come, and arm for the next; they stay queued, so that replies keep
+        their places."""
         cdef Command command
-        following = None
+        self.sweeps_at = INFINITY
         for command in list(self.queue):
             if command.deadline <= now:
                 command.fail("lookup_timeout")
-            elif following is None or command.deadline < following:
-                following = command.deadline
-        return following
+                command.deadline = INFINITY
+            elif command.deadline < self.sweeps_at:
+                self.sweeps_at = command.deadline
+        if self.sweeps_at < INFINITY:
+            self.arm(self.sweeps_at)
 
     def close(self, str cause not None):
         """Fail everybody who waits; no reply is handed out any more."""
         cdef Command command
         self.closed = True
+        self.outgoing.clear()
         while self.queue:
             command = <Command>self.queue.popleft()
             command.fail(cause)

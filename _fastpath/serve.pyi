@@ -36,8 +36,19 @@ class FastPath:
     """One worker's fast path. Limits are in octets; the prefix is that of the path."""
 
     def __init__(
-        self, source: StatusSource, counts: Counts, *, prefix: bytes, head_limit: int, body_limit: int
+        self,
+        source: StatusSource,
+        counts: Counts,
+        *,
+        failed: Callable[[], None],
+        prefix: bytes,
+        head_limit: int,
+        body_limit: int,
     ) -> None: ...
+    @property
+    def failed(self) -> Callable[[], None]:
+        """Called while an exception is handled that nobody foresaw; the request goes the slow path."""
+
     @property
     def cache(self) -> Cache: ...
     @property

@@ -2,8 +2,8 @@
 
 It answers whole and plain OCSP requests out of the cache, or by one lookup. Whatever else comes is left
 untouched for the slow path, which gives the same answers: requests that are not plain, several CertIDs,
-tolerated spellings, issuers without a view, pages not known to be whole. No I/O: the protocol writes, the owner
-of the source sends.
+tolerated spellings, issuers without a view, pages not known to be whole. No I/O: the protocol writes, and the
+channel of the source is somebody else's to send.
 """
 
 cimport cython
@@ -98,9 +98,15 @@ cdef class Exchange(Waiter):
     cdef Py_ssize_t der_size
     cdef double began
 
-    cdef int settle(self, outcome, int64_t now) except -1:
-        if not self.left:
-            self.protocol.settled(self, self.path.conclude(self, outcome, now))
+    cdef int settle(self, outcome) except -1:
+        if self.left:
+            return 0
+        try:
+            answer = self.path.conclude(self, outcome, self.path.source.now())
+        except Exception:
+            self.path.failed()
+            answer = None
+        self.protocol.settled(self, answer)
         return 0
 
 
@@ -110,6 +116,7 @@ cdef class FastPath:
 
     cdef StatusSource source
     cdef Counts counts
+    cdef readonly object failed  # called while an exception that nobody foresaw is handled
     cdef bytes prefix
     cdef Py_ssize_t head_limit
     cdef Py_ssize_t body_limit
@@ -124,12 +131,14 @@ cdef class FastPath:
         StatusSource source not None,
         Counts counts not None,
         *,
+        failed,
         bytes prefix not None,
         Py_ssize_t head_limit,
         Py_ssize_t body_limit,
     ):
         self.source = source
         self.counts = counts
+        self.failed = failed
         self.prefix = prefix
         self.head_limit = min(head_limit, LONGEST_HEAD)
         self.body_limit = body_limit
@@ -239,9 +248,7 @@ cdef class FastPath:
         """Look the certificate up: an Exchange, or the answer of which the store has no part."""
         cdef CertIDView* cert_id = &question.cert_id
         cdef Exchange exchange
-        cdef bytes issuer_key = (
-            cert_id.name_hash.pos[:cert_id.name_hash.left] + cert_id.key_hash.pos[:cert_id.key_hash.left]
-        )
+        cdef bytes issuer_key = key[1:1 + cert_id.name_hash.left + cert_id.key_hash.left]
         found = self.source.views.get(issuer_key, UNKNOWN)
         if found is UNKNOWN:
             self.counts.tally.add(self.counts.unknown_issuer, 1)
@@ -252,7 +259,7 @@ cdef class FastPath:
         self.counts.tally.add(self.counts.miss, 1)
         cause = self.source.ask(
             <View>found, issuer_key, cert_id.hash_algorithm, key,
-            cert_id.serial.pos[:cert_id.serial.left], exchange,
+            cert_id.serial.pos[:cert_id.serial.left], exchange, exchange.began,
         )
         return exchange if cause is None else self.conclude(exchange, cause, now)
 

@@ -38,17 +38,15 @@ class Application:
     def __init__(self, settings: Settings, counters: Counters, clock: Clock) -> None:
         section = settings.responder
         timeout = section.lookup_timeout_ms / 1000
-        self.link = StoreLink(
-            settings.store, waiting_room=section.waiting_room, timeout=timeout, counters=counters
-        )
+        self.link = StoreLink(settings.store, waiting_room=section.waiting_room, counters=counters)
         self.source = StatusSource(
             Cache(section.cache),
-            send=self.link.send,
             damaged=self._damaged,
             now=clock.now,
             monotonic=clock.monotonic,
             max_age_cap=section.max_age_cap,
             max_unverified=section.max_unverified,
+            timeout=timeout,
         )
         self.issuers = Issuers(
             settings.issuers,
@@ -108,6 +106,7 @@ def fast_path(section: ResponderSection, source: StatusSource, counters: Counter
     return FastPath(
         source,
         counts,
+        failed=lambda: log.exception("fast path failed"),
         prefix=section.prefix.encode(),
         head_limit=min(section.target_limit, section.header_limit),
         body_limit=section.body_limit,

@@ -10,6 +10,7 @@ import structlog
 from _fastpath.certid import OTHER, SHA1, SHA256, CertID
 from _fastpath.errors import FastpathError, UnknownFormat
 from _fastpath.lookup import Signer, StatusSource, View
+from _fastpath.replies import ReplyQueue
 from _fastpath.template import Template
 from responder.counters import Counters
 from responder.errors import LookupFailed, TryLater, TryLaterCause
@@ -82,9 +83,9 @@ class Issuers:
             return None
         return self._by_hashes.get(cert_id.issuer_name_hash + cert_id.issuer_key_hash)
 
-    def connected(self) -> None:
+    def connected(self, channel: ReplyQueue) -> None:
         """Read everything again: changes were not tracked while the connection was lost."""
-        self._source.renew()
+        self._source.renew(channel)
         self.invalidated(None)
 
     def verified(self, at: float) -> None:

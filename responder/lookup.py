@@ -13,7 +13,7 @@ from typing import Any, Protocol
 
 import structlog
 
-from _fastpath.lookup import Command
+from _fastpath.replies import Command, ReplyQueue
 from responder.counters import Counters
 from responder.errors import LookupFailed, TryLaterCause
 from responder.wire import BYTES, MAP, NULLABLE_BYTES, Expected, Request, Wire, pack
@@ -37,7 +37,7 @@ MIN_BACKOFF, MAX_BACKOFF = 0.05, 1.0
 class Listener(Protocol):
     """Who wants to know of the connection's state."""
 
-    def connected(self) -> None:
+    def connected(self, channel: ReplyQueue) -> None:
         """A new connection tracks changes from now on; whatever was read before is in doubt."""
 
     def verified(self, at: float) -> None:
@@ -59,8 +59,7 @@ class _Login:
 class StoreLink:
     """Keeps one tracked connection to the store and sends lookups over it."""
 
-    def __init__(self, endpoint: Endpoint, *, waiting_room: int, timeout: float, counters: Counters) -> None:
-        self._timeout = timeout  # seconds
+    def __init__(self, endpoint: Endpoint, *, waiting_room: int, counters: Counters) -> None:
         self._login = _login(endpoint)
         self._url = endpoint.url
         self._waiting_room = waiting_room
@@ -85,13 +84,6 @@ class StoreLink:
         """Close the present connection; a new one follows."""
         if self._wire is not None:
             self._wire.close(cause)
-
-    def send(self, command: Command) -> TryLaterCause | None:
-        """Queue a command that has the usual time for its reply. The cause why it cannot be, else None."""
-        if self._wire is None or not self.up.is_set():
-            return "store_down"
-        command.deadline = self._loop.time() + self._timeout
-        return self._wire.send(command)
 
     async def execute(self, *requests: Request) -> list[Any]:
         """The replies to requests that leave together. Raises LookupFailed."""
@@ -153,7 +145,7 @@ class StoreLink:
         self._counters.set("store_up", 1)
         self.up.set()
         log.info("store connected", url=self._url)
-        listener.connected()
+        listener.connected(wire.replies)
         listener.verified(asked_at)
         return wire
 
@@ -169,7 +161,7 @@ class StoreLink:
             if wire.oldest is not None and now - wire.oldest >= MAX_MISSED * HEARTBEAT:
                 wire.close("store_down")
             else:
-                wire.enqueue(_Heartbeat(listener, now))
+                wire.beat(_Heartbeat(listener, now))
             try:
                 async with asyncio.timeout(HEARTBEAT):
                     await wire.lost.wait()

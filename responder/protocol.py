@@ -182,20 +182,24 @@ class OCSPProtocol(HttpToolsProtocol):
         """Let the fast path answer what is plain, request after request."""
         path, write = self._path, self.transport.write
         start = 0
-        while (answer := path.respond(self, data, start)).__class__ is bytes:
-            write(answer)
-            start += path.size
-            if path.closes:
-                self._finish()
-                return
-            if start == len(data):
-                self._asked = b""
-                self._due = self._serving.idle_due
-                self._plain = not self.flow.write_paused
-                return
-            if self.flow.write_paused:
-                answer = None
-                break
+        try:
+            while (answer := path.respond(self, data, start)).__class__ is bytes:
+                write(answer)
+                start += path.size
+                if path.closes:
+                    self._finish()
+                    return
+                if start == len(data):
+                    self._asked = b""
+                    self._due = self._serving.idle_due
+                    self._plain = not self.flow.write_paused
+                    return
+                if self.flow.write_paused:
+                    answer = None
+                    break
+        except Exception:
+            path.failed()
+            answer = None
         self._go_on(answer, data[start:])
 
     def _go_on(self, answer: Exchange | Literal[False] | None, data: bytes) -> None:
@@ -219,7 +223,8 @@ class OCSPProtocol(HttpToolsProtocol):
         """What an exchange came to; None: the slow path shall find out."""
         self._exchange = None
         data = self._asked
-        self._hold(False)
+        if self.flow.holding:
+            self._hold(False)
         if answer is None:
             self._asked = b""
             self._read(data)

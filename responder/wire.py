@@ -12,8 +12,7 @@ from typing import Any, cast
 import hiredis
 import structlog
 
-from _fastpath.lookup import Command
-from _fastpath.replies import ReplyQueue, Surprise
+from _fastpath.replies import Command, ReplyQueue, Surprise
 from responder.counters import Counters, bounds_of, slot_of
 from responder.errors import LookupFailed, TryLaterCause
 
@@ -71,20 +70,20 @@ class Wire(asyncio.Protocol):
     def __init__(self, waiting_room: int, counters: Counters, invalidated: Invalidation) -> None:
         self.lost = asyncio.Event()
         self._loop = asyncio.get_running_loop()
-        self._waiting_room = waiting_room
         self._counters = counters
         self._invalidated = invalidated
-        self._replies = ReplyQueue(
+        self.replies = ReplyQueue(
+            flush=lambda: self._loop.call_soon(self._flush),
+            arm=self._arm,
             invalidated=self._invalidate,
             refused=lambda message: log.warning("store refused a command", error=message),
+            room=waiting_room,
             tally=counters.tally,
             slot=slot_of("store_seconds", "lookup"),
             bounds=bounds_of("store_seconds"),
         )
         self._transport: asyncio.WriteTransport | None = None
-        self._outgoing: list[bytes] = []
         self._sweeper: asyncio.Handle | None = None
-        self._sweeps_at = inf  # loop time; uvloop's handles for what is due already do not tell it
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         # A cast, because the classes of uvloop's transports have no base in asyncio.
@@ -98,35 +97,24 @@ class Wire(asyncio.Protocol):
     @property
     def oldest(self) -> float | None:
         """When the oldest command without a reply was queued, in loop time."""
-        return self._replies.oldest
+        return self.replies.oldest
 
     def send(self, command: Command) -> TryLaterCause | None:
         """Queue a command; it leaves with all others of this loop tick. The cause why it cannot be, else None."""
-        if self.lost.is_set():
-            return "store_down"
-        if len(self._replies) >= self._waiting_room:
-            return "waiting_room"
-        self.enqueue(command)
-        return None
+        cause: TryLaterCause | None = self.replies.submit(command, self._loop.time())
+        return cause
 
-    def enqueue(self, command: Command) -> None:
-        """The same, whatever waits; the connection was not lost."""
-        command.sent_at = self._loop.time()
-        self._replies.put(command)
-        if not self._outgoing:
-            self._loop.call_soon(self._flush)
-        self._outgoing.append(command.request)
-        if command.deadline < self._sweeps_at:
-            self._sweep_at(command.deadline)
+    def beat(self, heartbeat: Command) -> None:
+        """Queue a heartbeat, however many commands wait."""
+        self.replies.put(heartbeat, self._loop.time())
 
     def _flush(self) -> None:
         if not self.lost.is_set() and self._transport is not None:
-            self._transport.write(b"".join(self._outgoing))
-        self._outgoing.clear()
+            self._transport.write(self.replies.take_outgoing())
 
     def data_received(self, data: bytes) -> None:
         try:
-            self._replies.feed(data, self._loop.time())
+            self.replies.feed(data, self._loop.time())
         except Surprise as error:
             log.warning("store answered what was not asked", error=str(error))
             self.close("store_protocol")
@@ -135,20 +123,15 @@ class Wire(asyncio.Protocol):
         self._counters.add("store_invalidations_total")
         self._invalidated(keys)
 
-    def _sweep(self) -> None:
-        """Fail those whose deadline has come."""
-        self._sweeper = None
-        self._sweeps_at = inf
-        following = self._replies.overdue(self._loop.time())
-        if following is not None and following < inf:
-            self._sweep_at(following)
-
-    def _sweep_at(self, deadline: float) -> None:
+    def _arm(self, deadline: float) -> None:
         """One timer for all: it is set anew only for a deadline before the one it waits for."""
         if self._sweeper is not None:
             self._sweeper.cancel()
         self._sweeper = self._loop.call_at(deadline, self._sweep)
-        self._sweeps_at = deadline
+
+    def _sweep(self) -> None:
+        self._sweeper = None
+        self.replies.overdue(self._loop.time())
 
     def close(self, cause: TryLaterCause) -> None:
         """Give up the connection and fail everybody who waits on it."""
@@ -159,4 +142,4 @@ class Wire(asyncio.Protocol):
             self._sweeper.cancel()
         if self._transport is not None:
             self._transport.abort()
-        self._replies.close(cause)
+        self.replies.close(cause)

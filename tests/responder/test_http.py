@@ -537,7 +537,10 @@ def test_an_unforeseen_fault_is_internal_error(
         raise ZeroDivisionError
 
     monkeypatch.setattr(Resolver, "resolve", fail)
-    for response in (http.post("/", content=request_der), http.get(url_path(request_der))):
+    for response in (
+        http.post("/", content=request_der, params="slow"),
+        http.get(url_path(request_der), params="slow"),
+    ):
         assert (response.status_code, response.content) == (200, INTERNAL_ERROR)
         assert response.headers["cache-control"] == NO_STORE
     assert counters.value("ocsp_responses_total", "internal_error", "POST") == 1

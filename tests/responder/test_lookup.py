@@ -10,6 +10,7 @@ import hiredis
 import pytest
 import redis
 
+from _fastpath.replies import ReplyQueue
 from responder.counters import Counters
 from responder.errors import LookupFailed
 from responder.lookup import StoreLink
@@ -32,7 +33,7 @@ class Recorder:
         self.verified_at = 0.0
         self.changes: list[list[bytes] | None] = []
 
-    def connected(self) -> None:
+    def connected(self, channel: ReplyQueue) -> None:
         self.connections += 1
 
     def verified(self, at: float) -> None:
@@ -49,7 +50,7 @@ class Recorder:
 async def linked(
     endpoint: Endpoint, *, waiting_room: int = 1000, listener: Recorder | None = None
 ) -> AsyncIterator[StoreLink]:
-    link = StoreLink(endpoint, waiting_room=waiting_room, timeout=FAR, counters=Counters.private())
+    link = StoreLink(endpoint, waiting_room=waiting_room, counters=Counters.private())
     link.start(listener or Recorder())
     try:
         async with asyncio.timeout(5):
@@ -293,9 +294,7 @@ async def test_a_killed_connection_comes_back(endpoint: Endpoint, client: redis.
 
 
 async def test_without_a_server_lookups_fail_at_once(short_path: Path) -> None:
-    link = StoreLink(
-        Endpoint(f"unix://{short_path}/none"), waiting_room=10, timeout=FAR, counters=Counters.private()
-    )
+    link = StoreLink(Endpoint(f"unix://{short_path}/none"), waiting_room=10, counters=Counters.private())
     assert await cause_of(hget(link, b"key", b"field", deadline())) == "store_down"
     link.start(Recorder())
     await asyncio.sleep(0.05)
@@ -323,9 +322,7 @@ async def test_logins_and_databases_are_those_of_the_url(endpoint: Endpoint, cli
     right = Endpoint(f"{endpoint.url}?db=3", "reader", "secret")
     async with linked(right) as link:
         assert await hget(link, b"ocsp:h", b"f", deadline()) == b"in three"
-    wrong = StoreLink(
-        Endpoint(endpoint.url, "reader", "guess"), waiting_room=10, timeout=FAR, counters=Counters.private()
-    )
+    wrong = StoreLink(Endpoint(endpoint.url, "reader", "guess"), waiting_room=10, counters=Counters.private())
     wrong.start(Recorder())
     await asyncio.sleep(0.1)
     assert not wrong.up.is_set()
