@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import pytest
@@ -63,11 +63,15 @@ def shared(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
             yield World(ca, store, shelf, clock, counters, Client(port))
 
 
-@pytest.fixture
-def world(shared: World) -> World:
-    """The shared responder, with its clock at NOW."""
+# A field that means nothing to an origin and that the fast path leaves to the HTTP library.
+WAYS = {"fast": (), "slow": (("Proxy-Connection", "keep-alive"),)}
+
+
+@pytest.fixture(params=WAYS)
+def world(shared: World, request: pytest.FixtureRequest) -> World:
+    """The shared responder with its clock at NOW, asked so that the fast path answers, and so that it does not."""
     shared.clock.seconds = NOW
-    return shared
+    return replace(shared, web=Client(shared.web.port, WAYS[request.param]))
 
 
 @pytest.fixture

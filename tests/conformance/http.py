@@ -24,6 +24,7 @@ class Client:
     """Asks a port of this host, every time over a new connection."""
 
     port: int
+    always: tuple[tuple[str, str], ...] = ()  # header fields of every request
 
     def send(self, message: bytes, method: str = "GET") -> Response:
         """The response to these octets."""
@@ -47,7 +48,8 @@ class Client:
         headers: Mapping[str, str] | None = None,
     ) -> Response:
         """One request with `Host`, with a length where there is a body, and with what `headers` says."""
-        fields = {"Host": "ocsp.test"} | ({"Content-Length": str(len(body))} if body else {})
+        fields = {"Host": "ocsp.test", **dict(self.always)}
+        fields |= {"Content-Length": str(len(body))} if body else {}
         lines = [f"{method} {target} HTTP/{version}"]
         lines += [f"{name}: {value}" for name, value in {**fields, **(headers or {})}.items()]
         return self.send("\r\n".join([*lines, "", ""]).encode() + body, method)

@@ -83,6 +83,15 @@ def check_fields(answer: Response, error: bytes | None) -> None:
     assert directives == ["public", "no-transform", "must-revalidate"]
 
 
+def test_requests_take_the_way_that_they_are_meant_to(world: World) -> None:
+    request = world.ca.request(GOOD)
+    before = world.counters.value("http_slow_requests_total")
+    world.web.get(request)
+    world.web.post(request)
+    slow = world.counters.value("http_slow_requests_total") - before
+    assert slow == (2 if world.web.always else 0)
+
+
 @pytest.mark.conformance("H-01")
 def test_the_root_is_a_malformed_request(web: Client) -> None:
     for method in ("GET", "POST"):

@@ -7,6 +7,7 @@ import threading
 import time
 from collections.abc import AsyncIterator, Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 import redis
@@ -17,6 +18,7 @@ from cryptography.hazmat.primitives.serialization import Encoding
 from responder.app import Application
 from responder.config import Settings, load_settings
 from responder.counters import Counters
+from responder.protocol import OCSPProtocol
 from store.embedded import EmbeddedStore
 from tests.responder.ca import CA, NOW, Shelf, good, revoked
 
@@ -113,6 +115,14 @@ async def application(
     await application.stop()
 
 
+class QuietProtocol(OCSPProtocol):
+    """uvicorn takes pytest's log handlers for an access log, with which the fast path would answer nothing."""
+
+    def __init__(self, *arguments: Any, **named: Any) -> None:
+        super().__init__(*arguments, **named)
+        self.access_log = False
+
+
 @contextlib.contextmanager
 def serving(settings: Settings, counters: Counters, clock: FakeClock) -> Iterator[int]:
     """A worker behind a real socket, in a thread of this process; gives its port."""
@@ -120,7 +130,7 @@ def serving(settings: Settings, counters: Counters, clock: FakeClock) -> Iterato
         config = uvicorn.Config(
             Application(settings, counters, clock),
             loop="uvloop",
-            http="responder.protocol:OCSPProtocol",
+            http=QuietProtocol,
             ws="none",
             lifespan="on",
             interface="asgi3",
