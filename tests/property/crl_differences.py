@@ -2,6 +2,7 @@
 
 from functools import partial
 
+from _fastpath.crl import Crl
 from tests.property.crl_readers import (
     AKI,
     IDP,
@@ -17,9 +18,11 @@ from tests.property.crl_readers import (
     has_other_serial,
     has_other_signature,
     lacks,
+    see_by_cryptography,
+    seen_by_us,
 )
-from tests.property.der_tree import Node
-from tests.property.differences import Table, WeRead, WeRefuse
+from tests.property.der_tree import Node, read_tree
+from tests.property.differences import Refusal, Table, WeRead, WeRefuse, read_by_cryptography, read_by_us
 
 ALGORITHM = "300a06082a8648ce3d040302"
 NAME = "300d310b3009060355040613025553"
@@ -145,3 +148,14 @@ DIFFERENCES = Table(
         ),
     },
 )
+
+
+def explain(data: bytes) -> list[str]:
+    """The differences that the data shows; where both read, they read the same."""
+    ours = read_by_us(Crl, data)
+    theirs = read_by_cryptography(see_by_cryptography, data)
+    if isinstance(ours, Crl):
+        issuer = Tree(read_tree(data)).fields[2]
+        assert ours.issuer_name == issuer.encode()
+        assert isinstance(theirs, Refusal) or seen_by_us(ours) == theirs
+    return DIFFERENCES.explain(data, ours, theirs)

@@ -10,8 +10,9 @@ from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.x509 import ocsp as x509_ocsp
 
 from _fastpath.certid import OTHER, SHA1, SHA256
-from tests.property.der_tree import Node, read_nodes
-from tests.property.differences import Table, Unread, WeRead, WeRefuse
+from _fastpath.request import OCSPRequest, parse_request
+from tests.property.der_tree import Node, read_nodes, read_tree
+from tests.property.differences import Table, Unread, WeRead, WeRefuse, read_by_cryptography, read_by_us
 
 # By OID content: our name of the hash algorithm, octets of its hashes.
 ALGORITHMS = {bytes.fromhex("2b0e03021a"): (SHA1, 20), bytes.fromhex("608648016503040201"): (SHA256, 32)}
@@ -241,3 +242,34 @@ DIFFERENCES = Table(
         ),
     },
 )
+
+
+def explain(data: bytes) -> list[str]:
+    """The differences that the data shows; where both read, they read the same."""
+    ours = read_by_us(parse_request, data)
+    theirs = read_by_cryptography(see_by_cryptography, data)
+    if isinstance(ours, OCSPRequest):
+        compare_to_tree(ours, data)
+        if isinstance(theirs, SeenByCryptography):
+            assert [theirs.cert_id] == seen(ours)
+            assert ours.nonce in (None, theirs.nonce)
+    return DIFFERENCES.explain(data, ours, theirs)
+
+
+def seen(request: OCSPRequest) -> list[SeenCertID]:
+    return [
+        SeenCertID(
+            one.hash_algorithm,
+            one.issuer_name_hash,
+            one.issuer_key_hash,
+            int.from_bytes(one.serial_number, "big"),
+        )
+        for one in request.cert_ids
+    ]
+
+
+def compare_to_tree(request: OCSPRequest, data: bytes) -> None:
+    tree = read_tree(data)
+    assert seen(request) == [see_cert_id(one) for one in single_requests(tree)]
+    assert all(one.serial_number[0] or one.serial_number == b"\0" for one in request.cert_ids)
+    assert request.nonce == see_nonce(tree)

@@ -3,10 +3,10 @@
 import pytest
 
 from _fastpath.crl import Crl
-from tests.property.crl_differences import DIFFERENCES, crl
-from tests.property.crl_readers import SeenCrl, Tree, see_by_cryptography, seen_by_us
+from tests.property.crl_differences import DIFFERENCES, crl, explain
+from tests.property.crl_readers import SeenCrl, see_by_cryptography
 from tests.property.crls import NAMES, Listed, Scope
-from tests.property.der_tree import damaged, read_tree
+from tests.property.der_tree import damaged
 from tests.property.differences import Refusal, read_by_cryptography, read_by_us
 from tests.property.tiers import property_of
 
@@ -23,17 +23,6 @@ OURS = [
     Listed((), NAMES[0], (1_700_000_000, 1_700_000_001), b"k" * 20, 127, None),
 ]
 ORIGINALS = [one.encode() for one in OURS] + [bytes.fromhex(crl())] + list(EXAMPLES.values())
-
-
-def explain(data: bytes) -> list[str]:
-    """The differences that the data shows; where both read, they read the same."""
-    ours = read_by_us(Crl, data)
-    theirs = read_by_cryptography(see_by_cryptography, data)
-    if isinstance(ours, Crl):
-        issuer = Tree(read_tree(data)).fields[2]
-        assert ours.issuer_name == issuer.encode()
-        assert isinstance(theirs, Refusal) or seen_by_us(ours) == theirs
-    return DIFFERENCES.explain(data, ours, theirs)
 
 
 @pytest.mark.conformance(

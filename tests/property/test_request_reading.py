@@ -6,17 +6,9 @@ import pytest
 
 from _fastpath.errors import MalformedRequest
 from _fastpath.request import OCSPRequest, parse_request
-from tests.property.der_tree import damaged, read_tree
-from tests.property.differences import Refusal, read_by_cryptography, read_by_us
-from tests.property.request_readers import (
-    DIFFERENCES,
-    SeenByCryptography,
-    SeenCertID,
-    see_by_cryptography,
-    see_cert_id,
-    see_nonce,
-    single_requests,
-)
+from tests.property.der_tree import damaged
+from tests.property.differences import Refusal, read_by_us
+from tests.property.request_readers import DIFFERENCES, explain
 from tests.property.requests import (
     Asked,
     asked_of_asn1crypto,
@@ -59,37 +51,6 @@ def test_a_request_of_asn1crypto_says_what_was_asked(asked: Asked) -> None:
 @property_of(asked=asked_of_cryptography)
 def test_a_request_of_cryptography_says_what_was_asked(asked: Asked) -> None:
     check(asked, made_by_cryptography(asked))
-
-
-def explain(data: bytes) -> list[str]:
-    """The differences that the data shows; where both read, they read the same."""
-    ours = read_by_us(parse_request, data)
-    theirs = read_by_cryptography(see_by_cryptography, data)
-    if isinstance(ours, OCSPRequest):
-        compare_to_tree(ours, data)
-        if isinstance(theirs, SeenByCryptography):
-            assert [theirs.cert_id] == seen(ours)
-            assert ours.nonce in (None, theirs.nonce)
-    return DIFFERENCES.explain(data, ours, theirs)
-
-
-def seen(request: OCSPRequest) -> list[SeenCertID]:
-    return [
-        SeenCertID(
-            one.hash_algorithm,
-            one.issuer_name_hash,
-            one.issuer_key_hash,
-            int.from_bytes(one.serial_number, "big"),
-        )
-        for one in request.cert_ids
-    ]
-
-
-def compare_to_tree(request: OCSPRequest, data: bytes) -> None:
-    tree = read_tree(data)
-    assert seen(request) == [see_cert_id(one) for one in single_requests(tree)]
-    assert all(one.serial_number[0] or one.serial_number == b"\0" for one in request.cert_ids)
-    assert request.nonce == see_nonce(tree)
 
 
 @pytest.mark.conformance("Q-02", "Q-05", "Q-06", "Q-07", "Q-10")
