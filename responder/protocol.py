@@ -126,7 +126,8 @@ class OCSPProtocol(HttpToolsProtocol):
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         super().connection_made(transport)
         self.flow: _Flow = _Flow(transport)
-        self._due = self.loop.time() + min(FIRST_WAIT, self._section.keep_alive)
+        self._read_at = self.loop.time()
+        self._due = self._read_at + min(FIRST_WAIT, self._section.keep_alive)
         self._serving.connections.add(self)
         self._serving.server_state = self.server_state
         self._become_plain()

@@ -229,7 +229,7 @@ def mutate(source: random.Random, data: bytes) -> bytes:
         end = source.randrange(len(lines))
         return b"\r\n".join(lines[: end + 1]) + source.choice(ENDS) + b"\r\n".join(lines[end + 1 :])
     if kind == 8:
-        lines.insert(1, source.choice(lines[1:]))
+        lines.insert(1, source.choice(lines))
         return b"\r\n".join(lines)
     parts = lines[0].split(b" ")
     chosen = (METHODS, TARGETS, VERSIONS)[kind - 9]
