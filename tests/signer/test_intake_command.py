@@ -1,6 +1,8 @@
 """`ocsp-signer import` on every format: what it writes, what it refuses, and that it never does half of it."""
 
 import os
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -274,3 +276,35 @@ def test_a_file_through_a_pipe(place: Place) -> None:
         os._exit(0)
     assert place.run("csv", fifo)["new"] == 10_499
     os.waitpid(child, 0)
+
+
+MEASURE = """
+import resource, sys
+from pathlib import Path
+from signer.commands.certificates import import_file
+import_file(Path("ocsp.toml"), Path(sys.argv[1]), issuer="r1", format="csv", dry_run=False, keep_going=False,
+            as_json=False, quiet=True)
+print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)
+"""
+
+
+def peak(place: Place, count: int) -> int:
+    """KiB that an import of `count` new certificates, each with its CRL, took at most."""
+    path = place.directory / f"{count}.csv"
+    with path.open("w") as file:
+        file.write("serial,not_after,crl_url\n")
+        for number in range(count):
+            file.write(f"{number:032x},2030-01-01T00:00:00Z,{shard_url(number % 4)}\n")
+    (place.directory / "ledger.db").unlink(missing_ok=True)
+    command = [sys.executable, "-c", MEASURE, str(path)]
+    environment = {"PYTHONPATH": str(Path(__file__).parents[2])}
+    done = subprocess.run(
+        command, cwd=place.directory, env=environment, capture_output=True, text=True, check=True
+    )
+    return int(done.stdout.splitlines()[-1])
+
+
+@pytest.mark.slow
+def test_memory_does_not_grow_with_the_file(place: Place) -> None:
+    """Above the size of one run that is sorted in memory."""
+    assert peak(place, 900_000) < peak(place, 300_000) + 20_000

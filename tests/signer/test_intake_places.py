@@ -4,6 +4,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from cryptography import x509
 
 from _fastpath.page import hash32
 from signer.ledger.errors import LedgerError
@@ -12,6 +13,7 @@ from signer.ledger.placement import Misplaced, correction
 from signer.ledger.values import PlacedBy, Placement, Publication
 from tests.signer.intakes import Brought, Ca, Place, shard_url, write_rows
 from tests.signer.ledgers import NOW, certificate_row
+from tests.signer.works import Works, row_in_page
 
 CA = Ca.make()
 END = "2030-01-01T00:00:00Z"
@@ -227,3 +229,26 @@ def test_who_corrects_whom(recorded: PlacedBy, stated: PlacedBy) -> None:
         with pytest.raises(Misplaced):
             correction(there, elsewhere)
         assert correction(there, Placement(0, 1, stated)) is None
+
+
+@pytest.mark.conformance("C-19")
+def test_both_crls_are_published_after_a_move(works: Works) -> None:
+    """Round about: each shard loses an entry to the next, so that neither could wait for the other."""
+    serials = [row_in_page(0, number).serial for number in range(6)]
+    works.add(certificate_row(serial, NOW - 5) for serial in serials)
+    job = works.context.crl_job("demo")
+    shards = job.shards()
+    for _ in range(2):
+        outcomes = job.build(shards, lambda outcome: None)
+        assert [outcome.message for outcome in outcomes] == [None] * 3
+        assert sum(outcome.entries or 0 for outcome in outcomes) == 6
+        moved = [Placement(0, (hash32(serial) + 1) % 3, PlacedBy.CERTIFICATE) for serial in serials]
+        works.add(
+            certificate_row(serial)._replace(placement=place)
+            for serial, place in zip(serials, moved, strict=True)
+        )
+        works.clock.pass_time(60)  # type: ignore[attr-defined]
+    for _, index in shards:
+        crl = x509.load_der_x509_crl((works.directory / f"objects/crl/demo/0-{index}.crl").read_bytes())
+        expected = {int.from_bytes(serial) for serial in serials if (hash32(serial) + 1) % 3 == index}
+        assert {entry.serial_number for entry in crl} == expected
