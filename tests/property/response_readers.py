@@ -78,7 +78,7 @@ DIFFERENCES = Table(
             "BasicOCSPResponse::certs|Certificate::",
             response(certs="a00430023000"),
         ),
-        "name-content": WeRead(
+        "name-in-response": WeRead(
             "a Name stands in what was signed or in certs, neither of which is read",
             "AttributeTypeValue::",
             response(sequence("a10e300c310a300806035504061301" + "5f" + AT + "3000")),
