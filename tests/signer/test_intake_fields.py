@@ -245,7 +245,7 @@ BROUGHT = st.builds(
 )
 
 
-@settings(max_examples=10, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=8, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(st.lists(BROUGHT, max_size=30))
 def test_every_format_makes_the_same_ledger(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], rows: list[Brought]

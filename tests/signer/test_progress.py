@@ -12,7 +12,7 @@ from signer.progress import bar
 from tests.signer.works import FakeClock
 
 
-def play(total: int, steps: list[tuple[int, int]], *, quiet: bool = False) -> None:
+def play(total: int | None, steps: list[tuple[int, int]], *, quiet: bool = False) -> None:
     """(seconds passed, steps done) one after another."""
     clock = FakeClock()
     with bar("sign demo", total, quiet=quiet, clock=clock) as advance:
@@ -70,3 +70,8 @@ def test_a_bar_on_a_terminal() -> None:
     os.close(master)
     assert done.stdout == b"done\n"
     assert b"sign demo" in drawn and b"75%" in drawn
+
+
+def test_work_of_unknown_size_is_counted(capsys: pytest.CaptureFixture[str]) -> None:
+    play(None, [(6, 1500), (6, 500)])
+    assert capsys.readouterr().err == "sign demo: 1,500 done, 6 s\nsign demo: 2,000 done, 12 s\n"
