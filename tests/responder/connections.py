@@ -9,6 +9,7 @@ from uvicorn.server import ServerState
 
 from responder.app import Application
 from responder.protocol import OCSPProtocol, ServingState, _Phase
+from tests.responder.conftest import QuietProtocol
 
 __all__ = ["Client", "SlowProtocol", "Worker"]
 
@@ -16,7 +17,7 @@ PATIENCE = 60.0  # seconds for what takes milliseconds
 TICKS = 8  # of the loop until the application has refused a request whose body it does not want
 
 
-class SlowProtocol(OCSPProtocol):
+class SlowProtocol(QuietProtocol):
     """The same without its fast path."""
 
     def _become_plain(self) -> None:
@@ -29,7 +30,7 @@ class Worker:
     def __init__(self, application: Application) -> None:
         self.config = uvicorn.Config(
             application,
-            http=OCSPProtocol,
+            http=QuietProtocol,
             ws="none",
             lifespan="off",
             interface="asgi3",
@@ -45,7 +46,7 @@ class Worker:
         self.path = application._state.path
 
     def connect(self, *, fast: bool = True, room: int = 1 << 20) -> "Client":
-        return Client(self, OCSPProtocol if fast else SlowProtocol, room)
+        return Client(self, QuietProtocol if fast else SlowProtocol, room)
 
 
 class Client(asyncio.Transport):
@@ -99,6 +100,8 @@ class Client(asyncio.Transport):
             or protocol.pipeline
             or protocol._exchange is not None
             or protocol._held
+            or protocol._farewell is not None
+            or protocol.flow.write_paused
             or self._inbox
         )
 
