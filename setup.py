@@ -5,8 +5,24 @@ import os
 from Cython.Build import cythonize
 from setuptools import Extension, setup
 
-MODULES = ("der", "certid", "request", "template", "ocsp", "page", "crl", "http", "head",
-           "answer", "cache", "lookup", "replies", "tally", "serve")
+MODULES = (
+    "der",
+    "certid",
+    "request",
+    "template",
+    "ocsp",
+    "page",
+    "crl",
+    "http",
+    "head",
+    "answer",
+    "cache",
+    "lookup",
+    "replies",
+    "tally",
+    "serve",
+    "connection",
+)
 DIRECTIVES = {
     "language_level": 3,
     "embedsignature": True,

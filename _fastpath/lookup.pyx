@@ -208,8 +208,13 @@ cdef class StatusSource:
         self.timeout = timeout
 
     def verified(self, double at):
-        """What was sent at this monotonic time was answered: what is cached holds (F4)."""
-        self.verified_until = self.now() + HEARTBEATS
+        """What was sent at this monotonic time was answered: what is cached holds (F4).
+
+        The answer may have lain here while the process was stopped, with changes behind it.
+        """
+        cdef double left = at + HEARTBEATS - <double>self.monotonic()
+        if left >= 0:
+            self.verified_until = self.now() + <int64_t>left
         self.usable_until = at + self.max_unverified
 
     def cut_off(self):

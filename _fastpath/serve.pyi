@@ -1,5 +1,5 @@
 from collections.abc import Callable, Sequence
-from typing import Literal, Protocol, final
+from typing import Protocol, final
 
 from _fastpath.cache import Cache
 from _fastpath.lookup import StatusSource
@@ -7,9 +7,6 @@ from _fastpath.tally import Tally
 
 class _Slot(Protocol):
     def __call__(self, name: str, /, *labels: str) -> int: ...
-
-class _Waiting(Protocol):
-    def settled(self, exchange: Exchange, answer: bytes | None) -> None: ...
 
 class Counts:
     """Where the fast path counts.
@@ -22,18 +19,10 @@ class Counts:
     ) -> None: ...
 
 @final
-class Exchange:
-    """A request whose answer waits for the store."""
-
-    closes: bool  # whether the connection ends with the answer
-    left: bool  # set when the client left: nobody is told then
-    @property
-    def size(self) -> int:
-        """Octets of the request."""
-
-@final
 class FastPath:
     """One worker's fast path. Limits are in octets; the prefix is that of the path."""
+
+    idle_due: float  # loop time at which a connection that begins to wait now has waited too long
 
     def __init__(
         self,
@@ -52,20 +41,5 @@ class FastPath:
     @property
     def cache(self) -> Cache: ...
     @property
-    def size(self) -> int:
-        """Octets of the request last answered or begun, or of the POST that has to be awaited."""
-
-    @property
-    def closes(self) -> bool:
-        """Whether the connection ends with the answer last given."""
-
-    @property
     def answered(self) -> int:
         """Requests, so far."""
-
-    def respond(self, protocol: _Waiting, data: bytes, start: int) -> bytes | Exchange | Literal[False] | None:
-        """Answer the request that begins at `start`.
-
-        The HTTP answer; or an Exchange, of which `protocol` will be told; or False for a POST of which `size` octets
-        are to be awaited first; or None for what the slow path must have. Nothing is kept of what is not answered.
-        """

@@ -14,11 +14,11 @@ from libc.string cimport memcmp
 from _fastpath.answer cimport Entry, fault_of, write_answer, write_error
 from _fastpath.certid cimport HASH_OTHER, CertIDView
 from _fastpath.der cimport DER_OK, Cursor, cursor_over
-from _fastpath.head cimport HEAD_OK, RequestHead, read_head
-from _fastpath.http cimport IMF_FIXDATE_SIZE, decode_path, put_imf_fixdate
-from _fastpath.lookup cimport StatusSource, View, Waiter, cache_key
+from _fastpath.head cimport HEAD_OK, read_head
+from _fastpath.http cimport decode_path, put_imf_fixdate
+from _fastpath.lookup cimport StatusSource, View, cache_key
 from _fastpath.request cimport RequestView, scan_request
-from _fastpath.tally cimport Histogram, Tally
+from _fastpath.tally cimport Tally
 
 from _fastpath import ocsp
 
@@ -31,7 +31,6 @@ cdef enum:  # rows of slots, by what is answered; columns are GET and POST
     MALFORMED = 2
     TRY_LATER = 3
     UNAUTHORIZED = 4
-    KINDS_OF_ANSWER = 5
 
 cdef bytes MALFORMED_BODY = ocsp.MALFORMED_REQUEST
 cdef bytes TRY_LATER_BODY = ocsp.TRY_LATER
@@ -43,19 +42,6 @@ cdef frozenset DOUBTFUL = frozenset(("absent", "page_changed", "unknown_slot"))
 
 cdef class Counts:
     """Where the fast path counts; every attribute is a slot of the worker's row."""
-
-    cdef Tally tally
-    cdef Py_ssize_t answers[KINDS_OF_ANSWER][2]
-    cdef Py_ssize_t not_modified
-    cdef Py_ssize_t request_bytes
-    cdef Py_ssize_t hit
-    cdef Py_ssize_t miss
-    cdef Py_ssize_t stale
-    cdef Py_ssize_t unknown_issuer
-    cdef Py_ssize_t no_record
-    cdef dict try_later  # slots by cause
-    cdef Histogram seconds
-    cdef Histogram age
 
     def __init__(self, Tally tally not None, slot, bounds, causes):
         """`slot` and `bounds` know the metrics; `causes` are those of tryLater."""
@@ -76,55 +62,33 @@ cdef class Counts:
         tally.fill(&self.age, slot("ocsp_response_age_seconds"), bounds("ocsp_response_age_seconds"))
 
 
-cdef struct Question:
-    # One request, read; borrowed from the octets that were received.
-    RequestHead head
-    const uint8_t* der
-    Py_ssize_t der_size
-    CertIDView cert_id
+cdef class Client:
+    """A connection that can be told what became of its request; None: the slow path shall find out."""
+
+    cdef int settled(self, Exchange exchange, bytes answer) except -1:
+        raise NotImplementedError
 
 
 @cython.final
 cdef class Exchange(Waiter):
     """A request whose answer waits for the store."""
 
-    cdef FastPath path
-    cdef object protocol  # has settled(exchange, answer or None)
-    cdef bint post
-    cdef bytes if_none_match
-    cdef public bint closes  # whether the connection ends with the answer
-    cdef public bint left  # the client did
-    cdef readonly Py_ssize_t size  # octets of the request
-    cdef Py_ssize_t der_size
-    cdef double began
-
     cdef int settle(self, outcome) except -1:
-        if self.left:
+        cdef Client client = self.client
+        cdef bytes answer
+        if client is None:
             return 0
         try:
             answer = self.path.conclude(self, outcome, self.path.source.now())
         except Exception:
             self.path.failed()
             answer = None
-        self.protocol.settled(self, answer)
-        return 0
+        return client.settled(self, answer)
 
 
 @cython.final
 cdef class FastPath:
     """One worker's fast path."""
-
-    cdef StatusSource source
-    cdef Counts counts
-    cdef readonly object failed  # called while an exception that nobody foresaw is handled
-    cdef bytes prefix
-    cdef Py_ssize_t head_limit
-    cdef Py_ssize_t body_limit
-    cdef readonly Py_ssize_t size  # octets of the request last answered, begun, or to be awaited
-    cdef readonly bint closes  # whether the connection ends with that answer
-    cdef readonly uint64_t answered
-    cdef int64_t dated  # the second that `date` is
-    cdef uint8_t date[IMF_FIXDATE_SIZE]
 
     def __init__(
         self,
@@ -149,10 +113,10 @@ cdef class FastPath:
         """The worker's cache."""
         return self.source.cache
 
-    def respond(self, protocol, bytes data not None, Py_ssize_t start):
+    cdef object respond(self, Client client, bytes data, Py_ssize_t start):
         """Answer the request that begins at `start`.
 
-        The HTTP answer; or an Exchange, when the protocol will be told of it; or False for a POST of which
+        The HTTP answer; or an Exchange, when the client will be told of it; or False for a POST of which
         `size` octets are to be awaited first; or None for what the slow path must have.
         """
         cdef Question question
@@ -169,7 +133,7 @@ cdef class FastPath:
         if not self.locate(&question, octets, buffer):
             return None
         self.closes = question.head.closes
-        return self.answer(protocol, &question)
+        return self.answer(client, &question)
 
     cdef bint locate(self, Question* question, const uint8_t* octets, uint8_t* buffer) noexcept:
         """Find the DER of the request; False for targets and spellings of the slow path."""
@@ -191,7 +155,7 @@ cdef class FastPath:
         question.der_size = decode_path(target.pos + 1, target.left - 1, buffer, &tolerated)
         return tolerated == 0
 
-    cdef object answer(self, protocol, Question* question):
+    cdef object answer(self, Client client, Question* question):
         cdef RequestView view
         cdef Entry entry
         cdef int64_t now = self.source.now()
@@ -205,7 +169,7 @@ cdef class FastPath:
         key = cache_key(&view.first)
         entry = self.source.cache.find(key)
         if entry is None:
-            return self.ask(protocol, question, key, now)
+            return self.ask(client, question, key, now)
         cap = self.source.longest_age(now)
         if cap < 0 or fault_of(entry, now) is not None:
             self.counts.tally.add(self.counts.stale, 1)
@@ -216,7 +180,7 @@ cdef class FastPath:
         self.count(REVOKED if entry.revoked else GOOD, question.head.post, question.der_size, 0)
         return self.positive(entry, question.head.if_none_match.pos != NULL, self.closes, now, cap)
 
-    cdef inline void count(self, int kind, bint post, Py_ssize_t der_size, double waited) noexcept:
+    cdef void count(self, int kind, bint post, Py_ssize_t der_size, double waited) noexcept:
         cdef Counts counts = self.counts
         self.answered += 1
         counts.tally.add(counts.answers[kind][post], 1)
@@ -239,12 +203,12 @@ cdef class FastPath:
         self.set_date(now)
         return write_error(body, self.date, closes)
 
-    cdef inline void set_date(self, int64_t now) noexcept:
+    cdef void set_date(self, int64_t now) noexcept:
         if now != self.dated:
             put_imf_fixdate(self.date, now)
             self.dated = now
 
-    cdef object ask(self, protocol, Question* question, bytes key, int64_t now):
+    cdef object ask(self, Client client, Question* question, bytes key, int64_t now):
         """Look the certificate up: an Exchange, or the answer of which the store has no part."""
         cdef CertIDView* cert_id = &question.cert_id
         cdef Exchange exchange
@@ -255,7 +219,7 @@ cdef class FastPath:
             return self.refuse(UNAUTHORIZED, UNAUTHORIZED_BODY, question, now)
         if found is None or not (<View>found).algorithms & 1 << cert_id.hash_algorithm:
             return None
-        exchange = self.exchange(protocol, question)
+        exchange = self.exchange(client, question)
         self.counts.tally.add(self.counts.miss, 1)
         cause = self.source.ask(
             <View>found, issuer_key, cert_id.hash_algorithm, key,
@@ -263,11 +227,11 @@ cdef class FastPath:
         )
         return exchange if cause is None else self.conclude(exchange, cause, now)
 
-    cdef Exchange exchange(self, protocol, Question* question):
+    cdef Exchange exchange(self, Client client, Question* question):
         cdef Exchange exchange = Exchange.__new__(Exchange)
         cdef Cursor* tag = &question.head.if_none_match
         exchange.path = self
-        exchange.protocol = protocol
+        exchange.client = client
         exchange.post = question.head.post
         exchange.closes = question.head.closes
         exchange.der_size = question.der_size

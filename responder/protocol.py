@@ -7,14 +7,15 @@ the HTTP library. A request on either path holds back all that follow it, so tha
 import asyncio
 from enum import Enum, auto
 from math import inf
-from typing import Any, Literal
+from typing import Any
 
 import httptools
 from uvicorn.protocols.http.flow_control import FlowControl
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 from uvicorn.server import ServerState
 
-from _fastpath.serve import Exchange, FastPath
+from _fastpath.connection import Connection
+from _fastpath.serve import FastPath
 from responder.answers import http_refusal
 from responder.config import ResponderSection
 from responder.counters import Counters
@@ -61,13 +62,12 @@ class ServingState:
         self.connections: set[OCSPProtocol] = set()
         self.server_state: ServerState | None = None  # uvicorn's
         self._answered = 0  # by the fast path, as far as uvicorn was told
-        self.idle_due = inf  # loop time at which a connection that begins to wait now has waited too long
         self._timer: asyncio.Handle | None = None
 
     def start(self) -> None:
         """End what takes too long, from now on: one timer for all connections."""
         loop = asyncio.get_running_loop()
-        self.idle_due = loop.time() + self.section.keep_alive + SWEEP_INTERVAL
+        self.path.idle_due = loop.time() + self.section.keep_alive + SWEEP_INTERVAL
         self._timer = loop.call_later(SWEEP_INTERVAL, self._sweep)
 
     def stop(self) -> None:
@@ -115,19 +115,17 @@ class OCSPProtocol(HttpToolsProtocol):
         self._farewell: int | None = None  # code that follows the answers still due
         self._ended = False  # what the client sends from now on is not read as HTTP
         self._active: Any = None  # uvicorn's cycle of the request that is being answered
-        self._due = inf  # loop time at which the client has taken too long
         self._unsent = 0
         self._read_at = 0.0  # loop time at which the client was last seen to read
-        self._path = self._serving.path
-        self._plain = False  # whether the fast path may have what comes next
-        self._exchange: Exchange | None = None  # a request of the fast path that waits for the store
-        self._asked = b""  # its octets and what followed; without an exchange, a POST that is not yet whole
+        self.fast = Connection(self._serving.path, self)
+        self.data_received = self.fast.data_received  # type: ignore[method-assign]  # a transport may look it up once
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         super().connection_made(transport)
         self.flow: _Flow = _Flow(transport)
         self._read_at = self.loop.time()
-        self._due = self._read_at + min(FIRST_WAIT, self._section.keep_alive)
+        self.fast.write = transport.write
+        self.fast.due = self._read_at + min(FIRST_WAIT, self._section.keep_alive)
         self._serving.connections.add(self)
         self._serving.server_state = self.server_state
         self._become_plain()
@@ -137,13 +135,9 @@ class OCSPProtocol(HttpToolsProtocol):
         self._serving.connections.discard(self)
         self._ended = True
         self._held = memoryview(b"")
-        if self._answering or self.pipeline or self._unsent or self._asked:
+        if self.fast.lost() or self._answering or self.pipeline or self._unsent:
             self._serving.counters.add("http_disconnects_total")
         self.pipeline.clear()
-        if self._exchange is not None:
-            self._exchange.left = True
-            self._exchange = None
-        self._asked = b""
         if self._answering:
             self._active.disconnected = True
             self._active.message_event.set()
@@ -151,7 +145,7 @@ class OCSPProtocol(HttpToolsProtocol):
 
     def eof_received(self) -> bool:  # type: ignore[override]
         """A client may close its half and still read: what it asked for whole is answered, then we close."""
-        self._hand_over()
+        self.fast.hand_over()
         if self._phase is _Phase.BODY:
             self._end(400)
         self._ended = True
@@ -164,136 +158,50 @@ class OCSPProtocol(HttpToolsProtocol):
     def _answering(self) -> bool:
         return self._active is not None and not self._active.response_complete
 
-    # Reading
-
-    def data_received(self, data: bytes) -> None:
-        if self._plain:
-            self._offer(data)
-        elif not self._asked:
-            self._read(data)
-        elif self._exchange is not None:
-            self._asked += data
-            self._hold(True)
-        else:
-            self._offer(self._asked + data)
-
     # The fast path
 
-    def _offer(self, data: bytes) -> None:
-        """Let the fast path answer what is plain, request after request."""
-        path, write = self._path, self.transport.write
-        start = 0
-        try:
-            while (answer := path.respond(self, data, start)).__class__ is bytes:
-                write(answer)
-                start += path.size
-                if path.closes:
-                    self._finish()
-                    return
-                if start == len(data):
-                    self._asked = b""
-                    self._due = self._serving.idle_due
-                    self._plain = not self.flow.write_paused
-                    return
-                if self.flow.write_paused:
-                    answer = None
-                    break
-        except Exception:
-            path.failed()
-            answer = None
-        self._go_on(answer, data[start:])
+    def _become_plain(self) -> None:
+        """Offer the next request to the fast path once the HTTP library is between two, and nothing is due."""
+        self.fast.allow(
+            not (
+                self._held
+                or self._ended
+                or self._answering
+                or self.pipeline
+                or self._phase is not _Phase.START
+                or self._farewell is not None
+                or self.access_log
+                or len(self.connections) > self._section.limit_concurrency
+            )
+        )
 
-    def _go_on(self, answer: Exchange | Literal[False] | None, data: bytes) -> None:
-        """What follows where the fast path has no answer at hand."""
-        self._plain = False
-        if answer is None:
-            self._asked = b""
-            self._read(data)
-        elif answer is False:
-            if not self._asked or len(data) < len(self._asked):  # another message than was waited for
-                self._due = self.loop.time() + self._section.body_timeout
-            self._asked = data
-        else:
-            self._exchange = answer
-            self._asked = data
-            self._due = inf
-            if len(data) > answer.size:  # the end of what the client sends must not overtake it
-                self._hold(True)
+    def shutdown(self) -> None:
+        """The worker stops: what was read is answered, the last answer says that the connection ends (E3)."""
+        if not self.fast.drain():
+            self.fast.hand_over()
+            super().shutdown()
 
-    def settled(self, exchange: Exchange, answer: bytes | None) -> None:
-        """What an exchange came to; None: the slow path shall find out."""
-        self._exchange = None
-        data = self._asked
-        if self.flow.holding:
-            self._hold(False)
-        if answer is None:
-            self._asked = b""
-            self._read(data)
-            return
-        self.transport.write(answer)
-        if exchange.closes:
-            self._finish()
-        elif len(data) > exchange.size:
-            self._asked = b""
-            self._offer(data[exchange.size :])
-        else:
-            self._asked = b""
-            self._due = self._serving.idle_due
-            self._plain = not self.flow.write_paused
-
-    def _finish(self) -> None:
-        """The last answer of this connection is written."""
-        self._asked = b""
-        self._plain = False
+    def finish(self) -> None:
+        """The last answer is written."""
         self._ended = True
         self.transport.close()
 
-    def _hand_over(self) -> None:
-        """Leave what the fast path has begun to the slow one, from its first octet."""
-        if self._exchange is not None:
-            self._exchange.left = True
-            self._exchange = None
-        data, self._asked = self._asked, b""
-        self._plain = False
-        self._hold(False)
-        if data:
-            self._read(data)
+    def await_body(self) -> None:
+        """The rest of a POST is awaited from now on (F3)."""
+        self.fast.due = self.loop.time() + self._section.body_timeout
 
-    def _hold(self, held: bool) -> None:
-        """Whether what is read has to wait for an answer: then no more is read."""
+    def hold(self, held: bool) -> None:
+        """Whether what was read has to wait for an answer: then no more is read."""
         self.flow.holding = held
         if held:
             self.flow.pause_reading()
         else:
             self.flow.resume_reading()
 
-    def _become_plain(self) -> None:
-        """Offer the next request to the fast path once the HTTP library is between two, and nothing is due."""
-        self._plain = not (
-            self._asked
-            or self._held
-            or self._ended
-            or self._answering
-            or self.pipeline
-            or self._phase is not _Phase.START
-            or self._farewell is not None
-            or self.flow.write_paused
-            or self.access_log
-            or len(self.connections) > self._section.limit_concurrency
-        )
-
-    def shutdown(self) -> None:
-        """The worker stops: what was read is answered, the last answer says that the connection ends (E3)."""
-        if self._exchange is not None and len(self._asked) == self._exchange.size:
-            self._exchange.closes = True
-            return
-        self._hand_over()
-        super().shutdown()
-
     # The HTTP library
 
-    def _read(self, data: bytes) -> None:
-        """Give what came to the HTTP library."""
+    def read(self, data: bytes) -> None:
+        """What the fast path leaves alone."""
         if not self._ended:
             self._held = memoryview(bytes(self._held) + data if self._held else data)
             self._feed()
@@ -306,7 +214,7 @@ class OCSPProtocol(HttpToolsProtocol):
             self._parse(part)
         if self._ended:
             self._held = memoryview(b"")
-        self._hold(bool(self._held))
+        self.hold(bool(self._held))
 
     def _parse(self, part: memoryview) -> None:
         try:
@@ -332,7 +240,7 @@ class OCSPProtocol(HttpToolsProtocol):
     def _enter(self, phase: _Phase, due: float) -> None:
         self._phase = phase
         self._octets = 0
-        self._due = due
+        self.fast.due = due
 
     def on_message_begin(self) -> None:
         super().on_message_begin()
@@ -371,7 +279,7 @@ class OCSPProtocol(HttpToolsProtocol):
         self._enter(_Phase.START, inf)
         self._ended = not self.cycle.keep_alive
         if not self._answering:
-            self._due = self.loop.time() + self._section.keep_alive
+            self.fast.due = self.loop.time() + self._section.keep_alive
 
     def _refuse(self, code: int) -> None:
         self._refusal = code
@@ -397,10 +305,11 @@ class OCSPProtocol(HttpToolsProtocol):
 
     def pause_writing(self) -> None:
         super().pause_writing()
-        self._plain = False
+        self.fast.block(True)
 
     def resume_writing(self) -> None:
         super().resume_writing()
+        self.fast.block(False)
         self._proceed()
         self._become_plain()
 
@@ -413,7 +322,7 @@ class OCSPProtocol(HttpToolsProtocol):
         elif self._farewell is not None:
             self._say_farewell(self._farewell)
         elif self._phase is _Phase.START:
-            self._due = self.loop.time() + self._section.keep_alive
+            self.fast.due = self.loop.time() + self._section.keep_alive
 
     def _end(self, code: int) -> None:
         """Refuse the message that is coming in, after the answers still due, and close (E6).
@@ -421,7 +330,7 @@ class OCSPProtocol(HttpToolsProtocol):
         Where the next message would begin is not known.
         """
         self._ended = True
-        self._due = inf
+        self.fast.due = inf
         if self._phase is not _Phase.BODY:
             self._farewell = code
             self._proceed()
@@ -448,11 +357,11 @@ class OCSPProtocol(HttpToolsProtocol):
         """End the connection if the client is too slow: to read, to send a message, to begin one (F3)."""
         if self._stalled(now):
             self.transport.abort()
-        elif self._held or self._exchange is not None:
-            self._due = max(self._due, now + self._section.header_timeout)  # it waits for us
-        elif now >= self._due and not self.transport.is_closing():
-            if self._asked:
-                self._hand_over()
+        elif self._held or self.fast.waiting:
+            self.fast.due = max(self.fast.due, now + self._section.header_timeout)  # it waits for us
+        elif now >= self.fast.due and not self.transport.is_closing():
+            if self.fast.busy:
+                self.fast.hand_over()
             if self._phase is _Phase.START:
                 self.transport.close()
             else:

@@ -21,7 +21,7 @@ class SlowProtocol(QuietProtocol):
     """The same without its fast path."""
 
     def _become_plain(self) -> None:
-        self._plain = False
+        self.fast.allow(False)
 
 
 class Worker:
@@ -98,7 +98,7 @@ class Client(asyncio.Transport):
             self.closed
             or (protocol._answering and not self._incomplete)
             or protocol.pipeline
-            or protocol._exchange is not None
+            or protocol.fast.waiting
             or protocol._held
             or protocol._farewell is not None
             or protocol.flow.write_paused
