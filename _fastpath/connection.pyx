@@ -1,7 +1,7 @@
 """One client's connection on the fast path: what it sends is answered request after request, in order (E6).
 
 While nothing is under way, what comes is offered to the fast path; what that leaves goes, untouched, to the
-HTTP library. A request that waits for the store holds back all that follow it. No I/O: `write` is the transport's.
+HTTP library. A request that waits for the store holds back all that follow it.
 """
 
 cimport cython
