@@ -147,7 +147,11 @@ cdef class Lookup(Command):
     cpdef take(self, reply):
         if reply is not None and not isinstance(reply, bytes):
             raise TypeError("a field of a hash is a string or null")
-        self.finish(self.outcome_of(reply))
+        try:
+            outcome = self.outcome_of(reply)
+        except Exception as error:
+            outcome = error  # nobody foresaw it, and nobody may wait for it
+        self.finish(outcome)
 
     cpdef fail(self, str cause):
         self.finish(cause)

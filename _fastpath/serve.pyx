@@ -247,6 +247,8 @@ cdef class FastPath:
         cdef double waited = <double>self.source.monotonic() - exchange.began
         if isinstance(outcome, Entry):
             return self.conclude_well(exchange, <Entry>outcome, now, waited)
+        if isinstance(outcome, Exception):
+            raise outcome
         if outcome in DOUBTFUL:
             return None
         if outcome == "no_record":

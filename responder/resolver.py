@@ -20,7 +20,7 @@ from store.schema import page_key
 __all__ = ["Resolver"]
 
 KNOWN_ALGORITHMS = (SHA1, SHA256)
-Outcome = Entry | TryLaterCause | Literal["no_record", "absent"]
+Outcome = Entry | TryLaterCause | Literal["no_record", "absent"]  # of a lookup that met no fault
 
 
 class Resolver:
@@ -94,11 +94,15 @@ class Resolver:
         raise TryLater("page_changed" if outcome == "absent" else outcome)
 
     async def _outcome(self, view: IssuerView, cert_id: CertID) -> Outcome:
-        """What one lookup comes to."""
+        """What one lookup comes to. Raises what it met that nobody foresaw."""
         future: asyncio.Future[Outcome] = asyncio.get_running_loop().create_future()
 
-        def settle(outcome: Outcome) -> None:
-            if not future.done():
+        def settle(outcome: Outcome | Exception) -> None:
+            if future.done():
+                return
+            if isinstance(outcome, Exception):
+                future.set_exception(outcome)
+            else:
                 future.set_result(outcome)
 
         cause = self._source.look_up(view.compiled, cert_id, settle)
