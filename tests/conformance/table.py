@@ -1,9 +1,21 @@
 """Makes docs/conformance.md: which tests show which row of rows.toml, and how they went in a run of pytest.
 
+In one go, `make conformance`:
+
     pytest -m "slow or not slow" --junitxml=build/conformance.xml
     python -m tests.conformance.table build/conformance.xml
 
-The marks are read from the sources, so that the table is the same whichever tests a run selected.
+In pieces, as far as the machine allows; of a test that ran several times the last run counts:
+
+    pytest -m "not slow" --junitxml=build/conformance/fast.xml
+    for part in clients conformance fastpath integration property proxies responder signer store; do
+        pytest -m slow tests/$part --junitxml=build/conformance/slow-$part.xml
+    done
+    pytest -m "slow or not slow" tests/conformance/test_objects.py --junitxml=build/conformance/again.xml
+    python -m tests.conformance.table build/conformance/*.xml
+
+The marks are read from the sources, so that the table is the same whichever tests a run selected. When tests and
+marks were added since, only those need to run: the last line alone makes the document fresh.
 """
 
 import ast
@@ -145,17 +157,33 @@ def _rows_in(nodes: Iterable[ast.AST], constants: Mapping[str, ast.AST]) -> list
 # The run
 
 
+Results = Mapping[tuple[str, str], set[str]]
+
+
 def read_results(paths: Iterable[Path]) -> dict[tuple[str, str], set[str]]:
-    """Outcomes by (file, test function or class), out of JUnit XML as pytest writes it."""
+    """Outcomes by (file, test function or class), out of JUnit XML as pytest writes it: the last of every case."""
+    cases: dict[tuple[str, str, str], str] = {}
+    for suite in suites_of(paths):
+        cases |= {_name_of(case): _outcome(case) for case in suite.iter("testcase")}
     results: dict[tuple[str, str], set[str]] = {}
-    for path in paths:
-        for case in ElementTree.parse(path).iter("testcase"):
-            *folders, last = case.attrib["classname"].split(".")
-            file, test = "/".join([*folders, last]), case.attrib["name"].partition("[")[0]
-            if last.startswith("Test"):
-                file, test = "/".join(folders), last
-            results.setdefault((file + ".py", test), set()).add(_outcome(case))
+    for (file, test, _), outcome in cases.items():
+        results.setdefault((file, test), set()).add(outcome)
     return results
+
+
+def suites_of(paths: Iterable[Path]) -> list[ElementTree.Element]:
+    """The runs in these files by the time at which they began."""
+    suites = [suite for path in paths for suite in ElementTree.parse(path).iter("testsuite")]
+    return sorted(suites, key=lambda suite: datetime.fromisoformat(suite.attrib["timestamp"]))
+
+
+def _name_of(case: ElementTree.Element) -> tuple[str, str, str]:
+    """File, test function or class, and what tells its cases apart."""
+    *folders, last = case.attrib["classname"].split(".")
+    file, test, which = "/".join([*folders, last]), *case.attrib["name"].partition("[")[::2]
+    if last.startswith("Test"):
+        file, test, which = "/".join(folders), last, case.attrib["name"]
+    return file + ".py", test, which
 
 
 def _outcome(case: ElementTree.Element) -> str:
@@ -163,7 +191,7 @@ def _outcome(case: ElementTree.Element) -> str:
     return "failed" if tags & {"failure", "error"} else "skipped" if "skipped" in tags else "passed"
 
 
-def _result(shown: Iterable[Shown], results: Mapping[tuple[str, str], set[str]]) -> str:
+def _result(shown: Iterable[Shown], results: Results) -> str:
     """The worst that can be said of a row's tests."""
     said: set[str] = set()
     for test in shown:
@@ -175,9 +203,7 @@ def _result(shown: Iterable[Shown], results: Mapping[tuple[str, str], set[str]])
 # The document
 
 
-def table_lines(
-    rows: Iterable[Row], marks: Iterable[Shown], results: Mapping[tuple[str, str], set[str]]
-) -> Iterator[str]:
+def table_lines(rows: Iterable[Row], marks: Iterable[Shown], results: Results) -> Iterator[str]:
     """A line of the table for every row."""
     shown: dict[str, list[Shown]] = {}
     for mark in marks:
@@ -201,7 +227,7 @@ def cells(document: str) -> list[list[str]]:
     return [line.split(" | ")[:-1] for line in lines]
 
 
-def render(rows: list[Row], marks: list[Shown], results: Mapping[tuple[str, str], set[str]], run: str) -> str:
+def render(rows: list[Row], marks: list[Shown], results: Results, run: str) -> str:
     """The whole document."""
     tested = {mark.row for mark in marks}
     parts = [
@@ -217,13 +243,19 @@ def render(rows: list[Row], marks: list[Shown], results: Mapping[tuple[str, str]
     return "\n".join(parts)
 
 
-def main(paths: list[Path]) -> None:
-    """Write the document from the runs in these files."""
-    results = read_results(paths)
+def describe(paths: Iterable[Path]) -> str:
+    """When these runs were and what they ran."""
+    began = [datetime.fromisoformat(suite.attrib["timestamp"]).astimezone(UTC) for suite in suites_of(paths)]
+    times = " to ".join(dict.fromkeys(f"{when:%Y-%m-%d %H:%M}" for when in (began[0], began[-1])))
     git = ["git", "describe", "--always", "--dirty", "--exclude", "*"]
     commit = subprocess.run(git, cwd=ROOT, check=True, capture_output=True, text=True).stdout.strip()
-    run = f"Results: {datetime.now(UTC):%Y-%m-%d %H:%M} UTC, commit {commit}, {len(results)} test functions run."
-    DOCUMENT.write_text(render(load_rows(), marked_tests(), results, run))
+    functions = len(read_results(paths))
+    return f"Results: runs begun {times} UTC, {functions} test functions; commit {commit}."
+
+
+def main(paths: list[Path]) -> None:
+    """Write the document from the runs in these files."""
+    DOCUMENT.write_text(render(load_rows(), marked_tests(), read_results(paths), describe(paths)))
 
 
 if __name__ == "__main__":
