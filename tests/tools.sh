@@ -14,6 +14,7 @@ curl:curl
 nginx:nginx
 apache2:apache2
 haproxy:haproxy
+varnishd:varnish
 javac:openjdk-17-jdk-headless
 go:golang-go
 /usr/share/gocode/src/golang.org/x/crypto/ocsp:golang-golang-x-crypto-dev

@@ -1,0 +1,39 @@
+"""One responder for all files here, and each proxy before it, once a file."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.proxies.fronts import FRONTS, Front, Kind
+from tests.proxies.origin import Origin, origin, serving
+
+MAX_AGE = 3  # seconds: long enough for a test to ask twice, short enough to wait for
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """All of this drives programs that tests/tools.sh installs."""
+    here = Path(__file__).parent
+    for item in items:
+        if item.path.is_relative_to(here):
+            item.add_marker(pytest.mark.slow)
+
+
+@pytest.fixture(scope="session")
+def responder(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Origin]:
+    directory = tmp_path_factory.mktemp("o")
+    with origin(directory, f"max_age_cap = {MAX_AGE}\nworkers = 2") as made, serving(made):
+        yield made
+
+
+@pytest.fixture(scope="module", params=FRONTS, ids=lambda kind: kind.name)
+def kind(request: pytest.FixtureRequest) -> Kind:
+    chosen: Kind = request.param
+    return chosen
+
+
+@pytest.fixture(scope="module")
+def front(responder: Origin, kind: Kind, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Front]:
+    """The proxy before the responder."""
+    with kind.before(responder, tmp_path_factory.mktemp("p")) as front:
+        yield front
