@@ -19,6 +19,7 @@ from responder.app import Application
 from responder.config import Settings, load_settings
 from responder.counters import Counters
 from responder.protocol import OCSPProtocol
+from responder.wire import Wire
 from store.embedded import EmbeddedStore
 from tests.responder.ca import CA, NOW, Shelf, good, revoked
 
@@ -38,6 +39,9 @@ class FakeClock:
 
     def now(self) -> int:
         return self.seconds
+
+    def wall(self) -> float:
+        return self.now()
 
     def monotonic(self) -> float:
         return time.monotonic()
@@ -121,6 +125,42 @@ class QuietProtocol(OCSPProtocol):
     def __init__(self, *arguments: Any, **named: Any) -> None:
         super().__init__(*arguments, **named)
         self.access_log = False
+
+
+class Gate:
+    """Holds back what the store answers, from `close` to `open`: both paths wait for it."""
+
+    def __init__(self) -> None:
+        self._closed = False
+        self._held: list[tuple[Wire, bytes]] = []
+
+    def close(self) -> None:
+        self._closed = True
+
+    def open(self) -> None:
+        self._closed = False
+        held, self._held = self._held, []
+        for wire, data in held:
+            wire._loop.call_soon_threadsafe(wire.data_received, data)
+
+    def take(self, wire: Wire, data: bytes) -> bool:
+        if self._closed:
+            self._held.append((wire, data))
+        return self._closed
+
+
+@pytest.fixture
+def gate(monkeypatch: pytest.MonkeyPatch) -> Iterator[Gate]:
+    gate = Gate()
+    pass_on = Wire.data_received
+
+    def data_received(self: Wire, data: bytes) -> None:
+        if not gate.take(self, data):
+            pass_on(self, data)
+
+    monkeypatch.setattr(Wire, "data_received", data_received)
+    yield gate
+    gate.open()
 
 
 @contextlib.contextmanager

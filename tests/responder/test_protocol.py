@@ -6,7 +6,7 @@ import select
 import socket
 import struct
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any
@@ -17,10 +17,9 @@ from _fastpath.ocsp import UNAUTHORIZED
 from responder import protocol
 from responder.config import load_settings
 from responder.counters import Counters
-from responder.wire import Wire
 from store.embedded import EmbeddedStore
 from tests.responder.ca import CA, Shelf
-from tests.responder.conftest import GOOD, FakeClock, serving, wait_until, write_config
+from tests.responder.conftest import GOOD, FakeClock, Gate, serving, wait_until, write_config
 from tests.responder.test_http import raw, status_of, url_path
 
 Serve = Callable[[str], AbstractContextManager[int]]
@@ -55,42 +54,6 @@ def get(ca: CA) -> bytes:
 def post(ca: CA) -> bytes:
     body = ca.request(GOOD)
     return b"POST / HTTP/1.1\r\nHost: x\r\nContent-Length: %d\r\n\r\n" % len(body) + body
-
-
-class Gate:
-    """Holds back what the store answers, from `close` to `open`: both paths wait for it."""
-
-    def __init__(self) -> None:
-        self._closed = False
-        self._held: list[tuple[Wire, bytes]] = []
-
-    def close(self) -> None:
-        self._closed = True
-
-    def open(self) -> None:
-        self._closed = False
-        held, self._held = self._held, []
-        for wire, data in held:
-            wire._loop.call_soon_threadsafe(wire.data_received, data)
-
-    def take(self, wire: Wire, data: bytes) -> bool:
-        if self._closed:
-            self._held.append((wire, data))
-        return self._closed
-
-
-@pytest.fixture
-def gate(monkeypatch: pytest.MonkeyPatch) -> Iterator[Gate]:
-    gate = Gate()
-    pass_on = Wire.data_received
-
-    def data_received(self: Wire, data: bytes) -> None:
-        if not gate.take(self, data):
-            pass_on(self, data)
-
-    monkeypatch.setattr(Wire, "data_received", data_received)
-    yield gate
-    gate.open()
 
 
 def slow(request: bytes) -> bytes:
