@@ -284,4 +284,4 @@ async def test_damaged_requests_are_answered_alike(application: Application, ca:
         )
         for message, one, other in zip(messages, fast, slow, strict=True):
             assert one == other, message
-    assert worker.path.answered > cases // 3
+    assert worker.path.answered > cases // 4  # about a third: or the comparison would compare little
