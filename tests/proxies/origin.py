@@ -20,8 +20,19 @@ from tests.conformance.http import Client
 from tests.integration.service import Service, free_port
 from tests.responder.ca import CA, Shelf
 
-__all__ = ["ALGORITHMS", "Origin", "fresh", "ocsp_request", "origin", "serial_of"]
+__all__ = [
+    "ALGORITHMS",
+    "Origin",
+    "asks_about",
+    "fresh",
+    "is_about",
+    "ocsp_request",
+    "origin",
+    "serial_of",
+    "serving",
+]
 
+Identity = tuple[str, bytes, bytes, int]  # hash, issuer name hash, issuer key hash, serial
 ALGORITHMS: dict[int, hashes.HashAlgorithm] = {SHA1: hashes.SHA1(), SHA256: hashes.SHA256()}
 
 
@@ -32,6 +43,7 @@ class Origin:
     service: Service
     store: EmbeddedStore
     shelves: dict[str, Shelf] = field(default_factory=dict)
+    issued: int = 0x5EED_0000_0000_0000
 
     @property
     def port(self) -> int:
@@ -41,6 +53,23 @@ class Origin:
     def web(self) -> Client:
         """A client that asks it without a proxy."""
         return Client(self.port)
+
+    def new_serial(self) -> int:
+        """One that no test had before."""
+        self.issued += 1
+        return self.issued
+
+    def settled(self, request: bytes, before: bytes) -> bytes:
+        """What it says once every worker says something else than `before`."""
+        seen: list[bytes] = []
+
+        def changed() -> bool:
+            seen[:] = [self.web.post(request).body for _ in range(20)]
+            return before not in seen
+
+        wait_until(changed, "another answer")
+        assert len(set(seen)) == 1
+        return seen[0]
 
     def shelf(self, name: str = "one") -> Shelf:
         return self.shelves[name]
@@ -68,9 +97,28 @@ def ocsp_request(ca: CA, serial: int, algorithm: int = SHA1, *, nonce: bytes = b
     return encode(0x30, encode(0x30, request))
 
 
+def asks_about(request: bytes) -> Identity:
+    """The CertID of a request, as cryptography reads it."""
+    return _identity(ocsp.load_der_ocsp_request(request))
+
+
+def is_about(answer: bytes, asked: Identity) -> bool:
+    """Whether an OCSPResponse is a successful one for this CertID, and says no nonce."""
+    read = ocsp.load_der_ocsp_response(answer)
+    return (
+        read.response_status is ocsp.OCSPResponseStatus.SUCCESSFUL
+        and _identity(read) == asked
+        and not list(read.extensions)
+    )
+
+
 def serial_of(answer: bytes) -> int:
     """Whom a successful OCSPResponse is about."""
     return ocsp.load_der_ocsp_response(answer).serial_number
+
+
+def _identity(read: ocsp.OCSPRequest | ocsp.OCSPResponse) -> Identity:
+    return read.hash_algorithm.name, read.issuer_name_hash, read.issuer_key_hash, read.serial_number
 
 
 @contextlib.contextmanager
