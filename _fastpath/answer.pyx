@@ -24,6 +24,7 @@ cdef inline uint8_t* put_all(uint8_t* out, bytes data) noexcept:
 
 @cython.final
 @cython.no_gc  # it holds octets and a page, which never holds an entry
+@cython.freelist(256)
 cdef class Entry:
     """One signed response, ready to be sent. Times are seconds since 1970, UTC."""
 

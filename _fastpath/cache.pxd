@@ -1,6 +1,7 @@
 """The worker's cache at C level."""
 
 cimport cython
+from cpython.object cimport PyObject
 
 from _fastpath.answer cimport Entry
 
@@ -12,12 +13,16 @@ cdef class Page:
     cdef Py_ssize_t size  # octets reckoned for it
     cdef bint used  # since the page came up for eviction
     cdef bint whole  # what it does not have is not issued (C4)
+    cdef PyObject* older  # neighbours in the order of eviction, borrowed from the cache
+    cdef PyObject* newer
 
 
 @cython.final
 cdef class Cache:
     cdef dict entries
-    cdef object pages  # OrderedDict of Page, by their keys, in the order of eviction
+    cdef dict pages  # Page by its key
+    cdef PyObject* oldest  # borrowed from `pages`; the first to go
+    cdef PyObject* newest
     cdef readonly Py_ssize_t size
     cdef readonly Py_ssize_t limit
     cdef readonly Py_ssize_t evicted
@@ -26,5 +31,7 @@ cdef class Cache:
     cdef int put(self, bytes key, Entry entry, bytes page_key) except -1
     cdef bint is_whole(self, bytes page_key) except -1
     cdef Page page_of(self, bytes page_key)
+    cdef void link(self, Page page) noexcept
+    cdef void unlink(self, Page page) noexcept
     cdef int remove(self, Page page) except -1
     cdef int evict(self) except -1

@@ -9,16 +9,15 @@ from cpython.bytes cimport PyBytes_GET_SIZE
 from cpython.dict cimport PyDict_GetItem
 from cpython.object cimport PyObject
 
-from collections import OrderedDict
-
 cdef enum:
     # Octets of the objects around an entry and a page: keys, dict and set slots, headers. Rounded up.
     ENTRY_OVERHEAD = 420
-    PAGE_OVERHEAD = 520
+    PAGE_OVERHEAD = 400
 
 
 @cython.final
 @cython.no_gc
+@cython.freelist(64)
 cdef class Page:
     """One page of the store as far as it was read."""
 
@@ -29,7 +28,7 @@ cdef class Cache:
 
     def __init__(self, Py_ssize_t limit):
         self.entries = {}
-        self.pages = OrderedDict()
+        self.pages = {}
         self.limit = limit
 
     def __len__(self):
@@ -66,8 +65,29 @@ cdef class Cache:
         page.entries = set()
         page.size = PAGE_OVERHEAD + PyBytes_GET_SIZE(page_key)
         self.pages[page_key] = page
+        self.link(page)
         self.size += page.size
         return page
+
+    cdef void link(self, Page page) noexcept:
+        """Make a page the last to go."""
+        page.older = self.newest
+        page.newer = NULL
+        if self.newest == NULL:
+            self.oldest = <PyObject*>page
+        else:
+            (<Page>self.newest).newer = <PyObject*>page
+        self.newest = <PyObject*>page
+
+    cdef void unlink(self, Page page) noexcept:
+        if page.older == NULL:
+            self.oldest = page.newer
+        else:
+            (<Page>page.older).newer = page.newer
+        if page.newer == NULL:
+            self.newest = page.older
+        else:
+            (<Page>page.newer).older = page.older
 
     cdef int put(self, bytes key, Entry entry, bytes page_key) except -1:
         """Keep an entry. One that has its key goes, and its page with it: they were read at other times."""
@@ -88,6 +108,9 @@ cdef class Cache:
         return self.evict()
 
     cdef int remove(self, Page page) except -1:
+        """Forget a page and its entries."""
+        self.unlink(page)
+        del self.pages[page.key]
         for key in page.entries:
             del self.entries[key]
         self.size -= page.size
@@ -97,10 +120,11 @@ cdef class Cache:
         """Make room: a page that was used since it came up last gets another round."""
         cdef Page page
         while self.size > self.limit:
-            page = <Page>self.pages.popitem(last=False)[1]
+            page = <Page>self.oldest
             if page.used:
                 page.used = False
-                self.pages[page.key] = page
+                self.unlink(page)
+                self.link(page)
             else:
                 self.remove(page)
                 self.evicted += len(page.entries)
@@ -112,7 +136,7 @@ cdef class Cache:
             self.clear()
             return
         for key in keys:
-            page = self.pages.pop(key, None)
+            page = self.pages.get(key)
             if page is not None:
                 self.remove(<Page>page)
                 self.invalidated += len((<Page>page).entries)
@@ -126,4 +150,5 @@ cdef class Cache:
         self.invalidated += len(self.entries)
         self.entries.clear()
         self.pages.clear()
+        self.oldest = self.newest = NULL
         self.size = 0

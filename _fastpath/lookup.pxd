@@ -63,12 +63,13 @@ cdef class StatusSource:
     cdef public ReplyQueue channel  # to the store; None while there is none
     cdef readonly double timeout  # seconds for a lookup
     cdef object damaged  # (issuer name, serial, reason) -> None
-    cdef object now
-    cdef object monotonic
+    cdef object wall  # () -> seconds since 1970
+    cdef object monotonic  # () -> seconds
     cdef int64_t max_age_cap  # seconds
     cdef double max_unverified
     cdef int64_t verified_until  # wall time to which the cache is known to hold
     cdef double usable_until  # monotonic time to which it is used without that
+    cdef int64_t now(self) except -1
     cdef int64_t longest_age(self, int64_t now) except? -1
     cdef str ask(
         self, View view, bytes issuer_key, int hash_algorithm, bytes key, bytes serial, waiter, double now

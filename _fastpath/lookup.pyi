@@ -56,7 +56,7 @@ class View:
 class StatusSource:
     """One worker's cache, issuers and lookups under way.
 
-    `damaged` is told issuer name, serial and reason of a record that is not the one asked for. `now` is wall time,
+    `damaged` is told issuer name, serial and reason of a record that is not the one asked for. `wall` is wall time,
     `monotonic` the event loop's time; a lookup has `timeout` seconds.
     """
 
@@ -65,7 +65,7 @@ class StatusSource:
         cache: Cache,
         *,
         damaged: Callable[[str, bytes, str], None],
-        now: Callable[[], int],
+        wall: Callable[[], float],
         monotonic: Callable[[], float],
         max_age_cap: int,
         max_unverified: float,

@@ -195,7 +195,7 @@ cdef class StatusSource:
         Cache cache not None,
         *,
         damaged,
-        now,
+        wall,
         monotonic,
         int64_t max_age_cap,
         double max_unverified,
@@ -205,11 +205,15 @@ cdef class StatusSource:
         self.views = {}
         self.pending = {}
         self.damaged = damaged
-        self.now = now
+        self.wall = wall
         self.monotonic = monotonic
         self.max_age_cap = max_age_cap
         self.max_unverified = max_unverified
         self.timeout = timeout
+
+    cdef int64_t now(self) except -1:
+        """Whole seconds since 1970, UTC."""
+        return <int64_t><double>self.wall()
 
     def verified(self, double at):
         """What was sent at this monotonic time was answered: what is cached holds (F4).

@@ -124,7 +124,7 @@ cdef class ReplyQueue:
             raise Surprise("a reply without an end")
 
     cdef int answer(self, Command command, reply) except -1:
-        if isinstance(reply, REPLY_ERROR):
+        if type(reply) is not bytes and isinstance(reply, REPLY_ERROR):
             self.refused(str(reply))
             command.fail("store_error")
             return 0

@@ -42,7 +42,7 @@ class Application:
         self.source = StatusSource(
             Cache(section.cache),
             damaged=self._damaged,
-            now=clock.now,
+            wall=clock.wall,
             monotonic=clock.monotonic,
             max_age_cap=section.max_age_cap,
             max_unverified=section.max_unverified,

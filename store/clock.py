@@ -12,6 +12,9 @@ class Clock(Protocol):
     def now(self) -> int:
         """Whole seconds since 1970, UTC."""
 
+    def wall(self) -> float:
+        """The same with its fraction, as the machine gives it."""
+
     def monotonic(self) -> float:
         """Seconds since an arbitrary start; never goes back."""
 
@@ -19,7 +22,8 @@ class Clock(Protocol):
 class SystemClock:
     """The machine's clocks."""
 
-    monotonic = staticmethod(time.monotonic)  # as it is: it is read for every request
+    wall = staticmethod(time.time)  # as they are: they are read for every request
+    monotonic = staticmethod(time.monotonic)
 
     def now(self) -> int:
-        return int(time.time())
+        return int(self.wall())

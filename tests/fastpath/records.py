@@ -59,7 +59,7 @@ class Source:
         self.compiled = StatusSource(
             self.cache,
             damaged=lambda issuer, serial, reason: self.damaged.append((issuer, serial, reason)),
-            now=lambda: self.now,
+            wall=lambda: self.now,
             monotonic=lambda: self.monotonic,
             max_age_cap=3600,
             max_unverified=max_unverified,

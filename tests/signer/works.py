@@ -50,6 +50,9 @@ class FakeClock:
     def now(self) -> int:
         return self.seconds
 
+    def wall(self) -> float:
+        return self.now()
+
     def monotonic(self) -> float:
         return self.elapsed
 
@@ -67,6 +70,9 @@ class OffsetClock:
 
     def now(self) -> int:
         return self._clock.now() + self._offset
+
+    def wall(self) -> float:
+        return self.now()
 
     def monotonic(self) -> float:
         return self._clock.monotonic()
