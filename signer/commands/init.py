@@ -34,12 +34,24 @@ EXAMPLE = """\
 [responder]
 # listen = "127.0.0.1:2560"   # plain HTTP, put a proxy or CDN before it
 # admin = "127.0.0.1:9560"    # /metrics, /livez, /readyz: never public
-# workers = 1
+# workers = 1                 # processes; one for each core that serves
+# prefix = ""                 # "/ocsp" if the OCSP URL in the certificates has that path
+# cache = "64MiB"             # answers that each worker keeps
+# max_unverified = "300s"     # for which they are used while the store is gone
+# max_age_cap = "1h"          # longest max-age of an answer
+# verify = "sample"           # or "all": signatures of what comes out of the store
+# strict_base64 = false       # true: refuse harmless misspellings in GET paths
+# lookup_timeout_ms = 40      # for the store, then tryLater
+# waiting_room = 10000        # lookups under way in each worker, then tryLater
 # limit_concurrency = 4096    # connections for each worker, then 503
+# target_limit = "8KiB"       # longer request targets: 414
+# header_limit = "32KiB"      # longer headers: 431
+# body_limit = "16KiB"        # longer bodies: 413
 # keep_alive = "75s"          # between two requests
 # header_timeout = "10s"      # for the header of a request, then 408
 # body_timeout = "10s"        # for its body
 # write_timeout = "30s"       # for a client that does not read
+# access_log = false          # true: one line for each request, and no fast path
 
 [[issuer]]                    # one for each CA
 name = "example"              # lower-case letters, digits, `.`, `_`, `-`; never change it
