@@ -13,6 +13,7 @@ MODULES = (
     "ocsp",
     "page",
     "crl",
+    "crl_reader",
     "http",
     "head",
     "answer",

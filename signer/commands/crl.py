@@ -6,7 +6,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from _fastpath.crl import Crl
+from _fastpath.crl_reader import Crl
 from _fastpath.errors import MalformedDer
 from signer.commands.output import print_json, print_text
 from signer.context import Context

@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 from enum import StrEnum
 from functools import partial
 
-from _fastpath.crl import Crl
+from _fastpath.crl_reader import Crl
 from _fastpath.errors import MalformedDer
 from signer.crl.build import CrlFields, CrlSigner, build_shard
 from signer.crl.preflight import preflight

@@ -10,7 +10,7 @@ from operator import itemgetter
 from cryptography import x509
 from cryptography.exceptions import InvalidSignature
 
-from _fastpath.crl import Crl
+from _fastpath.crl_reader import Crl
 from _fastpath.errors import MalformedDer
 from signer.crl.algorithms import allowed_algorithms, verify
 from signer.crl.build import CrlEntry, CrlFields, CrlScope, CrlSigner, build_shard, subject_key_identifier

@@ -14,7 +14,7 @@ from cryptography.x509 import ocsp
 from cryptography.x509.oid import ExtensionOID
 
 from _fastpath.certid import SHA1, IssuerID, serial_from_int
-from _fastpath.crl import Crl
+from _fastpath.crl_reader import Crl
 from _fastpath.page import assemble, hash32
 from signer.demo.authority import create_authority
 from signer.errors import SignerExpiring

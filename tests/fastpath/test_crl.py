@@ -14,7 +14,8 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from _fastpath.crl import Crl, encode_crl, encode_issuing_distribution_point, encode_tbs_cert_list
+from _fastpath.crl import encode_crl, encode_issuing_distribution_point, encode_tbs_cert_list
+from _fastpath.crl_reader import Crl
 from _fastpath.der import encode
 from _fastpath.errors import MalformedDer
 

@@ -2,7 +2,7 @@
 
 from functools import partial
 
-from _fastpath.crl import Crl
+from _fastpath.crl_reader import Crl
 from tests.property.crl_readers import (
     AKI,
     IDP,

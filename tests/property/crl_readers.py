@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 from cryptography import x509
 
-from _fastpath.crl import Crl
+from _fastpath.crl_reader import Crl
 from tests.property.crls import EPOCH
 from tests.property.der_tree import Node, read_nodes
 

@@ -2,7 +2,7 @@
 
 import pytest
 
-from _fastpath.crl import Crl
+from _fastpath.crl_reader import Crl
 from tests.property.crl_differences import DIFFERENCES, crl, explain
 from tests.property.crl_readers import SeenCrl, see_by_cryptography
 from tests.property.crls import NAMES, Listed, Scope

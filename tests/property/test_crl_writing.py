@@ -8,7 +8,8 @@ from cryptography import x509
 from cryptography.hazmat.primitives import serialization
 from hypothesis import strategies as st
 
-from _fastpath.crl import Crl, encode_crl
+from _fastpath.crl import encode_crl
+from _fastpath.crl_reader import Crl
 from tests.property.crl_readers import CODES, SeenCrl, see_by_cryptography, seen_by_us
 from tests.property.crls import (
     ALGORITHM,

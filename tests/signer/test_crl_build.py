@@ -11,7 +11,7 @@ from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 
-from _fastpath.crl import Crl
+from _fastpath.crl_reader import Crl
 from signer.crl.algorithms import allowed_algorithms, verify
 from signer.crl.build import CrlEntry, CrlScope, build_shard
 from signer.crl.lint import lint_crl

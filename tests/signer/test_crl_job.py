@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from cryptography import x509
 
-from _fastpath.crl import Crl
+from _fastpath.crl_reader import Crl
 from signer.commands import crl as command
 from signer.crl.build import CrlFields, CrlSigner, build_shard
 from signer.crl.job import CrlJob, ShardOutcome, ShardStatus

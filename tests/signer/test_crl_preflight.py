@@ -9,7 +9,8 @@ from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 
-from _fastpath.crl import Crl, encode_crl
+from _fastpath.crl import encode_crl
+from _fastpath.crl_reader import Crl
 from signer.crl.algorithms import allowed_algorithms
 from signer.crl.build import CrlEntry, CrlFields, CrlScope, CrlSigner, build_shard
 from signer.crl.preflight import (

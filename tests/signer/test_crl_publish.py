@@ -15,7 +15,7 @@ import obstore
 import pytest
 from obstore.store import MemoryStore
 
-from _fastpath.crl import Crl
+from _fastpath.crl_reader import Crl
 from signer.crl.build import build_shard
 from signer.crl.publish import PublishConflict, live_number, publish, publish_ccadb, publish_manifest
 from store.errors import StoreFormatError, StoreUnavailable

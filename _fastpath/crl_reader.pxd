@@ -1,4 +1,4 @@
-"""CRLs (RFC 5280 section 5): the fields of the second reader, each a cursor into the CRL it holds."""
+"""The second reader of CRLs at C level: each field a cursor into the CRL it holds."""
 
 from libc.stdint cimport int64_t
 
