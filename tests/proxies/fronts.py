@@ -42,7 +42,7 @@ class Front:
 
     kind: "Kind"
     port: int
-    directory: Path
+    text: str  # its configuration
 
     @property
     def web(self) -> Client:
@@ -62,9 +62,18 @@ class Kind:
 
     @contextlib.contextmanager
     def before(
-        self, origin: Origin, directory: Path, *, by: int | None = None, more: Edits | None = None
+        self,
+        origin: Origin,
+        directory: Path,
+        *,
+        by: int | None = None,
+        more: Edits | None = None,
+        started: bool = True,
     ) -> Iterator[Front]:
-        """Run it before a responder, which it reaches at port `by` if that is another one than the responder's."""
+        """Run it before a responder, which it reaches at port `by` if that is another one than the responder's.
+
+        `started` says whether the responder runs already: then it is waited for.
+        """
         port = free_port()
         text = (DEPLOY / self.file).read_text()
         edits = self.edits(origin, by or origin.port, port, directory) | (more or {})
@@ -74,10 +83,9 @@ class Kind:
         directory.mkdir(exist_ok=True)
         with self.start(directory, text, port):
             wait_until(lambda: listens(port), self.name)
-            front = Front(self, port, directory)
-            wait_until(
-                lambda: front.web.request("GET", "/").code == 200, f"the responder through {self.name}"
-            )
+            front = Front(self, port, text)
+            if started:
+                wait_until(lambda: front.web.request("GET", "/").code == 200, f"the way through {self.name}")
             yield front
 
 
