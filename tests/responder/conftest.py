@@ -5,6 +5,7 @@ import contextlib
 import socket
 import threading
 import time
+from collections import deque
 from collections.abc import AsyncIterator, Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -128,37 +129,36 @@ class QuietProtocol(OCSPProtocol):
 
 
 class Gate:
-    """Holds back what the store answers, from `close` to `open`: both paths wait for it."""
+    """Holds back what the store answers, from `close` to `open`: both paths wait for it. Nothing overtakes anything."""
 
     def __init__(self) -> None:
+        self.pass_on = Wire.data_received
         self._closed = False
-        self._held: list[tuple[Wire, bytes]] = []
+        self._held: deque[tuple[Wire, bytes]] = deque()
 
     def close(self) -> None:
         self._closed = True
 
     def open(self) -> None:
         self._closed = False
-        held, self._held = self._held, []
-        for wire, data in held:
-            wire._loop.call_soon_threadsafe(wire.data_received, data)
+        if self._held:
+            self._held[0][0]._loop.call_soon_threadsafe(self._release)
 
-    def take(self, wire: Wire, data: bytes) -> bool:
-        if self._closed:
-            self._held.append((wire, data))
-        return self._closed
+    def _release(self) -> None:
+        while self._held and not self._closed:
+            self.pass_on(*self._held.popleft())
+
+    def take(self, wire: Wire, data: bytes) -> None:
+        self._held.append((wire, data))
+        if not self._closed:
+            self._release()
 
 
 @pytest.fixture
 def gate(monkeypatch: pytest.MonkeyPatch) -> Iterator[Gate]:
     gate = Gate()
-    pass_on = Wire.data_received
 
-    def data_received(self: Wire, data: bytes) -> None:
-        if not gate.take(self, data):
-            pass_on(self, data)
-
-    monkeypatch.setattr(Wire, "data_received", data_received)
+    monkeypatch.setattr(Wire, "data_received", lambda wire, data: gate.take(wire, data))
     yield gate
     gate.open()
 

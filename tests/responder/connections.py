@@ -28,6 +28,7 @@ class Worker:
     """What uvicorn gives every connection of a worker."""
 
     def __init__(self, application: Application) -> None:
+        self.application = application
         self.config = uvicorn.Config(
             application,
             http=QuietProtocol,

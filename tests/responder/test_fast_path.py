@@ -1,10 +1,81 @@
 """The fast path's protocol: requests that wait, clients that leave, and what else can happen to a connection meanwhile."""
 
+import asyncio
+import random
+from collections.abc import AsyncIterator, Awaitable, Callable
+from pathlib import Path
+
+import pytest
+import redis
+
+from _fastpath.ocsp import TRY_LATER
+from responder import lookup
 from responder.app import Application
-from tests.responder.ca import CA
-from tests.responder.conftest import GOOD
-from tests.responder.connections import Worker
+from responder.config import load_settings
+from responder.counters import Counters
+from store.embedded import EmbeddedStore
+from tests.responder.ca import CA, Shelf, good, revoked
+from tests.responder.conftest import GOOD, GOOD_TOO, REVOKED, FakeClock, Gate, eventually, write_config
+from tests.responder.connections import Client, Worker
 from tests.responder.test_both_paths import get, path_of, post
+
+Start = Callable[[str], Awaitable[Worker]]
+
+
+class ShiftedClock(FakeClock):
+    """Both clocks as far ahead as a test says: time passes at once."""
+
+    ahead = 0.0
+
+    def now(self) -> int:
+        return self.seconds + int(self.ahead)
+
+    def monotonic(self) -> float:
+        return super().monotonic() + self.ahead
+
+
+@pytest.fixture
+def clock() -> ShiftedClock:
+    return ShiftedClock()
+
+
+@pytest.fixture
+async def start(
+    tmp_path: Path, ca: CA, server: EmbeddedStore, counters: Counters, clock: ShiftedClock, shelf: Shelf
+) -> AsyncIterator[Start]:
+    """A worker with these lines in [responder]."""
+    applications = []
+
+    async def start(section: str) -> Worker:
+        settings = load_settings(write_config(tmp_path, ca, server.url, section))
+        applications.append(Application(settings, counters, clock))
+        await applications[-1].start()
+        return Worker(applications[-1])
+
+    yield start
+    for application in applications:
+        await application.stop()
+
+
+def ask(worker: Worker, ca: CA, serial: int, *, fast: bool = True) -> Client:
+    client = worker.connect(fast=fast)
+    client.send(get(path_of(ca.request(serial))))
+    return client
+
+
+async def body_of(client: Client) -> bytes:
+    head, _, body = (await client.settle()).partition(b"\r\n\r\n")
+    assert head.startswith(b"HTTP/1.1 200 OK\r\n")
+    assert body != TRY_LATER or b"cache-control: no-store" in head
+    return body
+
+
+async def answer_to(worker: Worker, ca: CA, serial: int) -> bytes:
+    """The OCSPResponse, on a connection that then ends."""
+    client = ask(worker, ca, serial)
+    body = await body_of(client)
+    client.leave()
+    return body
 
 
 async def test_a_young_connection_may_have_unread_answers(application: Application, ca: CA) -> None:
@@ -18,3 +89,191 @@ async def test_a_young_connection_may_have_unread_answers(application: Applicati
         client.protocol.sweep(client.protocol.loop.time())
         assert not client.closed
         client.leave()
+
+
+async def test_many_who_wait_for_one_certificate_are_one_lookup(
+    start: Start, ca: CA, client: redis.Redis, gate: Gate
+) -> None:
+    """C6: whichever path they take, and also while others ask for another."""
+
+    def lookups() -> int:
+        return int(client.info("commandstats")["cmdstat_hget"]["calls"])
+
+    worker = await start("lookup_timeout_ms = 5000")
+    expected = {serial: await answer_to(worker, ca, serial) for serial in (GOOD, REVOKED)}
+    worker.path.cache.clear()
+    before = lookups()
+    gate.close()
+    clients = [(ask(worker, ca, GOOD, fast=number % 3 > 0), GOOD) for number in range(100)]
+    clients += [(ask(worker, ca, REVOKED), REVOKED) for _ in range(100)]
+    await eventually(lambda: lookups() == before + 2)
+    assert not any(one.received for one, _ in clients)
+    gate.open()
+    for one, serial in clients:
+        assert await body_of(one) == expected[serial]
+    assert lookups() == before + 2
+
+
+async def test_who_finds_the_waiting_room_full_is_told_at_once(
+    start: Start, ca: CA, counters: Counters, shelf: Shelf, gate: Gate
+) -> None:
+    """F5."""
+    room, serials = 20, [GOOD + 100 + number for number in range(40)]
+    shelf.put(*(good(serial) for serial in serials))
+    worker = await start(f"lookup_timeout_ms = 5000\nwaiting_room = {room}")
+    gate.close()
+    clients = [ask(worker, ca, serial) for serial in serials]
+    refused = [client for client in clients if client.received.endswith(TRY_LATER)]
+    assert len(serials) - room <= len(refused) <= len(serials) - room + 1  # one place may be a heartbeat's
+    assert clients[: len(clients) - len(refused)] == [client for client in clients if not client.received]
+    assert counters.value("ocsp_try_later_total", "waiting_room") == len(refused)
+    sharing = ask(worker, ca, serials[0])  # takes no place
+    slow = ask(worker, ca, serials[-1], fast=False)
+    assert await body_of(slow) == TRY_LATER
+    assert counters.value("ocsp_try_later_total", "waiting_room") == len(refused) + 1
+    assert not sharing.received
+    gate.open()
+    bodies = [await body_of(client) for client in clients]
+    assert bodies[0] == await body_of(sharing)
+    assert len(set(bodies)) == len(serials) - len(refused) + 1
+    assert await answer_to(worker, ca, serials[-1]) not in bodies
+
+
+@pytest.mark.conformance("H-18")
+@pytest.mark.parametrize("fast", [True, False], ids=["fast", "slow"])
+async def test_an_overdue_lookup_is_try_later_and_its_reply_is_nobodys(
+    start: Start, ca: CA, counters: Counters, gate: Gate, fast: bool
+) -> None:
+    worker = await start("lookup_timeout_ms = 300")
+    expected = await answer_to(worker, ca, REVOKED)
+    worker.path.cache.clear()
+    gate.close()
+    late = ask(worker, ca, GOOD, fast=fast)
+    assert not late.received
+    assert await body_of(late) == TRY_LATER
+    assert counters.value("ocsp_try_later_total", "lookup_timeout") == 1
+    late.received.clear()
+    late.send(get(path_of(ca.request(REVOKED))))
+    gate.open()
+    assert await body_of(late) == expected
+
+
+async def test_clients_that_leave_get_nothing_and_nobody_gets_theirs(
+    start: Start, ca: CA, counters: Counters, shelf: Shelf, gate: Gate
+) -> None:
+    """E6, C1: with lookups under way that others share or that are theirs alone."""
+    serials = [GOOD + 100 + number for number in range(30)]
+    shelf.put(*(good(serial) for serial in serials))
+    worker = await start("lookup_timeout_ms = 5000")
+    expected = {serial: await answer_to(worker, ca, serial) for serial in serials}
+    source = random.Random(1)
+    left = 0
+    for _ in range(30):
+        worker.path.cache.clear()
+        gate.close()
+        clients = [(ask(worker, ca, serial), serial) for serial in source.choices(serials, k=40)]
+        gone = source.sample(clients, 20)
+        for client, _ in gone[:10]:
+            client.leave()
+        await asyncio.sleep(0)
+        gate.open()
+        for client, _ in gone[10:]:
+            if source.random() < 0.5:
+                await asyncio.sleep(0)
+            left += not client.received
+            client.leave()
+        for client, serial in clients:
+            assert not client.received or client.received.endswith(expected[serial])
+            if (client, serial) not in gone:
+                assert await body_of(client) == expected[serial]
+                client.leave()
+    assert 30 * 10 + left <= counters.value("http_disconnects_total") <= 30 * 20
+
+
+@pytest.mark.conformance("H-04")
+@pytest.mark.parametrize("limit", [0, 100, 300])
+async def test_a_store_that_is_silent_is_cut_off(
+    start: Start,
+    ca: CA,
+    counters: Counters,
+    clock: ShiftedClock,
+    shelf: Shelf,
+    gate: Gate,
+    monkeypatch: pytest.MonkeyPatch,
+    limit: int,
+) -> None:
+    """A1, C6: what is cached goes on for max_unverified, then nothing; then all is asked for again."""
+    monkeypatch.setattr(lookup, "HEARTBEAT", 0.05)
+    worker = await start(f"lookup_timeout_ms = 5000\nmax_unverified = {limit}")
+    cached = await answer_to(worker, ca, GOOD)
+    gate.close()
+    await eventually(lambda: counters.value("store_up") == 0)
+    assert await answer_to(worker, ca, GOOD_TOO) == TRY_LATER  # nobody waits for what does not come
+    shelf.put(revoked(GOOD))
+    moments = [ahead for ahead in (10, limit - 10, limit + 10) if ahead > 0]
+    for ahead in moments:
+        clock.ahead = float(ahead)
+        client = ask(worker, ca, GOOD)
+        if ahead > limit:
+            assert await body_of(client) == TRY_LATER
+        else:
+            assert await body_of(client) == cached
+            head = bytes(client.received).partition(b"\r\n\r\n")[0]
+            age = int(head.partition(b"max-age=")[2].partition(b",")[0])
+            assert 0 < age <= limit - ahead
+        client.leave()
+    assert counters.value("ocsp_try_later_total", "store_down") == 1 + sum(ahead > limit for ahead in moments)
+    clock.ahead = 0.0
+    gate.open()
+    await eventually(lambda: counters.value("store_up") == 1)
+    assert await eventual_answer(worker, ca, GOOD) not in (cached, TRY_LATER)
+    assert counters.value("store_connections_total") == 2
+
+
+async def eventual_answer(worker: Worker, ca: CA, serial: int) -> bytes:
+    """What comes when the store is back: its issuers are read first."""
+    for _ in range(100):
+        body = await answer_to(worker, ca, serial)
+        if body != TRY_LATER:
+            return body
+        await asyncio.sleep(0.02)
+    return body
+
+
+@pytest.mark.parametrize(
+    "surprise",
+    [
+        b":7\r\n",
+        b"$1\r\nx\r\n" * 9,
+        b">2\r\n+message\r\n+x\r\n",
+        b"HTTP/1.1 400 Bad Request\r\n\r\n",
+        b"*1\r\n:1\r\n",
+    ],
+    ids=["integer", "surplus", "push", "http", "array"],
+)
+async def test_a_reply_that_does_not_fit_ends_the_connection_to_the_store(
+    start: Start, ca: CA, counters: Counters, gate: Gate, surprise: bytes
+) -> None:
+    """C1, E6: nobody gets a reply of the condemned connection, whatever still comes over it."""
+    worker = await start("lookup_timeout_ms = 5000")
+    expected = {serial: await answer_to(worker, ca, serial) for serial in (GOOD, REVOKED, GOOD_TOO)}
+    worker.path.cache.clear()
+    wire = worker.application.link._wire
+    assert wire is not None
+    gate.close()
+    clients = [ask(worker, ca, serial) for serial in (GOOD, REVOKED, GOOD_TOO)]
+    await asyncio.sleep(0.02)
+    gate.pass_on(wire, surprise)
+    assert wire.lost.is_set()
+    gate.open()  # the real replies, too late
+    for client in clients:
+        assert await body_of(client) == TRY_LATER
+    causes = {
+        cause
+        for cause in ("store_protocol", "record_damaged")
+        if counters.value("ocsp_try_later_total", cause)
+    }
+    assert causes
+    await eventually(lambda: counters.value("store_connections_total") == 2)
+    for serial, body in expected.items():
+        assert await eventual_answer(worker, ca, serial) == body
