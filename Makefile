@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 
 .DEFAULT_GOAL := help
-.PHONY: help build demo test test-slow bench-micro conformance lint package tools clean
+.PHONY: help build demo test test-slow bench-micro bench-serve conformance lint package tools clean
 
 help:
 	@echo "make build      virtual environment and Cython modules"
@@ -13,6 +13,7 @@ help:
 	@echo "make test       the fast tests"
 	@echo "make test-slow  the fast tests and those that take minutes or need redis, gnutls and other clients"
 	@echo "make bench-micro  the codec beside cryptography"
+	@echo "make bench-serve  what an answer costs beside nginx (ARGS=--quick for direction)"
 	@echo "make conformance  all tests, and docs/conformance.md from them"
 	@echo "make lint       ruff, mypy, cython-lint, import-linter"
 	@echo "make package    sdist and wheel, installed into a new environment and run there"
@@ -43,6 +44,11 @@ conformance: build tools
 
 bench-micro: build
 	$(BIN)/python -m pytest bench/micro --benchmark-columns=min,median,iqr,rounds --benchmark-group-by=group
+
+bench-serve: build
+	@sh bench/tools.sh
+	@$(BIN)/python -m pip install --quiet --group bench
+	@$(BIN)/python -m bench.serve $(ARGS)
 
 lint: build
 	$(BIN)/ruff check .
