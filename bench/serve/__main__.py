@@ -32,7 +32,7 @@ def main(
     ] = None,
     pairs: Annotated[int | None, typer.Option("--pairs", min=1, help="Pairs of runs in a row.")] = None,
     seconds: Annotated[float | None, typer.Option("--seconds", min=0.1, help="Length of a run.")] = None,
-    certificates: Annotated[int, typer.Option("--certificates", min=64, help="In the store.")] = 20_000,
+    certificates: Annotated[int, typer.Option("--certificates", min=64, help="In the store.")] = 26_000,
 ) -> None:
     """What an answer costs: ours beside other servers, runs of both in turns, servers on one core, the rest on another."""
     if unnamed := set(row or ()) - {*NAMES}:

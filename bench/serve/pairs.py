@@ -55,6 +55,7 @@ class Sample:
     verified: int
     statuses: dict[int, int]
     not_200: int
+    store_commands: float  # for each answer
     void: tuple[str, ...]  # why it does not count
 
 
@@ -111,6 +112,7 @@ def _side_json(samples: Sequence[Sample]) -> dict[str, Any]:
         "us": middle(sample.us for sample in samples),
         "store_us": middle(sample.store_us for sample in samples),
         "rate": middle(sample.rate for sample in samples),
+        "store_commands": middle(sample.store_commands for sample in samples),
         "busy": middle(sample.busy for sample in samples),
         "generator_busy": middle(sample.generator_busy for sample in samples),
         "verified": sum(sample.verified for sample in samples),
@@ -147,6 +149,7 @@ def measure(side: Side, turn: int, store: StoreServer, responder: x509.Certifica
         verified=verify(outcome.kept, side.expected, responder, cacheable=side.cacheable),
         statuses=outcome.statuses,
         not_200=outcome.not_200,
+        store_commands=commands / outcome.answers,
         void=tuple(_faults(side, outcome, cpu / outcome.wall, commands)),
     )
 

@@ -1,8 +1,9 @@
 """The rows of `make bench-serve`: who is asked what, beside whom."""
 
+import itertools
 import random
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field, replace
 
 from bench.serve.corpus import Corpus
 from bench.serve.fleet import Fleet
@@ -30,6 +31,7 @@ class Sides:
     fleet: Fleet
     seconds: float
     unknown: int  # distinct serials in a run
+    halves: Iterator[int] = field(default_factory=lambda: itertools.cycle((0, 1)))  # of the certificates
 
     def nginx(self, connections: int) -> Side:
         """The same answers as files."""
@@ -44,9 +46,13 @@ class Sides:
         return self._gets("Starlette", self.fleet.starlette, connections)
 
     def from_store(self, connections: int) -> Side:
-        """All certificates in turn past a cache that holds a twentieth of them."""
-        load = self._of(self.corpus.questions.gets, self.corpus.serials, connections)
-        return Side("ours, from the store", self.fleet.outnumbered, load, self._timed(), store_commands=ONE)
+        """Half of the certificates in turn, the other half in the next run: none is asked for that is in the cache."""
+        questions, serials = self.corpus.questions, self.corpus.serials
+
+        def load(turn: int) -> Load:
+            return questions.gets(serials[next(self.halves) :: 2], connections, turn=turn)
+
+        return Side("ours, store", self.fleet.outnumbered, load, self._timed(), store_commands=ONE)
 
     def mixed(self, connections: int) -> Side:
         """Nine in ten requests for certificates that stay in the small cache."""
