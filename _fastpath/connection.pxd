@@ -15,6 +15,7 @@ cdef class Connection(Client):
     cdef readonly bint plain  # whether the fast path may have what comes next
     cdef bint blocked  # the client does not read
     cdef bint held  # nothing more is read
+    cdef bint draining  # the answer under way is to be the last
     cdef public double due  # loop time at which the client has taken too long
     cdef int offer(self, bytes data) except -1
     cdef int go_on(self, answer, bytes data) except -1

@@ -16,6 +16,9 @@ class _SlowPath(Protocol):
     def finish(self) -> None:
         """The last answer is written."""
 
+    def shutdown(self) -> None:
+        """The HTTP library has the request whose answer was to be the last."""
+
 @final
 class Connection:
     """One client's connection on the fast path: what it sends is answered request after request, in order (E6)."""

@@ -83,7 +83,10 @@ cdef class Connection(Client):
         self.exchange = None
         self.release()
         if answer is None:
-            return self.leave_to_library(data)
+            self.leave_to_library(data)
+            if self.draining:
+                self.protocol.shutdown()
+            return 0
         self.write(answer)
         if exchange.closes:
             return self.end()
@@ -151,7 +154,7 @@ cdef class Connection(Client):
         """
         if self.exchange is None or PyBytes_GET_SIZE(self.asked) > self.exchange.size:
             return False
-        self.exchange.closes = True
+        self.exchange.closes = self.draining = True
         return True
 
     def lost(self):

@@ -17,7 +17,7 @@ from store.embedded import EmbeddedStore
 from tests.responder.ca import CA, Shelf, good, revoked
 from tests.responder.conftest import GOOD, GOOD_TOO, REVOKED, FakeClock, Gate, eventually, write_config
 from tests.responder.connections import Client, Worker
-from tests.responder.test_both_paths import get, path_of, post
+from tests.responder.test_both_paths import FORMS, Question, get, path_of, post
 
 Start = Callable[[str], Awaitable[Worker]]
 
@@ -277,3 +277,58 @@ async def test_a_reply_that_does_not_fit_ends_the_connection_to_the_store(
     await eventually(lambda: counters.value("store_connections_total") == 2)
     for serial, body in expected.items():
         assert await eventual_answer(worker, ca, serial) == body
+
+
+@pytest.mark.parametrize("fast", [True, False], ids=["fast", "slow"])
+@pytest.mark.parametrize("form", ["get", "post", "get unescaped", "chunked", "tags"])
+@pytest.mark.parametrize("before", [0, 1, 3], ids=["alone", "second", "fourth"])
+async def test_what_waits_as_the_worker_stops_is_answered_and_the_last_answer_says_so(
+    start: Start, ca: CA, gate: Gate, fast: bool, form: str, before: int
+) -> None:
+    """E6: nothing that was read is lost, whichever request waits for the store."""
+    worker = await start("lookup_timeout_ms = 5000")
+    asked = [GOOD, REVOKED, GOOD_TOO, GOOD][: before + 1]
+    expected = [await answer_to(worker, ca, serial) for serial in asked]
+    worker.path.cache.clear()
+    gate.close()
+    client = worker.connect(fast=fast)
+    client.send(b"".join(FORMS[form](Question(b"", ca.request(serial), b'"00"')) for serial in asked))
+    await asyncio.sleep(0)
+    assert not client.received
+    client.protocol.shutdown()
+    await asyncio.sleep(0)
+    assert not client.closed
+    gate.open()
+    answers = (await client.settle()).split(b"HTTP/1.1 200 OK\r\n")[1:]
+    assert [answer.partition(b"\r\n\r\n")[2] for answer in answers] == expected
+    assert [b"connection: close\r\n" in answer for answer in answers] == [False] * before + [True]
+    assert client.closed
+
+
+@pytest.mark.parametrize("sent", [b"", b"GET /M", None], ids=["nothing", "half a head", "a request answered"])
+async def test_a_connection_with_nothing_to_answer_ends_at_once(
+    start: Start, ca: CA, sent: bytes | None
+) -> None:
+    worker = await start("lookup_timeout_ms = 5000")
+    client = worker.connect()
+    client.send(get(path_of(ca.request(GOOD))) if sent is None else sent)
+    received = await client.settle()
+    client.protocol.shutdown()
+    assert client.closed
+    assert client.received == received
+
+
+@pytest.mark.parametrize("fast", [True, False], ids=["fast", "slow"])
+async def test_a_body_that_comes_after_the_worker_was_told_to_stop(start: Start, ca: CA, fast: bool) -> None:
+    worker = await start("lookup_timeout_ms = 5000")
+    expected = await answer_to(worker, ca, GOOD)
+    client = worker.connect(fast=fast)
+    message = post(b"/", ca.request(GOOD))
+    client.send(message[:-10])
+    await asyncio.sleep(0)
+    client.protocol.shutdown()
+    assert not client.closed
+    client.send(message[-10:])
+    answer = await client.settle()
+    assert answer.endswith(b"\r\nconnection: close\r\n\r\n" + expected)
+    assert client.closed
