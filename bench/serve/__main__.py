@@ -59,7 +59,7 @@ def _plan(
         certificates=certificates,
         pairs=pairs or (3 if quick else full.pairs),
         seconds=seconds or (0.5 if quick else full.seconds),
-        unknown=50_000 if quick else full.unknown,
+        unknown=200_000 if quick else full.unknown,
         idle_seconds=2.0 if quick else full.idle_seconds,
         rows=tuple(rows or USUAL),
     )

@@ -11,7 +11,7 @@ from bench.serve.generator import Load, Outcome, Schedule, Status, run
 from bench.serve.servers import Server, StoreServer
 from bench.serve.verify import verify
 
-__all__ = ["NGINX_US", "Pairs", "Row", "Sample", "Side", "measure", "quartiles", "run_row"]
+__all__ = ["NGINX_US", "Pairs", "Row", "Sample", "Side", "faults", "measure", "quartiles", "run_row"]
 
 BUSY = 0.95  # of its core that a server must use, and the generator must not
 NGINX_US = (13.0, 17.0)  # between which nginx's cost of a kept GET must lie, or the machine is not itself
@@ -150,11 +150,11 @@ def measure(side: Side, turn: int, store: StoreServer, responder: x509.Certifica
         statuses=outcome.statuses,
         not_200=outcome.not_200,
         store_commands=commands / outcome.answers,
-        void=tuple(_faults(side, outcome, cpu / outcome.wall, commands)),
+        void=tuple(faults(side, outcome, cpu / outcome.wall, commands)),
     )
 
 
-def _faults(side: Side, outcome: Outcome, busy: float, commands: int) -> Iterator[str]:
+def faults(side: Side, outcome: Outcome, busy: float, commands: int) -> Iterator[str]:
     """Why a run does not count."""
     if busy < BUSY:
         yield f"{side.name}: its core was not busy"

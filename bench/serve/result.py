@@ -18,7 +18,7 @@ from bench.serve.pairs import NGINX_US, Pairs
 from bench.serve.rows import ROWS
 from bench.serve.session import Measured, Memory
 
-__all__ = ["as_json", "as_table"]
+__all__ = ["GOALS", "as_json", "as_table", "ratios_of"]
 
 ROOT = Path(__file__).parents[2]
 MEBIBYTE = 1 << 20
@@ -32,7 +32,7 @@ WORDS = ("row", "left", "right")
 def as_json(measured: Measured) -> dict[str, Any]:
     """The ratios that have goals first; everything else below them."""
     return {
-        **_ratios(measured.pairs),
+        **ratios_of(measured.pairs),
         **_latency(measured.latency),
         **_memory(measured.memory),
         **_start(measured),
@@ -47,7 +47,7 @@ def as_json(measured: Measured) -> dict[str, Any]:
     }
 
 
-def _ratios(rows: list[Pairs]) -> dict[str, float]:
+def ratios_of(rows: list[Pairs]) -> dict[str, float]:
     """Medians, for each number of connections as KEY_CONNECTIONS, and as KEY the worst of them."""
     found: dict[str, float] = {}
     for pairs in rows:
