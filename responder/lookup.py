@@ -12,6 +12,7 @@ from math import inf
 from typing import Any, Protocol
 
 import structlog
+from redis.exceptions import RedisError
 
 from _fastpath.replies import Command, ReplyQueue
 from responder.counters import Counters
@@ -54,6 +55,7 @@ class Listener(Protocol):
 class _Login:
     connect: Connector
     commands: tuple[tuple[tuple[bytes | str, ...], Expected], ...]
+    primary: bool = False  # whether nothing but a primary will do
 
 
 class StoreLink:
@@ -132,7 +134,7 @@ class StoreLink:
                 await self._login.connect(lambda: wire)
             asked_at = self._loop.time()
             await _handshake(wire, self._login)
-        except (OSError, LookupFailed) as error:
+        except (OSError, LookupFailed, RedisError) as error:
             log.warning("store cannot be reached", url=self._url, error=str(error) or "no answer")
             wire.close("store_down")
             return None
@@ -205,6 +207,8 @@ async def _handshake(wire: Wire, login: _Login) -> None:
     )
     if hello.get(b"proto") != 3:
         raise LookupFailed("store_protocol")
+    if login.primary and hello.get(b"role") != b"master":
+        raise LookupFailed("store_down")  # demoted since the Sentinels named it
 
 
 def _login(endpoint: Endpoint) -> _Login:
@@ -218,10 +222,10 @@ def _login(endpoint: Endpoint) -> _Login:
     if settings.db:
         commands.append(((b"SELECT", str(settings.db)), BYTES))
     commands.append(((b"CLIENT", b"TRACKING", b"ON", b"BCAST", b"PREFIX", KEY_PREFIX), BYTES))
-    return _Login(_connector(settings), tuple(commands))
+    return _Login(_connector(endpoint, settings), tuple(commands), endpoint.sentinels is not None)
 
 
-def _connector(settings: Any) -> Connector:
+def _connector(endpoint: Endpoint, settings: Any) -> Connector:
     """How to open the connection that a redis-py connection object describes."""
     path: str | None = getattr(settings, "path", None)
     tls: Any = getattr(settings, "ssl_context", None)
@@ -231,6 +235,7 @@ def _connector(settings: Any) -> Connector:
         if path is not None:
             return await loop.create_unix_connection(protocol, path)
         context: ssl.SSLContext | None = tls.get() if tls is not None else None
-        return await loop.create_connection(protocol, settings.host, settings.port, ssl=context)
+        host, port = await endpoint.find_primary() or (settings.host, settings.port)
+        return await loop.create_connection(protocol, host, port, ssl=context)
 
     return connect

@@ -24,6 +24,7 @@ from redis.retry import Retry
 
 from store.config import StoreSection
 from store.errors import ConfigError, StoreError, StoreUnavailable
+from store.sentinel import SENTINEL_SCHEMES, Sentinels
 
 __all__ = ["EMBEDDED", "Endpoint", "check_server", "socket_path", "store_error", "translated"]
 
@@ -35,8 +36,11 @@ SCHEMES = {
     "valkeys": "rediss",
     "unix": "unix",
 }
-NOT_YET = ("redis+sentinel", "redis+cluster")
-URL_REMEDY = "write embedded:, unix:///path/to/socket or redis://host:6379/0 (rediss:// for TLS)"
+NOT_YET = ("redis+cluster", "valkey+cluster")
+URL_REMEDY = (
+    "write embedded:, unix:///path/to/socket, redis://host:6379/0 (rediss:// for TLS) "
+    "or redis+sentinel://host:26379,host:26379/NAME"
+)
 TIMEOUT = 5.0  # seconds for a connection and for a reply
 RETRIES = 3  # safe for writes: pages are compare-and-set, the other writes say the same when repeated
 OLDEST_SERVER = 7  # Redis 7.0 brought function libraries
@@ -49,11 +53,15 @@ def socket_path(directory: Path) -> Path:
 
 @dataclass(frozen=True, slots=True)
 class Endpoint:
-    """One server and how to log in to it. `url` has no user and no password and may be printed."""
+    """One server, or the one that Sentinels name, and how to log in to it.
+
+    `url` has no user and no password and may be printed.
+    """
 
     url: str
     username: str | None = None
     password: str | None = field(default=None, repr=False)
+    sentinels: Sentinels | None = None
 
     @classmethod
     def of(cls, section: StoreSection, directory: Path) -> "Endpoint":
@@ -65,20 +73,34 @@ class Endpoint:
         password = unquote(parts.password) if parts.password else None
         if section.password_file is not None:
             password = _read_password(section.password_file)
+        if parts.scheme in SENTINEL_SCHEMES:
+            return cls(_without_login(parts), user, password, _sentinels(parts))
         return cls(_plain_url(parts), user, password)
 
     def client(self) -> redis.Redis:
         """A client for threads of one process; it connects when first used and returns bytes."""
-        retry = Retry(ExponentialBackoff(cap=0.5, base=0.05), RETRIES)
-        return redis.Redis.from_url(self.url, retry=retry, **self._options())
+        options = self._options(Retry(ExponentialBackoff(cap=0.5, base=0.05), RETRIES))
+        if self.sentinels is not None:
+            return self.sentinels.client(options)
+        return redis.Redis.from_url(self.url, **options)
 
     def async_client(self) -> redis.asyncio.Redis:
         """The same for one event loop."""
-        retry = AsyncRetry(ExponentialBackoff(cap=0.5, base=0.05), RETRIES)
-        return redis.asyncio.Redis.from_url(self.url, retry=retry, **self._options())
+        options = self._async_options()
+        if self.sentinels is not None:
+            return self.sentinels.async_client(options)
+        return redis.asyncio.Redis.from_url(self.url, **options)
 
-    def _options(self) -> dict[str, Any]:
+    async def find_primary(self) -> tuple[str, int] | None:
+        """Where the server is that Sentinels name, None without any. Raises RedisError."""
+        return None if self.sentinels is None else await self.sentinels.find(self._async_options())
+
+    def _async_options(self) -> dict[str, Any]:
+        return self._options(AsyncRetry(ExponentialBackoff(cap=0.5, base=0.05), RETRIES))
+
+    def _options(self, retry: object) -> dict[str, Any]:
         return {
+            "retry": retry,
             "username": self.username,
             "password": self.password,
             "protocol": 3,
@@ -93,7 +115,8 @@ class Endpoint:
 def _split(url: str) -> SplitResult:
     try:
         parts = urlsplit(url)
-        parts.port  # noqa: B018 - raises ValueError for what is no port
+        if parts.scheme not in SENTINEL_SCHEMES:
+            parts.port  # noqa: B018 - raises ValueError for what is no port
     except ValueError as error:
         raise ConfigError(f"store.url: not a URL: {error}", remedy=URL_REMEDY) from None
     if {"username", "password"} & parse_qs(parts.query).keys():
@@ -110,7 +133,7 @@ def _plain_url(parts: SplitResult) -> str:
     if parts.scheme in NOT_YET:
         raise ConfigError(
             f"store.url: {parts.scheme}:// is not supported in this release",
-            remedy="name one server: redis://, rediss://, valkey://, valkeys://, unix:// or embedded:",
+            remedy=URL_REMEDY,
         )
     scheme = SCHEMES.get(parts.scheme)
     host = parts.netloc.rpartition("@")[2]
@@ -127,6 +150,17 @@ def _plain_url(parts: SplitResult) -> str:
     except ValueError as error:
         raise ConfigError(f"store.url: {error}", remedy="correct the URL") from None
     return url
+
+
+def _without_login(parts: SplitResult) -> str:
+    return urlunsplit(parts._replace(netloc=parts.netloc.rpartition("@")[2]))
+
+
+def _sentinels(parts: SplitResult) -> Sentinels:
+    try:
+        return Sentinels.parse(parts)
+    except ValueError as error:
+        raise ConfigError(f"store.url: {error}", remedy=URL_REMEDY) from None
 
 
 def _read_password(path: Path) -> str:

@@ -15,7 +15,8 @@ EXAMPLE = """\
 # OCSP__SECTION__KEY in the environment goes before a key of [section]. Lines with # show the defaults.
 
 [store]                       # signed responses; can be lost and is rebuilt from the ledger
-# url = "embedded:"           # or redis://host:6379/0, rediss://, valkey://, valkeys://, unix:///path
+# url = "embedded:"           # or redis://host:6379/0, rediss://, valkey://, valkeys://, unix:///path,
+#                             # redis+sentinel://host:26379,host:26379/NAME
 # username = "ocsp-signer"    # default: none
 # password_file = "/run/secrets/store-password"
 

@@ -28,6 +28,7 @@ HERE = Path("/var/lib/ocspeed")
         ("unix:///run/valkey.sock?db=3", "unix:///run/valkey.sock?db=3"),
         ("redis://me:secret@host:6380/2", "redis://host:6380/2"),
         ("unix://me:secret@/run/valkey.sock", "unix:///run/valkey.sock"),
+        ("redis+sentinel://me:secret@a:1,[::1]/primary", "redis+sentinel://a:1,[::1]/primary"),
     ],
 )
 def test_urls(url: str, plain: str) -> None:
@@ -41,7 +42,10 @@ def test_urls(url: str, plain: str) -> None:
 @pytest.mark.parametrize(
     ("url", "why"),
     [
-        ("redis+sentinel://a,b/primary", "not supported"),
+        ("redis+sentinel://a,b/", "no name of the primary"),
+        ("redis+sentinel://a,:3/primary", "not host:port"),
+        ("redis+sentinel://a:port/primary", "port"),
+        ("redis+sentinel://a/primary?password=hush", "no username or password"),
         ("redis+cluster://a:6379", "not supported"),
         ("http://host", "not a URL of a store"),
         ("", "not a URL of a store"),
