@@ -9,7 +9,10 @@ from pathlib import Path
 from urllib.parse import quote
 
 import pytest
+from cryptography.hazmat.primitives import hashes
 
+from _fastpath.certid import SHA1, serial_from_int
+from _fastpath.der import encode
 from responder.app import Application
 from responder.config import load_settings
 from responder.counters import Counters
@@ -56,6 +59,7 @@ async def mounted(
 def questions(ca: CA) -> dict[str, bytes]:
     """OCSPRequests by what becomes of them."""
     request = ca.request(GOOD)
+    good, other = (ca.issuer.id.encode_cert_id(SHA1, serial_from_int(serial)) for serial in (GOOD, REVOKED))
     return {
         "good": request,
         "revoked": ca.request(REVOKED),
@@ -65,11 +69,20 @@ def questions(ca: CA) -> dict[str, bytes]:
         "early": ca.request(EARLY),
         "malformed": request[:-1],
         "garbage": b"0\x03\x02\x01",
+        "another hash": ca.request(GOOD, hashes.SHA512()),
+        "twice the same": request_for(good, good),
+        "two certificates": request_for(good, other),
     }
 
 
-def path_of(der: bytes) -> bytes:
-    return b"/" + quote(base64.b64encode(der), safe="").encode()
+def request_for(*cert_ids: bytes) -> bytes:
+    """An OCSPRequest for encoded CertIDs."""
+    requests = b"".join(encode(0x30, cert_id) for cert_id in cert_ids)
+    return encode(0x30, encode(0x30, encode(0x30, requests)))
+
+
+def path_of(request: bytes) -> bytes:
+    return b"/" + quote(base64.b64encode(request), safe="").encode()
 
 
 def get(target: bytes, *lines: bytes, version: bytes = b"1.1", method: bytes = b"GET") -> bytes:

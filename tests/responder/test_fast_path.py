@@ -7,8 +7,10 @@ from pathlib import Path
 
 import pytest
 import redis
+from cryptography.hazmat.primitives import hashes
 
-from _fastpath.ocsp import TRY_LATER
+from _fastpath.certid import SHA1
+from _fastpath.ocsp import TRY_LATER, UNAUTHORIZED
 from responder import lookup
 from responder.app import Application
 from responder.config import load_settings
@@ -89,6 +91,21 @@ async def test_a_young_connection_may_have_unread_answers(application: Applicati
         client.protocol.sweep(client.protocol.loop.time())
         assert not client.closed
         client.leave()
+
+
+@pytest.mark.conformance("Q-05")
+@pytest.mark.parametrize("fast", [True, False], ids=["fast", "slow"])
+async def test_algorithms_that_the_issuer_does_not_sign_for_are_unauthorized(
+    start: Start, ca: CA, shelf: Shelf, fast: bool
+) -> None:
+    """Though another algorithm is known, and the record is there."""
+    shelf.algorithms = (SHA1,)
+    shelf.put(good(GOOD))
+    worker = await start("lookup_timeout_ms = 5000")
+    client = worker.connect(fast=fast)
+    client.send(get(path_of(ca.request(GOOD, hashes.SHA256()))))
+    assert await body_of(client) == UNAUTHORIZED
+    client.leave()
 
 
 async def test_many_who_wait_for_one_certificate_are_one_lookup(
