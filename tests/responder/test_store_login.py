@@ -1,4 +1,4 @@
-"""The lookup connection to a server of one's own: by unix socket, TCP and TLS, as the user of deploy/acl, or not at all."""
+"""Connections to a server of one's own: by unix socket, TCP and TLS, as the user of deploy/acl, or not at all."""
 
 import contextlib
 import subprocess
@@ -13,13 +13,15 @@ import redis
 from _fastpath.ocsp import TRY_LATER
 from responder.config import load_settings
 from responder.counters import Counters
+from store.connection import Endpoint, check_server
 from store.embedded import find_program
+from store.errors import StoreUnavailable
 from store.writer import install_functions
 from tests.conformance.http import Client
 from tests.integration.service import free_port
 from tests.responder.ca import CA, Shelf, good, revoked
 from tests.responder.conftest import GOOD, FakeClock, serving, wait_until, write_config
-from tests.store.test_acl import ADMIN, PASSWORD, RESPONDER, write_users
+from tests.store.test_acl import ADMIN, PASSWORD, RESPONDER, SIGNER, write_users
 
 pytestmark = pytest.mark.slow  # the embedded server has no TLS: this takes redis-server
 
@@ -111,6 +113,20 @@ def asked(directory: Path, ca: CA, url: str, user: str, password: str) -> Iterat
         yield Client(port)
 
 
+REFUSED = [
+    ("tls, another CA", RESPONDER, PASSWORD),
+    ("tls, no CA", RESPONDER, PASSWORD),
+    ("tls, another name", RESPONDER, PASSWORD),
+    ("tls, no client certificate", RESPONDER, PASSWORD),
+    ("tls where there is none", RESPONDER, PASSWORD),
+    ("no tls where there is", RESPONDER, PASSWORD),
+    ("tls", RESPONDER, "guess"),
+    ("unix", RESPONDER, "guess"),
+    ("tcp", "default", PASSWORD),
+    ("tcp", "nobody", PASSWORD),
+]
+
+
 @pytest.mark.parametrize("way", ["unix", "tcp", "tls"])
 def test_answers_and_changes_come_by_every_way(
     store: Server, shelf: Shelf, ca: CA, tmp_path: Path, way: str
@@ -125,21 +141,7 @@ def test_answers_and_changes_come_by_every_way(
         wait_until(lambda: web.get(request).body not in (before, TRY_LATER))
 
 
-@pytest.mark.parametrize(
-    ("way", "user", "password"),
-    [
-        ("tls, another CA", RESPONDER, PASSWORD),
-        ("tls, no CA", RESPONDER, PASSWORD),
-        ("tls, another name", RESPONDER, PASSWORD),
-        ("tls, no client certificate", RESPONDER, PASSWORD),
-        ("tls where there is none", RESPONDER, PASSWORD),
-        ("no tls where there is", RESPONDER, PASSWORD),
-        ("tls", RESPONDER, "guess"),
-        ("unix", RESPONDER, "guess"),
-        ("tcp", "default", PASSWORD),
-        ("tcp", "nobody", PASSWORD),
-    ],
-)
+@pytest.mark.parametrize(("way", "user", "password"), REFUSED)
 def test_no_other_store_is_believed_and_nobody_else_let_in(
     store: Server, shelf: Shelf, ca: CA, tmp_path: Path, way: str, user: str, password: str
 ) -> None:
@@ -147,3 +149,20 @@ def test_no_other_store_is_believed_and_nobody_else_let_in(
         until = time.monotonic() + LONG_ENOUGH
         while time.monotonic() < until:
             assert web.post(ca.request(GOOD)).body == TRY_LATER
+
+
+@pytest.mark.parametrize("way", ["unix", "tcp", "tls"])
+def test_redis_py_goes_by_every_way(store: Server, shelf: Shelf, way: str) -> None:
+    """Which is what the signer does, by TLS with the certificate that its URL names."""
+    endpoint = Endpoint(store.url(way), SIGNER, PASSWORD)
+    with endpoint.client() as client:
+        check_server(client, endpoint.url)
+        assert client.hlen(shelf.key_of(GOOD)) == 2
+
+
+@pytest.mark.parametrize(("way", "user", "password"), REFUSED)
+def test_redis_py_refuses_the_same(store: Server, way: str, user: str, password: str) -> None:
+    endpoint = Endpoint(store.url(way), user, password)
+    with endpoint.client() as client, pytest.raises(StoreUnavailable) as caught:
+        check_server(client, endpoint.url)
+    assert password not in str(caught.value)
