@@ -14,6 +14,7 @@ from bench.serve.fleet import NotOutnumbered
 from bench.serve.result import as_json, as_table
 from bench.serve.session import NAMES, USUAL, Measured, Plan, measure
 from bench.serve.verify import WrongAnswer
+from store.errors import OcspeedError
 
 RESULTS = Path(__file__).parents[1] / "results"
 WIDE = 160  # columns of a table that does not go to a terminal
@@ -41,7 +42,7 @@ def main(
     plan = _plan(quick, pairs, seconds, certificates, row)
     try:
         measured = measure(plan, lambda text: typer.echo(text, err=True))
-    except (NotOutnumbered, WrongAnswer, RuntimeError) as error:
+    except (NotOutnumbered, WrongAnswer, OcspeedError, RuntimeError) as error:
         typer.echo(f"bench-serve: {error}", err=True)
         raise typer.Exit(1) from None
     result = as_json(measured)
