@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 import redis
 from cryptography.hazmat.primitives import hashes
+from structlog.testing import capture_logs
 
 from _fastpath.certid import SHA1
 from _fastpath.ocsp import TRY_LATER, UNAUTHORIZED
@@ -154,6 +155,23 @@ async def test_who_finds_the_waiting_room_full_is_told_at_once(
     assert bodies[0] == await body_of(sharing)
     assert len(set(bodies)) == len(serials) - len(refused) + 1
     assert await answer_to(worker, ca, serials[-1]) not in bodies
+
+
+@pytest.mark.conformance("R-11")
+async def test_what_one_lookup_does_not_settle_is_found_out(
+    start: Start, ca: CA, counters: Counters, shelf: Shelf
+) -> None:
+    """C4: an epoch that changes under way, a page not known to be whole."""
+    worker = await start("lookup_timeout_ms = 5000")
+    with capture_logs() as logs:
+        moved = ask(worker, ca, GOOD)
+        shelf.page_epoch = 2
+        shelf.put()  # before the lookup leaves
+        assert len(await body_of(moved)) > 100
+        assert await answer_to(worker, ca, GOOD + 1) == UNAUTHORIZED
+    assert [line["event"] for line in logs if line["log_level"] in ("warning", "error")] == []
+    assert counters.value("ocsp_try_later_total", "page_changed") == 0
+    assert counters.value("ocsp_cache_lookups_total", "worker", "miss") == 2
 
 
 @pytest.mark.conformance("H-18")
