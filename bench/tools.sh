@@ -1,15 +1,26 @@
 #!/bin/sh
-# Installs the peer that `make bench-serve` needs most. Without it those rows are left out, and reported.
+# Installs nginx and h2load for `make bench-serve`. Without them their rows are left out, and reported.
 set -u
 PATH="$PATH:/usr/sbin:/sbin"
-command -v nginx >/dev/null 2>&1 && exit 0
+
+missing() {
+    for pair in nginx:nginx-light h2load:nghttp2-client; do
+        command -v "${pair%%:*}" >/dev/null 2>&1 || echo "$pair"
+    done
+}
+
+[ -z "$(missing)" ] && exit 0
 if command -v apt-get >/dev/null 2>&1 && [ "$(id -u)" = 0 ]; then
-    # The package must not start its daemon.
+    # Packages must not start their daemons here.
     policy=/usr/sbin/policy-rc.d
     [ -e "$policy" ] || { printf '#!/bin/sh\nexit 101\n' >"$policy" && chmod +x "$policy" && made=1; }
     apt-get update -qq
-    DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends nginx-light
+    for package in $(missing | sed 's/.*://'); do
+        DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends "$package"
+    done
     [ "${made:-0}" = 1 ] && rm -f "$policy"
 fi
-command -v nginx >/dev/null 2>&1 || echo "MISSING: nginx (package nginx-light); its rows will be left out" >&2
+for pair in $(missing); do
+    echo "MISSING: ${pair%%:*} (package ${pair##*:}); its rows will be left out" >&2
+done
 exit 0

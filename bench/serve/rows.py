@@ -8,6 +8,7 @@ from dataclasses import dataclass, field, replace
 from bench.serve.corpus import Corpus
 from bench.serve.fleet import Fleet
 from bench.serve.generator import Load, Mode, Schedule, Status
+from bench.serve.h2load import find_h2load, run_h2load
 from bench.serve.pairs import Row, Side
 from bench.serve.servers import Server
 
@@ -124,8 +125,18 @@ def _connection_each(sides: Sides, connections: int) -> tuple[Side, Side]:
     fleet = sides.fleet
     return (
         sides.closing("ours, connection each", fleet.cached, connections),
-        sides.closing("nginx, connection each", fleet.nginx, connections),
+        # Of a new connection most of the kernel's work is done on the client's core: it cannot make this one busy.
+        replace(sides.closing("nginx, connection each", fleet.nginx, connections), saturated=False),
     )
+
+
+def _by_h2load(sides: Sides, connections: int) -> tuple[Side, Side]:
+    find_h2load()
+    ours, nginx = (
+        replace(side, generator=run_h2load, saturated=False)
+        for side in (sides.cached(connections), sides.nginx(connections))
+    )
+    return ours, nginx
 
 
 def _openssl(sides: Sides, connections: int) -> tuple[Side, Side]:
@@ -145,6 +156,7 @@ ROWS = {
     "post": Kind("post_vs_get", lambda sides, count: (sides.posts(count), sides.cached(count)), 1.15),
     "unknown": Kind("unknown_vs_miss", lambda sides, count: (sides.unissued(count), sides.from_store(count))),
     "hostile": Kind("hostile_vs_get", lambda sides, count: (sides.hostile(count), sides.cached(count))),
+    "h2load": Kind("h2load_vs_nginx", _by_h2load, 0.8, CONNECTIONS[:1]),
     "starlette": Kind(
         "starlette_vs_store",
         lambda sides, count: (sides.starlette(count), sides.from_store(count)),

@@ -34,7 +34,7 @@ class Plan:
     certificates: int = 26_000
     warm: int = 10_000
     pairs: int = 9
-    seconds: float = 1.2
+    seconds: float = 1.0
     unknown: int = 1_000_000  # distinct serials in all runs
     idle_seconds: float = 10.0
     rows: tuple[str, ...] = USUAL

@@ -7,6 +7,7 @@ from statistics import quantiles
 import pytest
 
 from bench.serve.generator import Load, Outcome, Schedule, Status
+from bench.serve.h2load import outcome_of
 from bench.serve.open_loop import Latencies, LatencyPairs, due_times
 from bench.serve.pairs import Pairs, Row, Sample, Side, faults, quartiles
 from bench.serve.processes import Processes
@@ -100,3 +101,16 @@ def test_the_latency_ratio_is_the_median_of_its_pairs_and_failures_void_it() -> 
     assert pairs.ratio == 1.0
     assert pairs.void == []
     assert LatencyPairs(128, 1000.0, runs([1.0], 2), runs([1.0])).void != []
+
+
+def test_what_h2load_counted() -> None:
+    text = (
+        "\nfinished in 1.00s, 61.00 req/s, 66.21KB/s\n"
+        "requests: 61 total, 62 started, 60 done, 59 succeeded, 1 failed, 0 errored, 0 timeout\n"
+        "status codes: 59 2xx, 0 3xx, 1 4xx, 0 5xx\n"
+    )
+    outcome = outcome_of(text, wall=2.0, cpu=1.0)
+    assert (outcome.answers, outcome.not_200, outcome.failures, outcome.statuses) == (60, 1, 1, {0: 59})
+    assert (outcome.rate, outcome.busy) == (30.0, 0.5)
+    with pytest.raises(RuntimeError, match="h2load"):
+        outcome_of("could not connect", 1.0, 1.0)
