@@ -3,6 +3,7 @@
 import contextlib
 import fcntl
 import shutil
+import signal
 import socket
 import subprocess
 import sys
@@ -34,6 +35,7 @@ SHARDS = 4
 MARKER = ".ocspeed-demo"
 PREFERRED_PORTS = (2560, 9560)
 READY_TIMEOUT = 20.0
+ENDING = (signal.SIGINT, signal.SIGTERM)
 
 CONFIG = """\
 # Written by `ocsp-signer demo`. `ocsp-signer init` writes a commented file for a real CA.
@@ -108,6 +110,22 @@ def _free_ports() -> tuple[int, int]:
                 probe.bind(("127.0.0.1", 0))
             ports.append(probe.getsockname()[1])
         return ports[0], ports[1]
+
+
+@contextlib.contextmanager
+def _signals_later() -> Iterator[None]:
+    """Signals that would end us are kept until the end of the block."""
+    kept: list[int] = []
+    before = {
+        number: signal.signal(number, lambda received, frame: kept.append(received)) for number in ENDING
+    }
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+        if kept:
+            signal.raise_signal(kept[0])
 
 
 @dataclass(slots=True)
@@ -202,18 +220,18 @@ class Demo:
     def _serving(self) -> Iterator[None]:
         """`ocsp-responder serve` as a child in a session of its own: Ctrl-C is ours, and ends it."""
         program = Path(sys.executable).with_name("ocsp-responder")
-        log = (self.directory / "responder.log").open("wb")
-        with (
-            log,
-            subprocess.Popen(
-                [program, "serve", "--config", self.file], stdout=log, stderr=log, start_new_session=True
-            ) as process,
-        ):
+        command = [str(program), "serve", "--config", str(self.file)]
+        process = None
+        with (self.directory / "responder.log").open("wb") as log:
             try:
+                with _signals_later():  # or a child could be started that nobody knows of
+                    process = subprocess.Popen(command, stdout=log, stderr=log, start_new_session=True)
                 self._wait_until_ready(process)
                 yield
             finally:
-                process.terminate()
+                if process is not None:
+                    process.terminate()
+                    process.wait()
 
     def _wait_until_ready(self, process: "subprocess.Popen[bytes]") -> None:
         deadline = time.monotonic() + READY_TIMEOUT
