@@ -16,6 +16,7 @@ from responder import lookup
 from responder.app import Application
 from responder.config import load_settings
 from responder.counters import Counters
+from responder.protocol import PIPELINE
 from store.embedded import EmbeddedStore
 from tests.responder.ca import CA, Shelf, good, revoked
 from tests.responder.conftest import GOOD, GOOD_TOO, REVOKED, FakeClock, Gate, eventually, write_config
@@ -366,4 +367,22 @@ async def test_a_body_that_comes_after_the_worker_was_told_to_stop(start: Start,
     client.send(message[-10:])
     answer = await client.settle()
     assert answer.endswith(b"\r\nconnection: close\r\n\r\n" + expected)
+    assert client.closed
+
+
+@pytest.mark.parametrize("fast", [True, False], ids=["fast", "slow"])
+async def test_a_client_may_close_its_half_while_many_of_its_requests_wait(
+    start: Start, ca: CA, gate: Gate, fast: bool
+) -> None:
+    """E6: more of them than the HTTP library reads ahead."""
+    worker = await start("lookup_timeout_ms = 5000")
+    expected = await answer_to(worker, ca, GOOD)
+    worker.path.cache.clear()
+    gate.close()
+    client = worker.connect(fast=fast)
+    client.send(get(path_of(ca.request(GOOD))) * 3 * PIPELINE)
+    client.end()
+    await asyncio.sleep(0)
+    gate.open()
+    assert (await client.settle()).count(expected) == 3 * PIPELINE
     assert client.closed
