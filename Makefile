@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 
 .DEFAULT_GOAL := help
-.PHONY: help build demo test test-slow bench-micro bench-serve conformance lint package tools clean
+.PHONY: help build demo test test-slow bench-micro bench-serve sanitize conformance lint package tools clean
 
 help:
 	@echo "make build      virtual environment and Cython modules"
@@ -14,6 +14,7 @@ help:
 	@echo "make test-slow  the fast tests and those that take minutes or need redis, gnutls and other clients"
 	@echo "make bench-micro  the codec beside cryptography"
 	@echo "make bench-serve  what an answer costs beside nginx (ARGS=--quick for direction)"
+	@echo "make sanitize   the codec and the fast path under AddressSanitizer and UndefinedBehaviorSanitizer"
 	@echo "make conformance  all tests, and docs/conformance.md from them"
 	@echo "make lint       ruff, mypy, cython-lint, import-linter"
 	@echo "make package    sdist and wheel, installed into a new environment and run there"
@@ -37,6 +38,9 @@ test: build
 
 test-slow: build tools
 	$(BIN)/python -m pytest -m "slow or not slow"
+
+sanitize: build
+	sh tests/sanitize.sh "$(BIN)/python"
 
 conformance: build tools
 	-$(BIN)/python -m pytest -m "slow or not slow" --junitxml=build/conformance.xml
