@@ -1,7 +1,6 @@
 """One responder for all files here, and each proxy before it, once a file."""
 
 from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
 
@@ -9,14 +8,6 @@ from tests.proxies.fronts import FRONTS, Front, Kind
 from tests.proxies.origin import Origin, origin, serving
 
 MAX_AGE = 3  # seconds: long enough for a test to ask twice, short enough to wait for
-
-
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """All of this drives programs that tests/tools.sh installs."""
-    here = Path(__file__).parent
-    for item in items:
-        if item.path.is_relative_to(here):
-            item.add_marker(pytest.mark.slow)
 
 
 @pytest.fixture(scope="session")

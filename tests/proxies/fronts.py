@@ -12,7 +12,7 @@ from tests.conformance.http import Client
 from tests.integration.service import free_port
 from tests.proxies.origin import Origin
 
-__all__ = ["FRONTS", "Front", "Kind"]
+__all__ = ["DEPLOY", "FRONTS", "Front", "Kind"]
 
 DEPLOY = Path(__file__).parents[2] / "deploy"
 # Packages bring what is around it.

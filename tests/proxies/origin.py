@@ -126,7 +126,7 @@ def origin(directory: Path, responder: str = "") -> Iterator[Origin]:
     """Two CAs with one name and two keys, a store, and the configuration with these lines in [responder]."""
     made = {name: CA(name) for name in ("one", "two")}
     service = Service(directory, free_port())
-    (directory / "objects").mkdir()
+    (directory / "objects").mkdir(parents=True)
     with EmbeddedStore(directory / "s") as store, redis.Redis.from_url(store.url, protocol=3) as client:
         tables = f'{responder}\n[store]\nurl = "{store.url}"\n'
         for name, ca in made.items():

@@ -13,6 +13,8 @@ from tests.proxies.crowd import Mismatch, ask_all
 from tests.proxies.fronts import Front
 from tests.proxies.origin import ALGORITHMS, Origin, asks_about, fresh, is_about, ocsp_request
 
+pytestmark = pytest.mark.slow  # nginx, HAProxy and Varnish are installed by tests/tools.sh
+
 SERIALS = 300
 CLIENTS, EACH = 40, 150
 NONCES = (b"", bytes(range(16)), bytes(32))

@@ -14,6 +14,8 @@ from tests.proxies.life import Sight, got, reached
 from tests.proxies.origin import Origin, fresh, ocsp_request, serial_of
 from tests.responder.ca import good
 
+pytestmark = pytest.mark.slow  # nginx, HAProxy and Varnish are installed by tests/tools.sh
+
 TICK = 1.0  # caches count whole seconds
 DESCRIBED_BY = ("etag", "last-modified", "expires", "cache-control")
 CONTENT = (*DESCRIBED_BY, "content-type", "content-length")

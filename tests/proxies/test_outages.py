@@ -1,5 +1,7 @@
 """H-06, H-11, R-11 at the end of every proxy: the store or the responder goes away and comes back."""
 
+import re
+import socket
 import time
 from collections.abc import Iterator
 from contextlib import ExitStack
@@ -7,12 +9,14 @@ from pathlib import Path
 
 import pytest
 
-from _fastpath.ocsp import TRY_LATER
+from _fastpath.ocsp import TRY_LATER, UNAUTHORIZED
 from tests.clients.commands import wait_until
-from tests.proxies.fronts import FRONTS, Kind
+from tests.proxies.fronts import DEPLOY, FRONTS, Kind
 from tests.proxies.life import got, reached
 from tests.proxies.origin import Origin, fresh, ocsp_request, origin, serial_of, serving
 from tests.responder.ca import good
+
+pytestmark = pytest.mark.slow  # nginx, HAProxy and Varnish are installed by tests/tools.sh
 
 TICK = 1.0  # caches count whole seconds
 
@@ -105,3 +109,31 @@ def test_haproxy_keeps_nothing_for_longer_than_its_own_max_age(lasting: Origin, 
         assert got(front.web, request).answer.body == first.answer.body
         wait_until(lambda: got(front.web, request).answer.body != first.answer.body, "the revocation", 10)
         assert time.time() <= first.at + 4 + 2 * TICK
+
+
+@pytest.mark.conformance("H-20")
+def test_a_full_responder(kind: Kind, tmp_path: Path) -> None:
+    """503 with Retry-After comes through, is kept by nobody, and is over when there is room again."""
+    with origin(tmp_path / "o", "limit_concurrency = 40") as made, serving(made), ExitStack() as room:
+        request = issued(made)
+        made.settled(request, UNAUTHORIZED)
+        for _ in range(50):  # first, so that the proxy keeps no connection from before
+            room.enter_context(socket.create_connection(("127.0.0.1", made.port)))
+        with kind.before(made, tmp_path / "p", started=False) as front:
+            for full in (front.web.post(request), got(front.web, request).answer):
+                assert (full.code, full.headers.get("retry-after"), full.body) == (503, "1", b"")
+            room.close()
+            wait_until(lambda: got(front.web, request).answer.code == 200, "room")
+            assert got(front.web, request).answer.body == made.web.get(request).body
+
+
+@pytest.mark.conformance("H-17")
+def test_port_80_and_no_way_to_https(lasting: Origin, kind: Kind, tmp_path: Path) -> None:
+    """Varnish is told its port when it is started."""
+    text = (DEPLOY / kind.file).read_text()
+    assert kind.name == "varnish" or re.search(r"^ *(listen|bind :)\s*80\b", text, re.M)
+    asked = issued(lasting)
+    with serving(lasting), kind.before(lasting, tmp_path) as front:
+        for answer in (got(front.web, asked).answer, front.web.post(asked), front.web.request("GET", "/")):
+            assert answer.code == 200
+            assert not {"location", "strict-transport-security", "refresh"} & answer.headers.keys()

@@ -14,6 +14,8 @@ from tests.conformance.http import Client, Response
 from tests.proxies.fronts import Front, Kind
 from tests.proxies.origin import Origin, fresh, ocsp_request, serial_of
 
+pytestmark = pytest.mark.slow  # nginx, HAProxy and Varnish are installed by tests/tools.sh
+
 Spell = Callable[[str], str]
 CONTENT = ("content-type", "content-length", "last-modified", "etag", "expires", "cache-control")
 

@@ -12,6 +12,8 @@ from tests.proxies.fronts import Front
 from tests.proxies.origin import Origin, fresh, ocsp_request
 from tests.proxies.smuggling import CASES, Case, Parts
 
+pytestmark = pytest.mark.slow  # nginx, HAProxy and Varnish are installed by tests/tools.sh
+
 SILENCE = 0.3  # seconds after which nothing more is expected
 VICTIMS = 3
 
