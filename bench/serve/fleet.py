@@ -30,17 +30,19 @@ class Fleet:
         self._store = store
 
     @cached_property
-    def cached(self) -> Responder:
-        """Ours, with every warm answer in its cache once `answers` were asked for."""
+    def _warmed(self) -> tuple[Responder, dict[int, bytes]]:
         responder = self._stack.enter_context(servers.responder(self._corpus, "cached", LARGE_CACHE))
-        self._answers = servers.answers_of(responder, self._corpus, self.warm)
-        return responder
+        return responder, servers.answers_of(responder, self._corpus, self.warm)
+
+    @property
+    def cached(self) -> Responder:
+        """Ours, with every warm answer in its cache."""
+        return self._warmed[0]
 
     @property
     def answers(self) -> dict[int, bytes]:
         """The OCSPResponse to each warm serial."""
-        assert self.cached
-        return self._answers
+        return self._warmed[1]
 
     @cached_property
     def outnumbered(self) -> Responder:
