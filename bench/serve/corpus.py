@@ -63,7 +63,7 @@ def create_corpus(directory: Path, certificates: int, seed: int) -> Corpus:
     config = str(write_config(directory, "signer", 1, 2, "1MiB"))
     index = str(authority.index)
     _sign(directory, ["import", "--config", config, "--issuer", "bench", "--format", "openssl-index", index])
-    _sign(directory, ["sign", "--config", config])
+    _sign(directory, ["sign", "--config", config, "--workers", "1"])
     serials = [int(line.split("\t")[3], 16) for line in authority.index.read_text().splitlines()]
     ca, responder = (
         x509.load_pem_x509_certificate((directory / name).read_bytes())
