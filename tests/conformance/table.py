@@ -247,10 +247,19 @@ def describe(paths: Iterable[Path]) -> str:
     """When these runs were and what they ran."""
     began = [datetime.fromisoformat(suite.attrib["timestamp"]).astimezone(UTC) for suite in suites_of(paths)]
     times = " to ".join(dict.fromkeys(f"{when:%Y-%m-%d %H:%M}" for when in (began[0], began[-1])))
-    git = ["git", "describe", "--always", "--dirty", "--exclude", "*"]
-    commit = subprocess.run(git, cwd=ROOT, check=True, capture_output=True, text=True).stdout.strip()
     functions = len(read_results(paths))
-    return f"Results: runs begun {times} UTC, {functions} test functions; commit {commit}."
+    return f"Results: runs begun {times} UTC, {functions} test functions; commit {_commit()}."
+
+
+def _commit() -> str:
+    """What is checked out, and whether anything but the document differs from it."""
+    changes = _git("diff", "--name-only", "HEAD", "--", ".", f":!{DOCUMENT.relative_to(ROOT)}")
+    return _git("rev-parse", "--short", "HEAD") + ("-dirty" if changes else "")
+
+
+def _git(*arguments: str) -> str:
+    command = ["git", *arguments]
+    return subprocess.run(command, cwd=ROOT, check=True, capture_output=True, text=True).stdout.strip()
 
 
 def main(paths: list[Path]) -> None:
