@@ -22,4 +22,4 @@ OCSPEED_CFLAGS="-O1 -g -fno-omit-frame-pointer -fsanitize=address,undefined -fno
     tests/responder/test_fast_path.py tests/responder/test_lookup.py
 # CPython's own allocator would hide a small over-read, and its memory at exit is no leak of ours.
 export LD_PRELOAD="$library" PYTHONMALLOC=malloc ASAN_OPTIONS=detect_leaks=0 UBSAN_OPTIONS=print_stacktrace=1
-"$root/$python" -m pytest -p no:cacheprovider "$@"
+"$root/$python" -m pytest -p no:cacheprovider --capture=sys "$@" # a report goes to where the process ends: here

@@ -386,3 +386,18 @@ async def test_a_client_may_close_its_half_while_many_of_its_requests_wait(
     gate.open()
     assert (await client.settle()).count(expected) == 3 * PIPELINE
     assert client.closed
+
+
+@pytest.mark.conformance("H-20")
+@pytest.mark.parametrize("fast", [True, False], ids=["fast", "slow"])
+async def test_no_more_is_answered_than_the_client_reads(start: Start, ca: CA, fast: bool) -> None:
+    """F1: though all of it came at once and could be answered at once."""
+    worker = await start("lookup_timeout_ms = 5000")
+    expected = await answer_to(worker, ca, GOOD)
+    client = worker.connect(fast=fast, room=3 * len(expected))
+    client.send(get(path_of(ca.request(GOOD))) * 50)
+    for _ in range(20):
+        await asyncio.sleep(0)
+    assert 1 <= client.received.count(expected) <= 4
+    assert (await client.settle()).count(expected) == 50
+    client.leave()

@@ -84,10 +84,12 @@ def stop(service: Service) -> int:
 @pytest.fixture
 def service(short_path: Path, ca: CA, server: EmbeddedStore, shelf: Shelf) -> Iterator[Service]:
     service = start(short_path, ca, server.url, "workers = 2")
-    wait_until(lambda: len(service.workers()) == 2 and service.answers())
-    yield service
-    if service.process.poll() is None:
-        stop(service)
+    try:
+        wait_until(lambda: len(service.workers()) == 2 and service.answers(), 30)
+        yield service
+    finally:
+        if service.process.poll() is None:
+            stop(service)
 
 
 def test_serve_reload_and_stop(service: Service, ca: CA) -> None:
