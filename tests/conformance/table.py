@@ -248,7 +248,7 @@ def describe(paths: Iterable[Path]) -> str:
     began = [datetime.fromisoformat(suite.attrib["timestamp"]).astimezone(UTC) for suite in suites_of(paths)]
     times = " to ".join(dict.fromkeys(f"{when:%Y-%m-%d %H:%M}" for when in (began[0], began[-1])))
     functions = len(read_results(paths))
-    return f"Results: runs begun {times} UTC, {functions} test functions; commit {_commit()}."
+    return f"Results: runs begun {times} UTC, {functions} test functions; made at commit {_commit()}."
 
 
 def _commit() -> str:

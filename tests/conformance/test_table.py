@@ -134,7 +134,7 @@ def test_of_several_runs_the_last_counts_case_by_case(tmp_path: Path) -> None:
         ("tests/a/test_x.py", "TestThree"): {"skipped", "passed"},
     }
     assert describe(files).startswith(
-        "Results: runs begun 2026-11-21 16:30 to 2026-11-21 16:40 UTC, 2 test functions; commit "
+        "Results: runs begun 2026-11-21 16:30 to 2026-11-21 16:40 UTC, 2 test functions; made at commit "
     )
 
 
