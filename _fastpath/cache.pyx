@@ -50,9 +50,11 @@ cdef class Cache:
         return page is not None and (<Page>page).whole
 
     def mark_whole(self, bytes page_key not None):
-        """The page's header and its length agree."""
+        """The page's header and its length agree. What is found out counts as used: it outlives this call."""
+        cdef Page page
         if self.limit > 0:
-            self.page_of(page_key).whole = True
+            page = self.page_of(page_key)
+            page.whole = page.used = True
             self.evict()
 
     cdef Page page_of(self, bytes page_key):

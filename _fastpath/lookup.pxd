@@ -49,6 +49,11 @@ cdef class Lookup(Command):
     cdef bytes serial
     cdef object first  # who waits: mostly one
     cdef list others
+    cdef int stage
+    cdef bytes header  # of the page, while its length is awaited
+    cdef bint whole  # whether the header and the length agreed
+    cdef object check_page(self)
+    cdef object take_page(self, reply)
     cdef finish(self, outcome)
     cdef tell(self, waiter, outcome)
     cdef join(self, waiter)

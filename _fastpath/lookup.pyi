@@ -8,8 +8,7 @@ from _fastpath.replies import ReplyQueue
 from _fastpath.template import Template
 
 # Causes are strings of responder.errors.TryLaterCause; an outcome is an Entry, a cause, "no_record" (the page is
-# known to be whole and does not have it), "absent" (whether the page is whole is not known) or an exception that
-# nobody foresaw.
+# whole and does not have it) or an exception that nobody foresaw.
 
 @final
 class Signer:

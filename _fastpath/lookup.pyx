@@ -14,6 +14,7 @@ from _fastpath.der cimport put_bytes
 from _fastpath.page cimport (
     RECORD_OK,
     Answer,
+    PageHeader,
     RecordView,
     answer_of,
     page_of,
@@ -22,7 +23,16 @@ from _fastpath.page cimport (
     slot_of,
 )
 
-from _fastpath.errors import UnknownFormat
+from _fastpath.errors import FastpathError, UnknownFormat
+
+cdef bytes HGET = b"*3\r\n$4\r\nHGET\r\n"  # and two bulk strings
+cdef bytes HLEN = b"*2\r\n$4\r\nHLEN\r\n"  # and one
+
+cdef enum:  # what a Lookup waits for
+    RECORD = 0
+    HEADER = 1
+    LENGTH = 2
+    CHECKED = 3  # the record, once more
 
 cdef enum:
     HEARTBEATS = 3  # seconds for which one answered heartbeat vouches for the connection
@@ -132,36 +142,89 @@ cdef inline Py_ssize_t bulk_size(bytes data) noexcept:
     return 5 + decimal_size(PyBytes_GET_SIZE(data)) + PyBytes_GET_SIZE(data)
 
 
-cdef bytes hget_of(bytes key, bytes field):
-    """A HGET as it goes over the wire: an array of three bulk strings."""
-    cdef bytes request = PyBytes_FromStringAndSize(NULL, 14 + bulk_size(key) + bulk_size(field))
-    cdef uint8_t* out = put_bytes(<uint8_t*>PyBytes_AS_STRING(request), b"*3\r\n$4\r\nHGET\r\n", 14)
-    put_bulk(put_bulk(out, key), field)
+cdef bytes command_of(bytes beginning, bytes key, bytes field):
+    """A command as it goes over the wire: the beginning of an array, a key and, unless None, a field."""
+    cdef Py_ssize_t size = PyBytes_GET_SIZE(beginning)
+    cdef Py_ssize_t field_size = 0 if field is None else bulk_size(field)
+    cdef bytes request = PyBytes_FromStringAndSize(NULL, size + bulk_size(key) + field_size)
+    cdef uint8_t* out = put_bytes(<uint8_t*>PyBytes_AS_STRING(request), octets(beginning), size)
+    out = put_bulk(out, key)
+    if field is not None:
+        put_bulk(out, field)
     return request
 
 
 @cython.final
 cdef class Lookup(Command):
-    """The HGET of one record, for everybody who asks for it while it is under way."""
+    """The HGET of one record, for everybody who asks for it while it is under way.
+
+    No record is a fact only if the page is whole (C4). Where that is not known, header and length of the page
+    are asked for, and the record once more: between these three nothing can come but word of a change.
+    """
 
     cpdef take(self, reply):
-        if reply is not None and not isinstance(reply, bytes):
+        if self.stage == LENGTH:
+            if not isinstance(reply, int):
+                raise TypeError("a length is a number")
+        elif reply is not None and not isinstance(reply, bytes):
             raise TypeError("a field of a hash is a string or null")
         try:
-            outcome = self.outcome_of(reply)
+            if self.stage == HEADER or self.stage == LENGTH:
+                outcome = self.take_page(reply)
+            else:
+                outcome = self.outcome_of(reply)
         except Exception as error:
             outcome = error  # nobody foresaw it, and nobody may wait for it
-        self.finish(outcome)
+        if outcome is not None:
+            self.finish(outcome)
 
     cpdef fail(self, str cause):
         self.finish(cause)
 
     cdef object outcome_of(self, reply):
+        """What the record's reply comes to; None while more is awaited."""
         if self.source.views.get(self.issuer_key) is not self.view:
             return "page_changed"  # another page epoch, or other templates in the slots
-        if reply is None:
-            return "no_record" if self.source.cache.is_whole(self.page_key) else "absent"
-        return self.source.judge(self, <bytes>reply)
+        if reply is not None:
+            return self.source.judge(self, <bytes>reply)
+        if self.source.cache.is_whole(self.page_key):
+            return "no_record"
+        if self.stage == RECORD and self.first is not None:
+            return self.check_page()
+        return "page_changed" if self.whole else "page_incomplete"
+
+    cdef object check_page(self):
+        """Ask for header, length and record; the cause why that cannot be, else None."""
+        cdef ReplyQueue channel = self.source.channel
+        cdef double now = self.source.monotonic()
+        cdef bytes record = self.request
+        self.stage = HEADER
+        self.request = command_of(HGET, self.page_key, b"")
+        cause = "store_down" if channel is None else channel.submit(self, now)
+        if cause is not None:
+            return cause
+        self.request = command_of(HLEN, self.page_key, None)
+        channel.put(self, now)
+        self.request = record
+        channel.put(self, now)
+        return None
+
+    cdef object take_page(self, reply):
+        """Compare the header with the number of fields. None: the record is awaited."""
+        if self.stage == HEADER:
+            self.header = reply
+            self.stage = LENGTH
+            return None
+        self.stage = CHECKED
+        if self.header is None:
+            return None
+        try:
+            self.whole = PageHeader.decode(self.header).count + 1 == reply
+        except FastpathError:
+            return None
+        if self.whole:
+            self.source.cache.mark_whole(self.page_key)
+        return None
 
     cdef finish(self, outcome):
         first, others = self.first, self.others
@@ -294,7 +357,7 @@ cdef class StatusSource:
         lookup.key = key
         lookup.serial = serial
         lookup.page_key = page_key_of(view.page_prefix, page_of(serial, view.page_bits))
-        lookup.request = hget_of(lookup.page_key, serial)
+        lookup.request = command_of(HGET, lookup.page_key, serial)
         lookup.first = waiter
         lookup.deadline = now + self.timeout
         cause = self.channel.submit(lookup, now)

@@ -37,7 +37,7 @@ cdef bytes TRY_LATER_BODY = ocsp.TRY_LATER
 cdef bytes UNAUTHORIZED_BODY = ocsp.UNAUTHORIZED
 cdef object UNKNOWN = object()
 # What the slow path finds out more about, or tries again.
-cdef frozenset DOUBTFUL = frozenset(("absent", "page_changed", "unknown_slot"))
+cdef frozenset DOUBTFUL = frozenset(("page_changed", "unknown_slot"))
 
 
 cdef class Counts:

@@ -56,7 +56,7 @@ class Application:
             verify_all=section.verify == "all",
             timeout=timeout,
         )
-        self.resolver = Resolver(self.issuers, self.link, self.source, clock, timeout=timeout)
+        self.resolver = Resolver(self.issuers, self.source, clock)
         crls = CrlEndpoint(settings.objects, settings.issuers, counters)
         self._endpoints = Endpoints(section, self.resolver, self.source, crls, counters, clock)
         self._state = ServingState(section, fast_path(section, self.source, counters), counters, clock)

@@ -16,7 +16,7 @@ from _fastpath.replies import Command, ReplyQueue, Surprise
 from responder.counters import Counters, bounds_of, slot_of
 from responder.errors import LookupFailed, TryLaterCause
 
-__all__ = ["BYTES", "INTEGER", "MAP", "NULLABLE_BYTES", "Expected", "Invalidation", "Request", "Wire", "pack"]
+__all__ = ["BYTES", "MAP", "NULLABLE_BYTES", "Expected", "Invalidation", "Request", "Wire", "pack"]
 
 log = structlog.get_logger()
 
@@ -25,7 +25,6 @@ Invalidation = Callable[[list[bytes] | None], None]  # keys that changed; None: 
 
 BYTES: Expected = (bytes,)
 NULLABLE_BYTES: Expected = (bytes, type(None))
-INTEGER: Expected = (int,)
 MAP: Expected = (dict,)
 
 
@@ -37,25 +36,21 @@ def pack(*parts: bytes | str) -> bytes:
 
 
 class Request(Command):
-    """A command whose reply a coroutine waits for. `replied`, if any, is called first, in the server's order."""
+    """A command whose reply a coroutine waits for."""
 
     def __init__(
         self,
         *parts: bytes | str,
         expected: Expected,
         deadline: float = inf,
-        replied: Callable[[Any], None] | None = None,
     ) -> None:
         super().__init__(pack(*parts), deadline)
         self._expected = expected
-        self._replied = replied
         self.future: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
 
     def take(self, reply: Any) -> None:
         if not isinstance(reply, self._expected):
             raise TypeError(f"a reply of type {type(reply).__name__}")
-        if self._replied is not None:
-            self._replied(reply)
         if not self.future.done():
             self.future.set_result(reply)
 

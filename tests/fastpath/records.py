@@ -10,7 +10,7 @@ from _fastpath.cache import Cache
 from _fastpath.certid import SHA1, CertID, IssuerID
 from _fastpath.lookup import Signer, StatusSource, View
 from _fastpath.ocsp import SingleResponse
-from _fastpath.page import encode_record
+from _fastpath.page import encode_record, page_number
 from _fastpath.replies import ReplyQueue
 from _fastpath.request import parse_request
 from _fastpath.template import Template
@@ -109,6 +109,9 @@ class Source:
             encoded = der.encode(0x30, encoded)
         return parse_request(encoded).cert_ids[0]
 
+    def page_key(self, serial: bytes) -> bytes:
+        return b"ocsp:page:demo:1:%d" % page_number(serial, self.page_bits)
+
     def record(self, response: SingleResponse, *, slot: int = SLOT, sha1: bytes | None = SIGNATURE) -> bytes:
         return encode_record(self.issuer, self.template, slot, response, sha1, SIGNATURE)
 
@@ -129,6 +132,15 @@ class Source:
     def reply(self, *values: bytes | None) -> None:
         for value in values:
             self.channel.feed(bulk(value), self.monotonic)
+
+    def reply_absent(self, header: bytes | None = None, length: int = 1) -> None:
+        """No record, and where the page is not known to be whole its header and length, and no record again."""
+        self.channel.take_outgoing()
+        self.reply(None)
+        if self.requests():
+            self.reply(header)
+            self.channel.feed(b":%d\r\n" % length, self.monotonic)
+            self.reply(None)
 
     def fetch(self, serial: bytes) -> Any:
         """Look up and be answered at once with a good record."""

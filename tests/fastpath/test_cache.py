@@ -77,7 +77,7 @@ class Model:
         self.evict()
 
     def mark_whole(self, key: bytes) -> None:
-        self.page(key).whole = True
+        self.page(key).whole = self.page(key).used = True
         self.evict()
 
     def find(self, serial: bytes) -> bool:
@@ -136,9 +136,9 @@ class Pair:
                     self.model.invalidate(None)
             case "absent":
                 told = self.source.ask(b"\x01" + serial)
-                self.source.reply(None)
+                self.source.reply_absent()
                 page = self.model.pages.get(page_key_of(b"\x01" + serial))
-                assert told == ["no_record" if page and page.whole else "absent"]
+                assert told == ["no_record" if page and page.whole else "page_incomplete"]
         self.compare()
 
     def compare(self) -> None:
@@ -188,8 +188,8 @@ def test_what_a_page_had_goes_with_it() -> None:
     unissued = [b"\x02" + serial for serial in (there[0], other[0], *SERIALS)]
     for serial in unissued:
         told = source.ask(serial)
-        source.reply(None)
-        assert told == ["absent" if page_number(serial, 1) == 0 else "no_record"]
+        source.reply_absent()
+        assert told == ["page_incomplete" if page_number(serial, 1) == 0 else "no_record"]
 
 
 def test_a_used_page_gets_another_round() -> None:

@@ -6,10 +6,10 @@ import pytest
 
 from _fastpath.answer import Entry
 from _fastpath.certid import SHA256, serial_from_int
-from _fastpath.page import page_number
+from _fastpath.page import PageHeader, page_number
 from _fastpath.replies import Surprise
-from tests.fastpath.authority import good
-from tests.fastpath.records import NOW, PAGE_BITS, Source
+from tests.fastpath.authority import THIS_UPDATE, good
+from tests.fastpath.records import NOW, PAGE_BITS, Source, invalidation
 
 ONE, TWO, THREE = (serial_from_int(0x5A17_0000_0000_0001 + number) for number in range(3))
 
@@ -45,10 +45,88 @@ def test_who_waits_may_ask_again_when_told() -> None:
         assert source.compiled.look_up(source.view, source.cert_id(ONE), again.append) is None
 
     assert source.compiled.look_up(source.view, source.cert_id(ONE), ask_again) is None
-    source.reply(None)
-    assert again == [] and len(source.requests()) == 2
+    source.reply_absent()
+    assert again == [] and len(source.requests()) == 1
     source.reply(source.record(good(ONE)))
     assert isinstance(again[0], Entry)
+
+
+HEADER = PageHeader(1 << 48, THIS_UPDATE, 3, 0).encode()
+
+
+@pytest.mark.parametrize(
+    ("header", "length", "outcome"),
+    [
+        (HEADER, 4, "no_record"),
+        (HEADER, 3, "page_incomplete"),
+        (HEADER, 5, "page_incomplete"),
+        (None, 0, "page_incomplete"),
+        (None, 1, "page_incomplete"),
+        (HEADER[:-1], 4, "page_incomplete"),
+        (b"\x02" + HEADER[1:], 4, "page_incomplete"),
+    ],
+)
+def test_a_missing_record_is_a_fact_only_in_a_whole_page(
+    header: bytes | None, length: int, outcome: str
+) -> None:
+    """C4: and then it is known until the page changes."""
+    source = Source()
+    told = source.ask(ONE)
+    source.requests()
+    source.reply(None)
+    key = source.page_key(ONE)
+    assert source.requests() == [[b"HGET", key, b""], [b"HLEN", key], [b"HGET", key, ONE]]
+    shared = source.ask(ONE)
+    source.reply(header)
+    source.channel.feed(b":%d\r\n" % length, source.monotonic)
+    assert told == [] and source.requests() == []
+    source.reply(None)
+    assert told == shared == [outcome]
+    again = source.ask(ONE)
+    source.requests()
+    source.reply(None)
+    assert again == ([outcome] if outcome == "no_record" else [])
+
+
+def test_a_page_that_changes_while_it_is_looked_at_is_looked_at_again() -> None:
+    """C4: header and length may be of two pages; the word of the change comes before the record."""
+    source = Source()
+    told = source.ask(ONE)
+    source.reply(None, HEADER)
+    source.channel.feed(b":4\r\n" + invalidation(source.page_key(ONE)), source.monotonic)
+    source.reply(None)
+    assert told == ["page_changed"]
+
+
+def test_a_record_that_comes_while_its_page_is_looked_at_is_answered() -> None:
+    source = Source()
+    told = source.ask(ONE)
+    source.reply(None, HEADER)
+    source.channel.feed(b":4\r\n", source.monotonic)
+    source.reply(source.record(good(ONE)))
+    assert isinstance(told[0], Entry)
+
+
+def test_a_length_that_is_no_number_is_a_surprise() -> None:
+    source = Source()
+    told = source.ask(ONE)
+    source.reply(None, HEADER)
+    with pytest.raises(Surprise):
+        source.reply(b"4")
+    assert told == ["store_protocol"]
+
+
+def test_a_full_cache_keeps_what_was_found_out_of_a_page() -> None:
+    """A cache whose pages are all in use would drop the newest one first."""
+    serials = [serial_from_int(1 << 40 | number) for number in range(64)]
+    source = Source(6_000)
+    for serial in serials:
+        source.fetch(serial)
+        source.has(serial)
+    told = source.ask(b"\x7f")
+    source.requests()
+    source.reply_absent(HEADER, 4)
+    assert told == ["no_record"]
 
 
 def test_the_waiting_room_is_bounded() -> None:
