@@ -1,14 +1,17 @@
+import asyncio
 from collections.abc import Callable
-from typing import Protocol, final
+from typing import Any, Protocol, final
 
 from _fastpath.serve import FastPath
 
-class _SlowPath(Protocol):
+class Library(Protocol):
+    """The HTTP library's protocol for a connection, as far as the fast path knows it."""
+
+    def connection_made(self, transport: Any) -> None: ...
+    def eof_received(self) -> bool: ...
+    def pause_writing(self) -> None: ...
     def read(self, data: bytes) -> None:
         """What the fast path leaves alone: whole messages, or the beginning of one."""
-
-    def await_body(self) -> None:
-        """The rest of a POST is awaited from now on."""
 
     def hold(self, held: bool) -> None:
         """Whether nothing more is to be read."""
@@ -16,17 +19,47 @@ class _SlowPath(Protocol):
     def finish(self) -> None:
         """The last answer is written."""
 
+    def overdue(self) -> None:
+        """The client has taken too long."""
+
     def shutdown(self) -> None:
-        """The HTTP library has the request whose answer was to be the last."""
+        """The worker stops."""
 
 @final
-class Connection:
-    """One client's connection on the fast path: what it sends is answered request after request, in order (E6)."""
+class Connections:
+    """What all connections of a worker share. Times are seconds.
 
-    write: Callable[[bytes], None]  # the transport's
+    `members` has everybody who is connected: each with `sweep` and `shutdown`. `library` makes the HTTP library's
+    protocol for a connection, `left` is told of clients that left though they waited or had something to read.
+    Without `plain` the library answers everything; so it does beyond `limit` connections.
+    """
+
+    first_due: float  # loop time until which a connection made now must have sent something
+    idle_due: float  # loop time until which one that begins to wait now must have sent something
+
+    def __init__(
+        self,
+        path: FastPath,
+        *,
+        members: set[Any],
+        library: Callable[[Connection], Library],
+        left: Callable[[], None],
+        plain: bool,
+        limit: int,
+        header_timeout: float,
+        body_timeout: float,
+        write_timeout: float,
+    ) -> None: ...
+    def sweep(self, now: float) -> None:
+        """End what takes too long, at this loop time."""
+
+@final
+class Connection(asyncio.Protocol):
+    """One client's connection. It is a transport's protocol until something comes for the HTTP library."""
+
     due: float  # loop time at which the client has taken too long
 
-    def __init__(self, path: FastPath, protocol: _SlowPath) -> None: ...
+    def __init__(self, shared: Connections) -> None: ...
     @property
     def plain(self) -> bool:
         """Whether the fast path may have what comes next."""
@@ -35,12 +68,15 @@ class Connection:
     def waiting(self) -> bool:
         """Whether a request waits for the store."""
 
-    @property
-    def busy(self) -> bool:
-        """Whether anything was read that is not answered yet."""
+    def eof_received(self) -> bool: ...
+    def shutdown(self) -> None:
+        """The worker stops: what was read is answered, the last answer says that the connection ends (E3)."""
 
-    def data_received(self, data: bytes) -> None:
-        """What the client sent."""
+    def sweep(self, now: float) -> None:
+        """End the connection if the client is too slow: to read, to send a message, to begin one (F3)."""
+
+    def stalled(self, now: float) -> bool:
+        """Whether answers have lain unread for too long; one of several MB may take its time."""
 
     def allow(self, plain: bool) -> None:
         """Whether the HTTP library is between two requests, so that the next may be answered here."""
@@ -58,4 +94,4 @@ class Connection:
         """
 
     def lost(self) -> bool:
-        """Nobody is there to answer. Whether somebody waited."""
+        """Nobody is there to answer. Whether somebody waited, or did not read."""

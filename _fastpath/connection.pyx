@@ -1,7 +1,8 @@
-"""One client's connection on the fast path: what it sends is answered request after request, in order (E6).
+"""A client's connection: requests are answered one after the other, in order (E6).
 
 While nothing is under way, what comes is offered to the fast path; what that leaves goes, untouched, to the
-HTTP library. A request that waits for the store holds back all that follow it.
+HTTP library. A request that waits for the store holds back all that follow it. Most connections never need
+the library, whose objects cost more than all the rest: they are made when something first comes for it.
 """
 
 cimport cython
@@ -10,31 +11,138 @@ from libc.math cimport INFINITY
 
 
 @cython.final
-cdef class Connection(Client):
-    """What the fast path has of one connection; `protocol` has the rest of it, and sets `write`."""
+cdef class Connections:
+    """What all connections of a worker share."""
 
-    def __init__(self, FastPath path not None, protocol):
+    def __init__(
+        self,
+        FastPath path not None,
+        *,
+        members,
+        library,
+        left,
+        bint plain,
+        Py_ssize_t limit,
+        double header_timeout,
+        double body_timeout,
+        double write_timeout,
+    ):
         self.path = path
-        self.protocol = protocol
+        self.members = members
+        self.library = library
+        self.left = left
+        self.plain = plain
+        self.limit = limit
+        self.header_timeout = header_timeout
+        self.body_timeout = body_timeout
+        self.write_timeout = write_timeout
+        self.first_due = self.idle_due = INFINITY
+
+    def sweep(self, double now):
+        """End what takes too long."""
+        for member in tuple(self.members):
+            member.sweep(now)
+
+
+@cython.final
+cdef class Connection(Client):
+    """A transport's protocol until something comes for the HTTP library, whose protocol then replaces it."""
+
+    def __init__(self, Connections shared not None):
+        self.shared = shared
+        self.path = shared.path
         self.asked = b""
         self.due = INFINITY
+
+    # The transport's protocol
+
+    def connection_made(self, transport):
+        """A client came: the fast path has it, unless it is one too many (H-20)."""
+        cdef Connections shared = self.shared
+        self.transport = transport
+        self.write = transport.write
+        self.due = shared.first_due
+        shared.members.add(self)
+        self.plain = shared.plain and len(shared.members) <= shared.limit
+
+    def connection_lost(self, error):
+        """Nobody is there to answer."""
+        self.shared.members.discard(self)
+        if self.lost():
+            self.shared.left()
+        self.transport = self.write = None
+
+    def eof_received(self):
+        """A client may close its half and still read."""
+        if PyBytes_GET_SIZE(self.asked) == 0:
+            return False
+        self.hand_over()
+        return self.to_library().eof_received()
+
+    def pause_writing(self):
+        """The client does not read."""
+        self.block(True)
+
+    def resume_writing(self):
+        """It does again."""
+        self.block(False)
+        self.allow(True)
+
+    def shutdown(self):
+        """The worker stops: what was read is answered, the last answer says that the connection ends (E3)."""
+        if self.drain():
+            return
+        if PyBytes_GET_SIZE(self.asked) > 0:
+            self.hand_over()
+            self.protocol.shutdown()
+        else:
+            self.transport.close()
+
+    def sweep(self, double now):
+        """End the connection if the client is too slow: to read, to send a message, to begin one (F3)."""
+        if self.stalled(now):
+            self.transport.abort()
+        elif self.exchange is not None:
+            self.due = max(self.due, now + self.shared.header_timeout)  # it waits for us
+        elif now >= self.due and not self.transport.is_closing():
+            if PyBytes_GET_SIZE(self.asked) > 0:
+                self.hand_over()
+                self.protocol.overdue()
+            else:
+                self.transport.close()
+
+    def stalled(self, double now):
+        """Whether answers have lain unread for too long; one of several MB may take its time."""
+        cdef Py_ssize_t unread = self.transport.get_write_buffer_size()
+        if self.unread == 0 or unread < self.unread:
+            self.read_at = now
+        self.unread = unread
+        return unread > 0 and now - self.read_at > self.shared.write_timeout
+
+    cdef object to_library(self):
+        """The HTTP library's protocol, which is the transport's from now on."""
+        if self.protocol is None:
+            self.shared.members.discard(self)
+            self.protocol = self.shared.library(self)
+            self.transport.set_protocol(self.protocol)
+            self.protocol.connection_made(self.transport)
+            if self.blocked:
+                self.protocol.pause_writing()
+        return self.protocol
+
+    # What is read
 
     @property
     def waiting(self):
         """Whether a request waits for the store."""
         return self.exchange is not None
 
-    @property
-    def busy(self):
-        """Whether anything was read that is not answered yet."""
-        return PyBytes_GET_SIZE(self.asked) > 0
-
     def data_received(self, bytes data not None):
         """What the client sent."""
         if self.plain:
             self.offer(data)
         elif PyBytes_GET_SIZE(self.asked) == 0:
-            self.protocol.read(data)
+            self.leave_to_library(data)
         elif self.exchange is not None:
             self.asked += data
             self.hold()
@@ -69,7 +177,8 @@ cdef class Connection(Client):
             return self.leave_to_library(data)
         if answer is False:
             if not self.asked or PyBytes_GET_SIZE(data) < PyBytes_GET_SIZE(self.asked):
-                self.protocol.await_body()  # another message than was waited for
+                # Another message than was waited for.
+                self.due = <double>self.path.source.monotonic() + self.shared.body_timeout
         else:
             self.exchange = <Exchange>answer
             self.due = INFINITY
@@ -98,32 +207,42 @@ cdef class Connection(Client):
     cdef int rest(self) except -1:
         """Everything is answered."""
         self.asked = b""
-        self.due = self.path.idle_due
+        self.due = self.shared.idle_due
         self.plain = not self.blocked
         return 0
 
     cdef int leave_to_library(self, bytes data) except -1:
         self.asked = b""
-        self.protocol.read(data)
+        self.plain = False
+        self.to_library().read(data)
         return 0
 
     cdef int end(self) except -1:
         """The last answer of this connection is written."""
         self.asked = b""
         self.plain = False
-        self.protocol.finish()
+        if self.protocol is None:
+            self.transport.close()
+        else:
+            self.protocol.finish()
         return 0
 
     cdef int hold(self) except -1:
         if not self.held:
             self.held = True
-            self.protocol.hold(True)
+            if self.protocol is None:
+                self.transport.pause_reading()
+            else:
+                self.protocol.hold(True)
         return 0
 
     cdef int release(self) except -1:
         if self.held:
             self.held = False
-            self.protocol.hold(False)
+            if self.protocol is None:
+                self.transport.resume_reading()
+            else:
+                self.protocol.hold(False)
         return 0
 
     def allow(self, bint plain):
@@ -158,8 +277,8 @@ cdef class Connection(Client):
         return True
 
     def lost(self):
-        """Nobody is there to answer. Whether somebody waited."""
-        cdef bint busy = PyBytes_GET_SIZE(self.asked) > 0
+        """Nobody is there to answer. Whether somebody waited, or did not read."""
+        cdef bint busy = PyBytes_GET_SIZE(self.asked) > 0 or self.unread > 0
         if self.exchange is not None:
             self.exchange.client = None
             self.exchange = None

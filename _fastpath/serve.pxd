@@ -65,7 +65,6 @@ cdef class FastPath:
     cdef Py_ssize_t size  # octets of the request last answered, begun, or to be awaited
     cdef bint closes  # whether the connection ends with that answer
     cdef readonly uint64_t answered
-    cdef public double idle_due  # loop time at which a connection that begins to wait now has waited too long
     cdef int64_t dated  # the second that `date` is
     cdef uint8_t date[IMF_FIXDATE_SIZE]
     cdef object respond(self, Client client, bytes data, Py_ssize_t start)

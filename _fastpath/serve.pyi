@@ -22,7 +22,6 @@ class Counts:
 class FastPath:
     """One worker's fast path. Limits are in octets; the prefix is that of the path."""
 
-    idle_due: float  # loop time at which a connection that begins to wait now has waited too long
 
     def __init__(
         self,

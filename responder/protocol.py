@@ -5,23 +5,29 @@ the HTTP library. A request on either path holds back all that follow it, so tha
 """
 
 import asyncio
+from collections.abc import Callable
 from enum import Enum, auto
+from functools import partial
 from math import inf
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import httptools
+import uvicorn
 from uvicorn.protocols.http.flow_control import FlowControl
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 from uvicorn.server import ServerState
 
-from _fastpath.connection import Connection
+from _fastpath.connection import Connection, Connections
 from _fastpath.serve import FastPath
 from responder.answers import http_refusal
 from responder.config import ResponderSection
 from responder.counters import Counters
 from store.clock import Clock
 
-__all__ = ["REFUSAL", "OCSPProtocol", "ServingState"]
+if TYPE_CHECKING:
+    from _fastpath.connection import Library
+
+__all__ = ["REFUSAL", "OCSPProtocol", "ServingState", "connection"]
 
 REASONS = {
     400: b"Bad Request",
@@ -50,7 +56,7 @@ class _Phase(Enum):
 
 
 class ServingState:
-    """What a connection needs of its worker; kept in the lifespan state under `KEY`."""
+    """What connections need of their worker; kept in the lifespan state under `KEY`."""
 
     KEY = "ocspeed"
 
@@ -59,28 +65,49 @@ class ServingState:
         self.path = path
         self.counters = counters
         self.clock = clock
-        self.connections: set[OCSPProtocol] = set()
-        self.server_state: ServerState | None = None  # uvicorn's
+        self.shared: Connections | None = None  # as soon as a client has come
+        self._server_state: ServerState | None = None  # uvicorn's
         self._answered = 0  # by the fast path, as far as uvicorn was told
         self._timer: asyncio.Handle | None = None
 
+    def share(self, library: "Callable[[Connection], Library]", server_state: ServerState) -> Connections:
+        """What all connections of uvicorn's server share; `library` makes a protocol of the HTTP library."""
+        section = self.section
+        self._server_state = server_state
+        self.shared = Connections(
+            self.path,
+            members=server_state.connections,
+            library=library,
+            left=partial(self.counters.add, "http_disconnects_total"),
+            plain=not section.access_log,
+            limit=section.limit_concurrency,
+            header_timeout=section.header_timeout,
+            body_timeout=section.body_timeout,
+            write_timeout=section.write_timeout,
+        )
+        self._set_dues(self.shared)
+        return self.shared
+
     def start(self) -> None:
         """End what takes too long, from now on: one timer for all connections."""
-        loop = asyncio.get_running_loop()
-        self.path.idle_due = loop.time() + self.section.keep_alive + SWEEP_INTERVAL
-        self._timer = loop.call_later(SWEEP_INTERVAL, self._sweep)
+        self._timer = asyncio.get_running_loop().call_later(SWEEP_INTERVAL, self._sweep)
 
     def stop(self) -> None:
         """End the timer."""
         if self._timer is not None:
             self._timer.cancel()
 
-    def _sweep(self) -> None:
+    def _set_dues(self, connections: Connections) -> None:
         now = asyncio.get_running_loop().time()
-        for connection in tuple(self.connections):
-            connection.sweep(now)
-        if self.server_state is not None:
-            self.server_state.total_requests += self.path.answered - self._answered
+        connections.idle_due = now + self.section.keep_alive + SWEEP_INTERVAL
+        connections.first_due = now + min(FIRST_WAIT, self.section.keep_alive) + SWEEP_INTERVAL
+
+    def _sweep(self) -> None:
+        if self.shared is not None:
+            self.shared.sweep(asyncio.get_running_loop().time())
+            self._set_dues(self.shared)
+        if self._server_state is not None:
+            self._server_state.total_requests += self.path.answered - self._answered
             self._answered = self.path.answered
         cache = self.path.cache
         self.counters.set("ocsp_cache_bytes", cache.size)
@@ -103,8 +130,8 @@ class _Flow(FlowControl):
 class OCSPProtocol(HttpToolsProtocol):
     """One connection of a client."""
 
-    def __init__(self, *arguments: Any, **named: Any) -> None:
-        super().__init__(*arguments, **named)
+    def __init__(self, fast: Connection, **named: Any) -> None:
+        super().__init__(**named)
         self._serving: ServingState = self.app_state[ServingState.KEY]
         self._section = self._serving.section
         self._phase = _Phase.START
@@ -115,27 +142,18 @@ class OCSPProtocol(HttpToolsProtocol):
         self._farewell: int | None = None  # code that follows the answers still due
         self._ended = False  # what the client sends from now on is not read as HTTP
         self._active: Any = None  # uvicorn's cycle of the request that is being answered
-        self._unsent = 0
-        self._read_at = 0.0  # loop time at which the client was last seen to read
-        self.fast = Connection(self._serving.path, self)
-        self.data_received = self.fast.data_received  # type: ignore[method-assign]  # a transport may look it up once
+        self.fast = fast
+        self.data_received = fast.data_received  # type: ignore[method-assign]  # a transport may look it up once
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         super().connection_made(transport)
         self.flow: _Flow = _Flow(transport)
-        self._read_at = self.loop.time()
-        self.fast.write = transport.write
-        self.fast.due = self._read_at + min(FIRST_WAIT, self._section.keep_alive)
-        self._serving.connections.add(self)
-        self._serving.server_state = self.server_state
-        self._become_plain()
 
     def connection_lost(self, exc: Exception | None) -> None:
         """Nobody is there to answer: uvicorn marks the last request only, which need not be the one under way."""
-        self._serving.connections.discard(self)
         self._ended = True
         self._held = memoryview(b"")
-        if self.fast.lost() or self._answering or self.pipeline or self._unsent:
+        if self.fast.lost() or self._answering or self.pipeline:
             self._serving.counters.add("http_disconnects_total")
         self.pipeline.clear()
         if self._answering:
@@ -170,7 +188,7 @@ class OCSPProtocol(HttpToolsProtocol):
                 or self.pipeline
                 or self._phase is not _Phase.START
                 or self._farewell is not None
-                or self.access_log
+                or self._section.access_log
                 or len(self.connections) > self._section.limit_concurrency
             )
         )
@@ -185,10 +203,6 @@ class OCSPProtocol(HttpToolsProtocol):
         """The last answer is written."""
         self._ended = True
         self.transport.close()
-
-    def await_body(self) -> None:
-        """The rest of a POST is awaited from now on (F3)."""
-        self.fast.due = self.loop.time() + self._section.body_timeout
 
     def hold(self, held: bool) -> None:
         """Whether what was read has to wait for an answer: then no more is read."""
@@ -355,22 +369,29 @@ class OCSPProtocol(HttpToolsProtocol):
 
     def sweep(self, now: float) -> None:
         """End the connection if the client is too slow: to read, to send a message, to begin one (F3)."""
-        if self._stalled(now):
+        if self.fast.stalled(now):
             self.transport.abort()
         elif self._held or self.fast.waiting:
             self.fast.due = max(self.fast.due, now + self._section.header_timeout)  # it waits for us
         elif now >= self.fast.due and not self.transport.is_closing():
-            if self.fast.busy:
-                self.fast.hand_over()
-            if self._phase is _Phase.START:
-                self.transport.close()
-            else:
-                self._end(408)
+            self.fast.hand_over()
+            self.overdue()
 
-    def _stalled(self, now: float) -> bool:
-        """Whether answers have lain unread for too long; one of several MB may take its time."""
-        unsent = self.transport.get_write_buffer_size()
-        if not unsent or unsent < self._unsent:
-            self._read_at = now
-        self._unsent = unsent
-        return bool(unsent) and now - self._read_at > self._section.write_timeout
+    def overdue(self) -> None:
+        """The client has taken too long."""
+        if self._phase is _Phase.START:
+            self.transport.close()
+        else:
+            self._end(408)
+
+
+def connection(
+    config: uvicorn.Config, server_state: ServerState, app_state: dict[str, Any], _loop: Any = None
+) -> Connection:
+    """uvicorn's protocol for a new connection."""
+    serving: ServingState = app_state[ServingState.KEY]
+    shared = serving.shared
+    if shared is None:
+        library = partial(OCSPProtocol, config=config, server_state=server_state, app_state=app_state)
+        shared = serving.share(library, server_state)
+    return Connection(shared)

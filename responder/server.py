@@ -80,7 +80,7 @@ def _worker_config(settings: Settings, counters: Path, verbosity: int) -> uvicor
         factory=True,
         workers=section.workers,
         loop="uvloop",
-        http="responder.protocol:OCSPProtocol",
+        http="responder.protocol:connection",
         ws="none",
         lifespan="on",
         interface="asgi3",

@@ -8,7 +8,6 @@ import time
 from collections import deque
 from collections.abc import AsyncIterator, Callable, Iterator
 from pathlib import Path
-from typing import Any
 
 import pytest
 import redis
@@ -19,7 +18,6 @@ from cryptography.hazmat.primitives.serialization import Encoding
 from responder.app import Application
 from responder.config import Settings, load_settings
 from responder.counters import Counters
-from responder.protocol import OCSPProtocol
 from responder.wire import Wire
 from store.embedded import EmbeddedStore
 from tests.responder.ca import CA, NOW, Shelf, good, revoked
@@ -120,14 +118,6 @@ async def application(
     await application.stop()
 
 
-class QuietProtocol(OCSPProtocol):
-    """uvicorn takes pytest's log handlers for an access log, with which the fast path would answer nothing."""
-
-    def __init__(self, *arguments: Any, **named: Any) -> None:
-        super().__init__(*arguments, **named)
-        self.access_log = False
-
-
 class Gate:
     """Holds back what the store answers, from `close` to `open`: both paths wait for it. Nothing overtakes anything."""
 
@@ -170,7 +160,7 @@ def serving(settings: Settings, counters: Counters, clock: FakeClock) -> Iterato
         config = uvicorn.Config(
             Application(settings, counters, clock),
             loop="uvloop",
-            http=QuietProtocol,
+            http="responder.protocol:connection",
             ws="none",
             lifespan="on",
             interface="asgi3",

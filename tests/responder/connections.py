@@ -2,14 +2,15 @@
 
 import asyncio
 from collections import deque
+from functools import partial
 from typing import Any
 
 import uvicorn
 from uvicorn.server import ServerState
 
+from _fastpath.connection import Connection, Connections
 from responder.app import Application
 from responder.protocol import OCSPProtocol, ServingState, _Phase
-from tests.responder.conftest import QuietProtocol
 
 __all__ = ["Client", "SlowProtocol", "Worker"]
 
@@ -17,8 +18,8 @@ PATIENCE = 60.0  # seconds for what takes milliseconds
 TICKS = 8  # of the loop until the application has refused a request whose body it does not want
 
 
-class SlowProtocol(QuietProtocol):
-    """The same without its fast path."""
+class SlowProtocol(OCSPProtocol):
+    """Without the fast path."""
 
     def _become_plain(self) -> None:
         self.fast.allow(False)
@@ -31,7 +32,7 @@ class Worker:
         self.application = application
         self.config = uvicorn.Config(
             application,
-            http=QuietProtocol,
+            http="responder.protocol:connection",
             ws="none",
             lifespan="off",
             interface="asgi3",
@@ -45,9 +46,19 @@ class Worker:
         self.server_state = ServerState()
         self.state: dict[str, Any] = {ServingState.KEY: application._state}
         self.path = application._state.path
+        self._slow = self._share(SlowProtocol)
+        self._fast = self._share(OCSPProtocol)
+
+    def _share(self, protocol: type[OCSPProtocol]) -> Connections:
+        serving: ServingState = self.state[ServingState.KEY]
+        library = partial(protocol, config=self.config, server_state=self.server_state, app_state=self.state)
+        return serving.share(library, self.server_state)
 
     def connect(self, *, fast: bool = True, room: int = 1 << 20) -> "Client":
-        return Client(self, QuietProtocol if fast else SlowProtocol, room)
+        client = Client(Connection(self._fast if fast else self._slow), room)
+        if not fast:
+            client.protocol.allow(False)
+        return client
 
 
 class Client(asyncio.Transport):
@@ -56,7 +67,7 @@ class Client(asyncio.Transport):
     `room` octets may lie unread before the worker is told to write no more.
     """
 
-    def __init__(self, worker: Worker, protocol: type[OCSPProtocol], room: int) -> None:
+    def __init__(self, protocol: Connection, room: int) -> None:
         super().__init__()
         self.received = bytearray()
         self.closed = False
@@ -66,8 +77,9 @@ class Client(asyncio.Transport):
         self._reading = True
         self._lost = False
         self._inbox: deque[bytes] = deque()  # an empty one is the end of what the client sends
-        self.protocol = protocol(worker.config, worker.server_state, worker.state, self._loop)
-        self.protocol.connection_made(self)
+        self._paused = False
+        self.protocol: Any = protocol  # the fast path's, then the HTTP library's
+        protocol.connection_made(self)
 
     # The client
 
@@ -88,28 +100,34 @@ class Client(asyncio.Transport):
     def read(self) -> None:
         """Take what was written."""
         self._unread = 0
-        if self.protocol.flow.write_paused and not self._lost:
+        if self._paused and not self._lost:
+            self._paused = False
             self.protocol.resume_writing()
 
     @property
     def idle(self) -> bool:
         """Whether the worker owes nothing for what was sent."""
-        protocol: Any = self.protocol
-        return self._lost or not (
-            self.closed
-            or (protocol._answering and not self._incomplete)
+        return self._lost or not (self.closed or self._paused or self._inbox or self._owes)
+
+    @property
+    def _owes(self) -> bool:
+        protocol = self.protocol
+        if isinstance(protocol, Connection):
+            return protocol.waiting
+        return bool(
+            (protocol._answering and not self._incomplete)
             or protocol.pipeline
             or protocol.fast.waiting
             or protocol._held
             or protocol._farewell is not None
-            or protocol.flow.write_paused
-            or self._inbox
         )
 
     @property
     def _incomplete(self) -> bool:
         """Whether the body is awaited of the request that the application has."""
-        protocol: Any = self.protocol
+        protocol = self.protocol
+        if isinstance(protocol, Connection):
+            return False
         return protocol._phase is _Phase.BODY and protocol._active is protocol.cycle
 
     async def settle(self) -> bytes:
@@ -146,8 +164,12 @@ class Client(asyncio.Transport):
             return
         self.received += data
         self._unread += len(data)
-        if self._unread > self._room and not self.protocol.flow.write_paused:
+        if self._unread > self._room and not self._paused:
+            self._paused = True
             self.protocol.pause_writing()
+
+    def set_protocol(self, protocol: asyncio.BaseProtocol) -> None:
+        self.protocol = protocol
 
     def close(self) -> None:
         if not self.closed:

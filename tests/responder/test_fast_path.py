@@ -90,7 +90,7 @@ async def test_a_young_connection_may_have_unread_answers(application: Applicati
         await client.settle()
         client.send(message)
         assert client.get_write_buffer_size() > 0
-        client.protocol.sweep(client.protocol.loop.time())
+        client.protocol.sweep(asyncio.get_running_loop().time())
         assert not client.closed
         client.leave()
 
