@@ -73,7 +73,7 @@ class StatusSource:
     @property
     def cache(self) -> Cache: ...
     def verified(self, at: float) -> None:
-        """The connection answered a heartbeat that was sent at this monotonic time: what is cached holds (F4)."""
+        """The connection answered a heartbeat that was sent at this monotonic time: what is cached holds (A1)."""
 
     def cut_off(self) -> None:
         """The connection is lost: what is cached may have changed."""

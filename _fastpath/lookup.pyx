@@ -279,7 +279,7 @@ cdef class StatusSource:
         return <int64_t><double>self.wall()
 
     def verified(self, double at):
-        """What was sent at this monotonic time was answered: what is cached holds (F4).
+        """What was sent at this monotonic time was answered: what is cached holds (A1).
 
         The answer may have lain here while the process was stopped, with changes behind it.
         """

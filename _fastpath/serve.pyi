@@ -22,7 +22,6 @@ class Counts:
 class FastPath:
     """One worker's fast path. Limits are in octets; the prefix is that of the path."""
 
-
     def __init__(
         self,
         source: StatusSource,

@@ -25,6 +25,7 @@ from store.model import Issuer, load_issuer
 __all__ = ["Address", "IssuerTable", "ResponderSection", "Root", "Settings", "load_settings", "read_settings"]
 
 MAX_PORT = 65535
+MAX_UNVERIFIED = 7 * 86400  # seconds; no answer is valid for longer
 MIN_CACHE = 1 << 20  # octets
 
 
@@ -83,6 +84,8 @@ class ResponderSection(Section, frozen=True):
             raise ValueError(f"`lookup_timeout_ms` is {self.lookup_timeout_ms}, not 1 to 10000")
         if self.cache < MIN_CACHE:
             raise ValueError(f"`cache` is {self.cache} octets; it must be at least 1MiB")
+        if self.max_unverified > MAX_UNVERIFIED:
+            raise ValueError("`max_unverified` must be at most 7d: revocations may be seen that late")
         if self.waiting_room < 1:
             raise ValueError("`waiting_room` must be at least 1")
         if self.limit_concurrency < 1:

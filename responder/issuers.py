@@ -93,7 +93,7 @@ class Issuers:
         self._source.verified(at)
 
     def disconnected(self) -> None:
-        """What is cached may be used for a while (F4)."""
+        """What is cached may be used for a while (A1)."""
         self._source.cut_off()
 
     def invalidated(self, keys: list[bytes] | None) -> None:

@@ -21,10 +21,11 @@ from redis.exceptions import (
 )
 from redis.maint_notifications import MaintNotificationsConfig
 from redis.retry import Retry
+from redis.sentinel import MasterNotFoundError
 
 from store.config import StoreSection
 from store.errors import ConfigError, StoreError, StoreUnavailable
-from store.sentinel import SENTINEL_SCHEMES, Sentinels
+from store.sentinel import NO_PRIMARY, SENTINEL_SCHEMES, Sentinels
 
 __all__ = ["EMBEDDED", "Endpoint", "check_server", "socket_path", "store_error", "translated"]
 
@@ -142,6 +143,10 @@ def _plain_url(parts: SplitResult) -> str:
             f"store.url: {parts.scheme or 'this'} is not a URL of a store",
             remedy=URL_REMEDY,
         )
+    if scheme != "unix" and parts.path.strip("/") and not parts.path[1:].isdecimal():
+        raise ConfigError(
+            f"store.url: {parts.path[1:]!r} is not the number of a database", remedy="correct the URL"
+        )
     url = urlunsplit((scheme, host, parts.path, parts.query, ""))
     if scheme == "unix":
         url = f"unix://{host}{parts.path}" + (f"?{parts.query}" if parts.query else "")
@@ -183,7 +188,7 @@ def translated(url: str) -> Iterator[None]:
 
 def store_error(error: RedisError, url: str) -> StoreError:
     """One of redis-py's errors in our words."""
-    text = str(error)
+    text = NO_PRIMARY if isinstance(error, MasterNotFoundError) else str(error)
     if isinstance(error, AuthenticationError):
         return StoreUnavailable(
             f"{url}: the login was refused: {text}", remedy="check store.username and store.password_file"

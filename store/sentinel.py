@@ -10,13 +10,15 @@ from urllib.parse import SplitResult, urlsplit
 import redis
 import redis.asyncio
 from redis.asyncio.retry import Retry as AsyncRetry
+from redis.asyncio.sentinel import MasterNotFoundError
 from redis.asyncio.sentinel import Sentinel as _AsyncSentinel
 from redis.backoff import NoBackoff
 from redis.connection import parse_url as _parse_url
+from redis.exceptions import ConnectionError
 from redis.retry import Retry
 from redis.sentinel import Sentinel as _Sentinel
 
-__all__ = ["SENTINEL_SCHEMES", "Sentinels"]
+__all__ = ["NO_PRIMARY", "SENTINEL_SCHEMES", "Sentinels"]
 
 SENTINEL_SCHEMES = {
     "redis+sentinel": "redis",
@@ -30,6 +32,7 @@ AsyncSentinel: Any = _AsyncSentinel
 parse_url: Any = _parse_url
 
 PORT = 26379
+NO_PRIMARY = "no Sentinel names a primary of that name"
 TIMEOUT = 0.5  # seconds for one Sentinel: the next one is asked within what a connection may take
 
 
@@ -46,6 +49,8 @@ class Sentinels:
     def parse(cls, parts: SplitResult) -> "Sentinels":
         """Read a URL whose scheme is one of SENTINEL_SCHEMES. Raises ValueError."""
         service, _, database = parts.path.strip("/").partition("/")
+        if database and not database.isdecimal():
+            raise ValueError(f"{database!r} is not the number of a database")
         if not service:
             raise ValueError(f"no name of the primary: {parts.scheme}://host:{PORT}/NAME")
         scheme = SENTINEL_SCHEMES[parts.scheme]
@@ -72,6 +77,8 @@ class Sentinels:
         try:
             address: tuple[str, int] = await asked.discover_master(self.service)
             return address
+        except MasterNotFoundError:
+            raise ConnectionError(NO_PRIMARY) from None  # redis-py's has all of its objects in it
         finally:
             for client in asked.sentinels:
                 await client.aclose()

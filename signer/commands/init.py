@@ -12,7 +12,7 @@ FILE_MODE = 0o640
 EXAMPLE = """\
 # ocsp.toml: read by ocsp-signer and ocsp-responder; each passes over what is only the other's.
 # Paths are relative to this file. Durations: "90s", "15m", "4h", "7d". Sizes: "64MiB".
-# OCSP__SECTION__KEY in the environment goes before a key of [section]. Lines with # show the defaults.
+# OCSP__SECTION__KEY in the environment goes before a key of [section]. Lines with # show defaults and examples.
 
 [store]                       # signed responses; can be lost and is rebuilt from the ledger
 # url = "embedded:"           # or redis://host:6379/0, rediss://, valkey://, valkeys://, unix:///path,
@@ -52,7 +52,7 @@ EXAMPLE = """\
 # header_timeout = "10s"      # for the header of a request, then 408
 # body_timeout = "10s"        # for its body
 # write_timeout = "30s"       # for a client that does not read
-# access_log = false          # true: one line for each request, and no fast path
+# access_log = false          # true: a line for each request that is HTTP, and no fast path
 
 [[issuer]]                    # one for each CA
 name = "example"              # lower-case letters, digits, `.`, `_`, `-`; never change it

@@ -34,6 +34,7 @@ COMMANDS = [
     ("GET ocsp:template:1", True, True),
     (f"HMGET {KEY_TEXT} f g", True, False),
     ("PING", True, True),
+    ("SELECT 1", True, True),
     ("HELLO 3", True, True),
     ("INFO replication", True, True),
     ("CLIENT SETNAME x", True, True),

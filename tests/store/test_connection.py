@@ -42,7 +42,9 @@ def test_urls(url: str, plain: str) -> None:
 @pytest.mark.parametrize(
     ("url", "why"),
     [
+        ("redis://host/zz", "'zz' is not the number of a database"),
         ("redis+sentinel://a,b/", "no name of the primary"),
+        ("redis+sentinel://a,b/primary/x", "'x' is not the number of a database"),
         ("redis+sentinel://a,:3/primary", "not host:port"),
         ("redis+sentinel://a:port/primary", "port"),
         ("redis+sentinel://a/primary?password=hush", "no username or password"),
@@ -140,3 +142,13 @@ def test_every_error_has_a_remedy(error: redis.RedisError, kind: type[StoreError
     assert str(error) in translated.message
     assert translated.message.startswith("redis://host: ")
     assert translated.remedy
+
+
+async def test_sentinels_that_name_nobody() -> None:
+    """redis-py would print all of its objects."""
+    endpoint = Endpoint.of(StoreSection(url="redis+sentinel://127.0.0.1:1,127.0.0.1:2/primary"), HERE)
+    with pytest.raises(redis.ConnectionError, match=r"^no Sentinel names a primary of that name$"):
+        await endpoint.find_primary()
+    with endpoint.client() as client, pytest.raises(StoreUnavailable, match="no Sentinel names") as caught:
+        check_server(client, endpoint.url)
+    assert "ConnectionPool" not in str(caught.value)
