@@ -52,6 +52,8 @@ cdef class Lookup(Command):
     cdef int stage
     cdef bytes header  # of the page, while its length is awaited
     cdef bint whole  # whether the header and the length agreed
+    cdef object confirm(self)
+    cdef object submit(self, bytes request)
     cdef object check_page(self)
     cdef object take_page(self, reply)
     cdef finish(self, outcome)

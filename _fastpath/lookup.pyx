@@ -32,7 +32,8 @@ cdef enum:  # what a Lookup waits for
     RECORD = 0
     HEADER = 1
     LENGTH = 2
-    CHECKED = 3  # the record, once more
+    CHECKED = 3  # the record, after its page was looked at
+    CONFIRMED = 4  # the record, after it was missing from a whole page
 
 cdef enum:
     HEARTBEATS = 3  # seconds for which one answered heartbeat vouches for the connection
@@ -159,7 +160,8 @@ cdef class Lookup(Command):
     """The HGET of one record, for everybody who asks for it while it is under way.
 
     No record is a fact only if the page is whole (C4). Where that is not known, header and length of the page
-    are asked for, and the record once more: between these three nothing can come but word of a change.
+    are asked for, and the record once more. And as the server tells of changes after its replies, a record
+    may be missing by a change that we are not told of yet: with one more reply we would be.
     """
 
     cpdef take(self, reply):
@@ -187,26 +189,35 @@ cdef class Lookup(Command):
             return "page_changed"  # another page epoch, or other templates in the slots
         if reply is not None:
             return self.source.judge(self, <bytes>reply)
-        if self.source.cache.is_whole(self.page_key):
-            return "no_record"
+        whole = self.source.cache.is_whole(self.page_key)
+        if self.stage == CONFIRMED:
+            return "no_record" if whole else "page_changed"
+        if whole:
+            return self.confirm()
         if self.stage == RECORD and self.first is not None:
             return self.check_page()
         return "page_changed" if self.whole else "page_incomplete"
 
+    cdef object confirm(self):
+        """Ask for the record once more; the cause why that cannot be, else None."""
+        self.stage = CONFIRMED
+        return self.submit(self.request)
+
+    cdef object submit(self, bytes request):
+        cdef ReplyQueue channel = self.source.channel
+        self.request = request
+        return "store_down" if channel is None else channel.submit(self, self.source.monotonic())
+
     cdef object check_page(self):
         """Ask for header, length and record; the cause why that cannot be, else None."""
-        cdef ReplyQueue channel = self.source.channel
-        cdef double now = self.source.monotonic()
         cdef bytes record = self.request
         self.stage = HEADER
-        self.request = command_of(HGET, self.page_key, b"")
-        cause = "store_down" if channel is None else channel.submit(self, now)
+        cause = self.submit(command_of(HGET, self.page_key, b""))
         if cause is not None:
             return cause
-        self.request = command_of(HLEN, self.page_key, None)
-        channel.put(self, now)
-        self.request = record
-        channel.put(self, now)
+        for request in (command_of(HLEN, self.page_key, None), record):
+            self.request = request
+            self.source.channel.put(self, self.sent_at)
         return None
 
     cdef object take_page(self, reply):

@@ -44,6 +44,7 @@ PIPELINE = 16  # requests read ahead of the one being answered
 SLICE = 512  # octets given to the parser at a time: below 30 requests
 FRAMING = 8  # octets of chunked coding allowed for one of the body limit
 FIRST_WAIT = 10.0  # seconds at most until a new connection sends something (F3)
+LAST_WAIT = 5.0  # seconds for the rest of a message once the worker stops, of those that server.GRACE gives
 SWEEP_INTERVAL = 1.0
 
 
@@ -197,6 +198,7 @@ class OCSPProtocol(HttpToolsProtocol):
         """The worker stops: what was read is answered, the last answer says that the connection ends (E3)."""
         if not self.fast.drain():
             self.fast.hand_over()
+            self.fast.due = min(self.fast.due, self.loop.time() + LAST_WAIT)
             super().shutdown()
 
     def finish(self) -> None:

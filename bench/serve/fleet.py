@@ -50,7 +50,7 @@ class Fleet:
         responder = self._stack.enter_context(servers.responder(self._corpus, "small", SMALL_CACHE))
         serials = self._corpus.serials
         servers.answers_of(responder, self._corpus, serials)
-        entries = int(responder.metrics()["ocsp_cache_entries"])
+        entries = int(responder.settled_metrics()["ocsp_cache_entries"])
         if entries * OUTNUMBERED > len(serials):
             raise NotOutnumbered(
                 f"{len(serials):,} certificates beside {entries} cache entries: --certificates {entries * OUTNUMBERED}"

@@ -29,6 +29,7 @@ __all__ = [
 
 READY_TIMEOUT = 20.0
 POLL = 0.005  # seconds
+GAUGE_INTERVAL = 1.3
 ATTEMPTS = 5  # at filling the caches: on a busy machine a lookup may come too late
 ERROR_SIZE = 5  # octets of an OCSPResponse that is an error
 HERE = Path(__file__).parent
@@ -51,6 +52,11 @@ class Responder(Server):
     """Ours, with its admin port."""
 
     admin: int
+
+    def settled_metrics(self) -> dict[str, float]:
+        """After gauges were written again: workers do that once a second."""
+        time.sleep(GAUGE_INTERVAL)
+        return self.metrics()
 
     def metrics(self) -> dict[str, float]:
         """Samples as `name,label values` (labels sorted by their names) of /metrics."""

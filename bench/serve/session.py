@@ -137,7 +137,7 @@ class _Run:
             return
         before, resident = server.metrics(), server.processes.resident()
         yield
-        after = server.metrics()
+        after = server.settled_metrics()
         self.measured.memory[row.key, row.connections] = Memory(
             before=resident,
             after=server.processes.resident(),

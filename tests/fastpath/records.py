@@ -134,13 +134,13 @@ class Source:
             self.channel.feed(bulk(value), self.monotonic)
 
     def reply_absent(self, header: bytes | None = None, length: int = 1) -> None:
-        """No record, and where the page is not known to be whole its header and length, and no record again."""
-        self.channel.take_outgoing()
-        self.reply(None)
-        if self.requests():
-            self.reply(header)
-            self.channel.feed(b":%d\r\n" % length, self.monotonic)
-            self.reply(None)
+        """No record, however often it is asked for; header and length to who asks for them."""
+        while commands := self.requests():
+            for command in commands:
+                if command[0] == b"HLEN":
+                    self.channel.feed(b":%d\r\n" % length, self.monotonic)
+                else:
+                    self.reply(header if command[2] == b"" else None)
 
     def fetch(self, serial: bytes) -> Any:
         """Look up and be answered at once with a good record."""

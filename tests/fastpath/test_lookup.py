@@ -9,7 +9,7 @@ from _fastpath.certid import SHA256, serial_from_int
 from _fastpath.page import PageHeader, page_number
 from _fastpath.replies import Surprise
 from tests.fastpath.authority import THIS_UPDATE, good
-from tests.fastpath.records import NOW, PAGE_BITS, Source, invalidation
+from tests.fastpath.records import NOW, PAGE_BITS, Source, bulk, invalidation
 
 ONE, TWO, THREE = (serial_from_int(0x5A17_0000_0000_0001 + number) for number in range(3))
 
@@ -45,7 +45,10 @@ def test_who_waits_may_ask_again_when_told() -> None:
         assert source.compiled.look_up(source.view, source.cert_id(ONE), again.append) is None
 
     assert source.compiled.look_up(source.view, source.cert_id(ONE), ask_again) is None
-    source.reply_absent()
+    source.reply(None, None)  # neither record nor header
+    source.channel.feed(b":0\r\n", source.monotonic)
+    source.requests()
+    source.reply(None)
     assert again == [] and len(source.requests()) == 1
     source.reply(source.record(good(ONE)))
     assert isinstance(again[0], Entry)
@@ -81,15 +84,38 @@ def test_a_missing_record_is_a_fact_only_in_a_whole_page(
     source.channel.feed(b":%d\r\n" % length, source.monotonic)
     assert told == [] and source.requests() == []
     source.reply(None)
+    if outcome == "no_record":
+        assert told == [] and source.requests() == [[b"HGET", key, ONE]]
+        source.reply(None)
     assert told == shared == [outcome]
-    again = source.ask(ONE)
-    source.requests()
-    source.reply(None)
-    assert again == ([outcome] if outcome == "no_record" else [])
+
+
+def test_what_is_known_of_a_page_is_confirmed_by_one_more_reply() -> None:
+    """C4: the server tells of the change by which a record went after the reply that does not have it."""
+    source = Source()
+    source.ask(ONE)
+    source.reply_absent(HEADER, 4)
+    key = source.page_key(ONE)
+    for late in (b"", invalidation(key)):
+        told = source.ask(ONE)
+        assert source.requests() == [[b"HGET", key, ONE]]
+        source.channel.feed(bulk(None) + late, source.monotonic)
+        assert told == [] and source.requests() == [[b"HGET", key, ONE]]
+        source.reply(None)
+        assert told == (["page_changed"] if late else ["no_record"])
+
+
+def test_a_record_that_is_there_when_it_is_confirmed_is_answered() -> None:
+    source = Source()
+    source.ask(ONE)
+    source.reply_absent(HEADER, 4)
+    told = source.ask(ONE)
+    source.reply(None, source.record(good(ONE)))
+    assert isinstance(told[0], Entry)
 
 
 def test_a_page_that_changes_while_it_is_looked_at_is_looked_at_again() -> None:
-    """C4: header and length may be of two pages; the word of the change comes before the record."""
+    """C4: header and length may be of two pages."""
     source = Source()
     told = source.ask(ONE)
     source.reply(None, HEADER)
@@ -124,7 +150,6 @@ def test_a_full_cache_keeps_what_was_found_out_of_a_page() -> None:
         source.fetch(serial)
         source.has(serial)
     told = source.ask(b"\x7f")
-    source.requests()
     source.reply_absent(HEADER, 4)
     assert told == ["no_record"]
 
