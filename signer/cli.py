@@ -227,6 +227,7 @@ def crl_show(
 
 def main() -> None:
     """Entry point: errors are printed with their remedy, without a traceback."""
+    sys.stderr.reconfigure(errors="backslashreplace")  # type: ignore[union-attr]  # arguments may be any octets
     try:
         app()
     except KeyboardInterrupt:

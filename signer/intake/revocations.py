@@ -19,7 +19,7 @@ SHOWN = 20  # bad lines
 def typed_serial(text: str) -> bytes:
     """A serial as people copy it: plain hex, `0x` before it, `serial=`, or colons between octets. Raises RowError."""
     plain = text.strip().lower().removeprefix("serial=").removeprefix("0x")
-    return parse_serial(plain.replace(":", "").encode())
+    return parse_serial(plain.replace(":", "").encode(errors="replace"))
 
 
 def allowed_reason(text: str) -> int:

@@ -200,3 +200,23 @@ def test_a_request_half_read_is_awaited_and_its_answer_says_that_the_connection_
     assert ready.receive() == (b"", b"")
     ready.socket.close()
     assert service.process.wait(timeout=20) == 0
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("path", [b"/", b"/?slow"], ids=["fast", "slow"])
+def test_a_request_that_never_ends_is_refused_before_the_worker_ends(
+    service: Service, ca: CA, path: bytes
+) -> None:
+    """F3: the client has half of the time that the worker has, however much it had before."""
+    line = Line(port_of(service))
+    line.socket.sendall(post(path, ca.request(GOOD))[:-20])
+    ready = Line(port_of(service))
+    ready.send(get(b"/"))
+    assert ready.receive()[1]
+    service.process.send_signal(signal.SIGTERM)
+    head, _ = line.receive()
+    for one in (line, ready):
+        one.socket.close()
+    assert head.startswith(b"HTTP/1.1 408 ")
+    assert service.process.wait(timeout=20) == 0
+    assert "Traceback" not in service.log.read_text()
