@@ -39,7 +39,9 @@ def revoke(responder: Origin, request: bytes, serial: int) -> bytes:
 @pytest.mark.conformance("H-02", "H-04", "H-05")
 def test_an_answer_is_kept(front: Front, responder: Origin, request_of_new: bytes) -> None:
     before = reached(responder)
-    sights = [got(front.web, request_of_new) for _ in range(5)]
+    sights = [got(front.web, request_of_new)]
+    time.sleep(0.2)  # nginx sends an answer before it has kept it
+    sights += [got(front.web, request_of_new) for _ in range(4)]
     assert sights[-1].at - sights[0].at < MAX_AGE  # else the machine is too slow for this test
     assert reached(responder) == before + 1
     assert len({sight.answer.body for sight in sights}) == 1
