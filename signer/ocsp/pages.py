@@ -19,6 +19,7 @@ __all__ = ["Fault", "PageSigner", "Tally", "is_urgent"]
 MOVED = "the store is ahead of the ledger; unless an older ledger was put back, it is tried again"
 ATTEMPTS = 4  # how often a page that moved on underneath is read again
 TOLERATED_AHEAD = 5  # seconds another signer's clock may be ahead of ours (architecture: signing)
+FARTHEST_AHEAD = 86_400  # seconds up to which a revocation follows it: no clock is that wrong, the header is
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,7 +111,7 @@ class PageSigner:
             if result.status is not PutStatus.STALE or _contains(result.header, change):
                 break
             ahead = result.header.this_update - this_update if result.header else 0
-            if ahead > TOLERATED_AHEAD and not is_urgent(change):
+            if ahead > (FARTHEST_AHEAD if is_urgent(change) else TOLERATED_AHEAD):
                 return Tally(faults=[_clock_behind(page, ahead)])
             as_of, this_update = _after(result.header, as_of, this_update, in_order)
         return self._settle_record(result, change, page)
@@ -237,5 +238,7 @@ def _unsignable(page: int, error: ValueError) -> Fault:
 def _clock_behind(page: int, ahead: int) -> Fault:
     """B6: nothing but a revocation is signed for a store that is further in time."""
     return Fault(
-        page, f"the store's thisUpdate is {ahead} s ahead of this clock: correct this machine's clock"
+        page,
+        f"the store's thisUpdate is {ahead} s ahead of this clock: correct this machine's clock; "
+        f"or the page's header is damaged: delete the page",
     )

@@ -2,7 +2,7 @@
 
 import pytest
 
-from _fastpath.page import record_slot
+from _fastpath.page import HEADER_FIELD, PageHeader, record_slot
 from signer.ledger.values import Change, ChangeKind
 from signer.ocsp.pages import ATTEMPTS, PageSigner
 from signer.ocsp.schedule import PageRange
@@ -136,6 +136,21 @@ def test_a_clock_far_behind_is_a_fault_of_that_page(
     assert [fault.page for fault in tally.faults] == [1]
     assert "6 s ahead" in tally.faults[0].message
     assert [works.header(page).count for page in range(4)] == [2, 1, 2, 2]
+
+
+def test_a_header_years_ahead_is_a_fault_of_that_page(works: Works, signer: PageSigner) -> None:
+    """It is damaged; a revocation does not follow it to where no certificate is valid, nor end the issuer's signing."""
+    rows = works.add(row_in_page(page, 1) for page in range(4))
+    signer.sign_range(ALL)
+    header = works.header(1)
+    damaged = PageHeader(header.as_of, header.this_update + 1000 * DAY, header.count, header.revoked_count)
+    works.context.client.hset(
+        page_key(works.issuer.name, works.issuer.page_epoch, 1), HEADER_FIELD, damaged.encode()
+    )
+    tallies = [signer.sign_change(change) for row in rows[:2] for change in works.revoke(row.serial)]
+    assert [fault.page for tally in tallies for fault in tally.faults] == [1]
+    assert "header is damaged" in tallies[1].faults[0].message
+    assert works.is_revoked(rows[0].serial) and not works.is_revoked(rows[1].serial)
 
 
 @pytest.mark.conformance("R-20")
