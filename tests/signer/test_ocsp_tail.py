@@ -296,5 +296,5 @@ def test_stale_signers_never_bring_back_good(
                 assert all(record[0] & 1 for record in records)
         finally:
             stop.set()
-        assert sum(future.result() for future in stale) > 10
+        assert sum(future.result() for future in stale) >= 5
         assert all(works.is_revoked(row.serial) for row in rows)
