@@ -1,6 +1,11 @@
 """Hypothesis profiles: the fast tier runs few cases, the same ones each time; the slow tier 10,000 new ones."""
 
+import signal
+
 from hypothesis import HealthCheck, settings
+
+# A shell that runs pytest in the background has it ignore SIGINT, and whatever the tests start would inherit that.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 settings.register_profile("fast", max_examples=40, derandomize=True, database=None, deadline=None)
 settings.register_profile(
