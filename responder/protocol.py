@@ -37,9 +37,8 @@ REASONS = {
     503: b"Service Unavailable",
 }
 RETRY_AFTER = (b"retry-after", b"1")
-REFUSAL = (
-    "ocspeed.refusal"  # key in a scope's state: the code to refuse a request with whose body came to nothing
-)
+# Key in a scope's state: the code to refuse a request with whose body came to nothing.
+REFUSAL = "ocspeed.refusal"
 PIPELINE = 16  # requests read ahead of the one being answered
 SLICE = 512  # octets given to the parser at a time: below 30 requests
 FRAMING = 8  # octets of chunked coding allowed for one of the body limit
@@ -198,7 +197,8 @@ class OCSPProtocol(HttpToolsProtocol):
         """The worker stops: what was read is answered, the last answer says that the connection ends (E3)."""
         if not self.fast.drain():
             self.fast.hand_over()
-            self.fast.due = min(self.fast.due, self.loop.time() + LAST_WAIT)
+            if self._phase is not _Phase.START:  # the client owes the rest, not we an answer
+                self.fast.due = min(self.fast.due, self.loop.time() + LAST_WAIT)
             super().shutdown()
 
     def finish(self) -> None:

@@ -16,7 +16,7 @@ from responder import lookup
 from responder.app import Application
 from responder.config import load_settings
 from responder.counters import Counters
-from responder.protocol import PIPELINE
+from responder.protocol import LAST_WAIT, PIPELINE
 from store.embedded import EmbeddedStore
 from tests.responder.ca import CA, Shelf, good, revoked
 from tests.responder.conftest import GOOD, GOOD_TOO, REVOKED, FakeClock, Gate, eventually, write_config
@@ -332,6 +332,8 @@ async def test_what_waits_as_the_worker_stops_is_answered_and_the_last_answer_sa
     await asyncio.sleep(0)
     assert not client.received
     client.protocol.shutdown()
+    await asyncio.sleep(0)
+    client.protocol.sweep(asyncio.get_running_loop().time() + 2 * LAST_WAIT)  # the client owes nothing
     await asyncio.sleep(0)
     assert not client.closed
     gate.open()
