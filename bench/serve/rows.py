@@ -15,11 +15,9 @@ from bench.serve.servers import Server
 __all__ = ["CONNECTIONS", "ROWS", "Kind", "Sides"]
 
 CONNECTIONS = (32, 128)
-MIX, COLD_EVERY, HOT = (
-    80_000,
-    10,
-    200,
-)  # requests of a mix; one in so many is for the store; the others' certificates
+MIX = 80_000  # requests of a mix
+COLD_EVERY = 10  # one in so many of them is for the store
+HOT = 200  # certificates that the others are about
 OPENSSL_CONNECTIONS = 16  # it answers one after the other, and 32 may wait
 NONE, ONE = 0, 1  # commands of the store for each answer
 

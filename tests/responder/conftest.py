@@ -8,6 +8,7 @@ import time
 from collections import deque
 from collections.abc import AsyncIterator, Callable, Iterator
 from pathlib import Path
+from typing import Literal
 
 import pytest
 import redis
@@ -153,23 +154,28 @@ def gate(monkeypatch: pytest.MonkeyPatch) -> Iterator[Gate]:
     gate.open()
 
 
+def uvicorn_config(application: Application, *, lifespan: Literal["on", "off"]) -> uvicorn.Config:
+    """As `responder.server` has it, in this process and without logs."""
+    return uvicorn.Config(
+        application,
+        loop="uvloop",
+        http="responder.protocol:connection",
+        ws="none",
+        lifespan=lifespan,
+        interface="asgi3",
+        log_config=None,
+        access_log=False,
+        proxy_headers=False,
+        server_header=False,
+        date_header=False,
+    )
+
+
 @contextlib.contextmanager
 def serving(settings: Settings, counters: Counters, clock: FakeClock) -> Iterator[int]:
     """A worker behind a real socket, in a thread of this process; gives its port."""
     with socket.create_server(("127.0.0.1", 0)) as listener:
-        config = uvicorn.Config(
-            Application(settings, counters, clock),
-            loop="uvloop",
-            http="responder.protocol:connection",
-            ws="none",
-            lifespan="on",
-            interface="asgi3",
-            log_config=None,
-            access_log=False,
-            proxy_headers=False,
-            server_header=False,
-            date_header=False,
-        )
+        config = uvicorn_config(Application(settings, counters, clock), lifespan="on")
         worker = uvicorn.Server(config)
         thread = threading.Thread(target=worker.run, args=([listener],))
         thread.start()

@@ -5,12 +5,12 @@ from collections import deque
 from functools import partial
 from typing import Any
 
-import uvicorn
 from uvicorn.server import ServerState
 
 from _fastpath.connection import Connection, Connections
 from responder.app import Application
 from responder.protocol import OCSPProtocol, ServingState, _Phase
+from tests.responder.conftest import uvicorn_config
 
 __all__ = ["Client", "SlowProtocol", "Worker"]
 
@@ -30,18 +30,7 @@ class Worker:
 
     def __init__(self, application: Application) -> None:
         self.application = application
-        self.config = uvicorn.Config(
-            application,
-            http="responder.protocol:connection",
-            ws="none",
-            lifespan="off",
-            interface="asgi3",
-            log_config=None,
-            access_log=False,
-            proxy_headers=False,
-            server_header=False,
-            date_header=False,
-        )
+        self.config = uvicorn_config(application, lifespan="off")
         self.config.load()
         self.server_state = ServerState()
         self.state: dict[str, Any] = {ServingState.KEY: application._state}
