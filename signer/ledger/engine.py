@@ -1,6 +1,7 @@
 """Opening the ledger's database: connection settings, write transactions and the state of its schema."""
 
 import os
+import sqlite3
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -51,9 +52,10 @@ def translated(engine: Engine) -> Iterator[None]:
         yield
     except IntegrityError:
         raise
-    except DatabaseError as error:
+    except (DatabaseError, sqlite3.DatabaseError) as error:  # the second where a driver's cursor is read
+        cause = error.orig if isinstance(error, DatabaseError) else error
         raise LedgerError(
-            f"{engine.url.database}: the ledger cannot be used: {error.orig}",
+            f"{engine.url.database}: the ledger cannot be used: {cause}",
             remedy="check that the file is a ledger, that you may write to it, that its disk has room "
             "and that no other process holds it",
         ) from error

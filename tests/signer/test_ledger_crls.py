@@ -1,3 +1,6 @@
+import sqlite3
+from pathlib import Path
+
 import pytest
 
 from signer.ledger.errors import LedgerError
@@ -44,6 +47,31 @@ def test_entries_and_generation_are_one_snapshot(ledger: Ledger, one_shard: Ledg
         ledger.revoke(one_shard.id, [Revocation(serial, NOW) for serial in serials[50:]], NOW, "test")
         assert (snapshot.generation, len(list(snapshot.entries()))) == (before, 50)
     assert len(entries(ledger, one_shard)) == 100
+
+
+def test_damage_met_while_entries_are_read_is_told(ledger_url: str, issuer: Issuer, tmp_path: Path) -> None:
+    """D4: half a list is never the list."""
+    ledger = Ledger.open(ledger_url, create=True)
+    one_shard = ledger.ensure_issuer(issuer, 4, SeriesSpec(URL_PATTERN, 1), NOW)
+    ledger.add_certificates(one_shard.id, certificate_rows(3_000, revoked_every=1), NOW)
+    ledger.close()
+    path = tmp_path / "ledger.db"
+    connection = sqlite3.connect(path)
+    (page_size,) = connection.execute("PRAGMA page_size").fetchone()
+    pages = connection.execute(
+        "SELECT pageno FROM dbstat WHERE name = 'certificate_by_shard' ORDER BY path"
+    ).fetchall()
+    connection.close()
+    with path.open("r+b") as file:
+        file.seek((pages[-1][0] - 1) * page_size)
+        file.write(bytes(page_size))
+    ledger = Ledger.open(ledger_url)
+    read: list[tuple[bytes, int, int]] = []
+    with pytest.raises(LedgerError, match="the ledger cannot be used: database disk image is malformed"):
+        with ledger.shard_snapshot(one_shard.id, 0, 0, after=None) as snapshot:
+            read.extend(snapshot.entries())
+    assert 0 < len(read) < 3_000
+    ledger.close()
 
 
 @pytest.mark.conformance("C-18")
