@@ -21,7 +21,7 @@ __all__ = ["CRL_PREFIX", "CrlEndpoint"]
 log = structlog.get_logger()
 
 CRL_PREFIX = b"/crl/"  # no OCSP request begins so: its base64 begins with M
-PATH = re.compile(rb"/(crl/([a-z0-9][a-z0-9._-]{0,62})/[0-9]{1,9}-[0-9]{1,9}\.crl)")
+PATH = re.compile(rb"/(crl/([a-z0-9][a-z0-9._-]{0,62})/(?:[0-9]{1,9}-[0-9]{1,9}|full|ca)\.crl)")
 MAX_AGE = 14_400  # U-05: root programs fetch every 4 h
 RECHECK = 1.0  # seconds for which a version is served without asking the object store again
 MEMORY = 256 << 20  # octets of CRLs kept

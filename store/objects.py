@@ -22,6 +22,7 @@ __all__ = [
     "Manifest",
     "ObjectStore",
     "PublishedShard",
+    "UNSHARDED",
     "StoredObject",
     "ccadb_path",
     "crl_path",
@@ -32,6 +33,10 @@ __all__ = [
     "read_object",
     "read_object_async",
 ]
+
+
+# CRLs that are no shards, by the series number that stands for them.
+UNSHARDED = {65_534: "full", 65_535: "ca"}
 
 
 class PublishedShard(msgspec.Struct, frozen=True, kw_only=True):
@@ -47,6 +52,7 @@ class PublishedShard(msgspec.Struct, frozen=True, kw_only=True):
     entries: int
     size: int
     sha256: str
+    generation: int = 0  # of the ledger when its entries were read (D2)
 
 
 class Manifest(msgspec.Struct, frozen=True, kw_only=True):
@@ -71,7 +77,7 @@ class StoredObject:
 
 def crl_path(issuer: str, series: int, index: int) -> str:
     """Path of one shard's CRL, whatever its public URL is."""
-    return f"crl/{issuer}/{series}-{index}.crl"
+    return f"crl/{issuer}/{UNSHARDED.get(series, f'{series}-{index}')}.crl"
 
 
 def manifest_path(issuer: str) -> str:

@@ -9,6 +9,7 @@ from obstore.store import LocalStore, MemoryStore, S3Store
 
 from store.errors import ConfigError, StoreFormatError, StoreUnavailable
 from store.objects import (
+    UNSHARDED,
     Manifest,
     ObjectStore,
     PublishedShard,
@@ -119,3 +120,8 @@ def test_manifest_comes_back_as_written() -> None:
 def test_manifests_that_cannot_be_read(data: bytes, message: str) -> None:
     with pytest.raises(StoreFormatError, match=message):
         decode_manifest(data)
+
+
+def test_crls_that_are_no_shards_have_names() -> None:
+    paths = [crl_path("r1", number, 0) for number in (0, 65_533, *UNSHARDED)]
+    assert paths == ["crl/r1/0-0.crl", "crl/r1/65533-0.crl", "crl/r1/full.crl", "crl/r1/ca.crl"]
