@@ -14,6 +14,7 @@ MODULES = (
     "page",
     "crl",
     "crl_reader",
+    "crl_entries",
     "http",
     "head",
     "answer",

@@ -4,6 +4,16 @@ from libc.stdint cimport int64_t
 
 from _fastpath.der cimport Cursor
 
+# RFC 5280 section 4.1.2.5: UTCTime through 2049, GeneralizedTime after.
+cdef int64_t YEAR_2050
+
+
+cdef struct Entry:
+    Cursor serial  # minimal unsigned octets, in the CRL
+    int64_t revocation_time
+    int reason  # 0: no reasonCode
+    int field  # that was being read, for the error
+
 
 cdef class Crl:
     cdef bytes data  # owns every octet the cursors below point to
@@ -24,3 +34,10 @@ cdef class Crl:
     cdef int read_entries(self, Cursor* fields) except -1
     cdef int read_extensions(self, Cursor extensions) except -1
     cdef int read_extension(self, Cursor* extension) noexcept nogil
+
+
+# Take one off what is left of a CRL's entries; false at their end.
+cdef bint next_entry(Cursor* left, Entry* entry) noexcept nogil
+# As given to crl.encode_tbs_cert_list.
+cdef tuple entry_value(const Entry* entry)
+cdef bytes octets(const Cursor* span)

@@ -45,8 +45,7 @@ from _fastpath.der cimport (
 cdef enum:
     SERIAL_MAX = 20  # octets (RFC 5280 section 4.1.2.2)
 
-# RFC 5280 section 4.1.2.5: UTCTime through 2049, GeneralizedTime after.
-cdef int64_t YEAR_2050 = 2524608000
+YEAR_2050 = 2524608000
 
 
 cdef enum EntryField:
@@ -56,13 +55,6 @@ cdef enum EntryField:
     ENTRY_REASON
 
 cdef tuple ENTRY_FIELDS = ("entry", "userCertificate", "revocationDate", "crlEntryExtensions")
-
-
-cdef struct Entry:
-    Cursor serial  # minimal unsigned octets
-    int64_t revocation_time
-    int reason  # 0: no reasonCode
-    int field  # EntryField that was being read, for the error
 
 
 cdef int read_crl_time(Cursor* cursor, int64_t* seconds) noexcept nogil:
@@ -163,6 +155,14 @@ cdef bytes octets(const Cursor* span):
     return <bytes>span.pos[:span.left]
 
 
+cdef bint next_entry(Cursor* left, Entry* entry) noexcept nogil:
+    return left.left > 0 and read_entry(left, entry) == DER_OK
+
+
+cdef tuple entry_value(const Entry* entry):
+    return octets(&entry.serial), entry.revocation_time, entry.reason
+
+
 cdef int require(int status, str what) except -1:
     if status != DER_OK:
         raise der_error(status, what)
@@ -192,10 +192,9 @@ cdef class CrlEntries:
 
     def __next__(self):
         cdef Entry entry
-        if self.left.left == 0:
+        if not next_entry(&self.left, &entry):
             raise StopIteration
-        require(read_entry(&self.left, &entry), "entry")
-        return octets(&entry.serial), entry.revocation_time, entry.reason
+        return entry_value(&entry)
 
 
 @cython.final

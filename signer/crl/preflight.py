@@ -4,12 +4,19 @@ The live CRL is the one now at the same path of the object store; None before th
 """
 
 from collections.abc import Callable, Iterable
-from itertools import islice, pairwise, zip_longest
-from operator import itemgetter
+from itertools import islice
 
 from cryptography import x509
 from cryptography.exceptions import InvalidSignature
 
+from _fastpath.crl_entries import (
+    first_difference,
+    first_out_of_order,
+    first_reason_outside,
+    first_revoked_after,
+    sample,
+    serials_missing,
+)
 from _fastpath.crl_reader import Crl
 from _fastpath.errors import MalformedDer
 from signer.crl.algorithms import allowed_algorithms, verify
@@ -44,9 +51,6 @@ MAX_SIZE = 9_999_999  # octets (P-03)
 # nextUpdate - thisUpdate in seconds, both ends counted (C-06, B2): 10 days, and 12 months for CRLs over CAs.
 MAX_VALIDITY = {CrlScope.USER_CERTIFICATES: 863_999, CrlScope.CA_CERTIFICATES: 31_535_999}
 REASONS = frozenset({1, 3, 4, 5, 9})  # C-15; 0 is "not given"
-TWIN_ENTRIES = 50
-
-serial_of = itemgetter(0)
 
 
 class PreflightError(OcspeedError):
@@ -187,43 +191,44 @@ def check_dates(crl: Crl, fields: CrlFields, now: int) -> None:
 
 def check_entries(crl: Crl, entries: Iterable[CrlEntry]) -> None:
     """D4, D7: exactly the entries of the ledger, in its order, each with its time and reason."""
-    for index, (found, expected) in enumerate(zip_longest(crl, entries)):
-        if found != expected:
-            raise PreflightError(
-                "entries", f"entry {index}: the CRL has {_show(found)}, the ledger {_show(expected)}"
-            )
+    difference = first_difference(crl, entries)
+    if difference is not None:
+        index, found, expected = difference
+        raise PreflightError(
+            "entries", f"entry {index}: the CRL has {_show(found)}, the ledger {_show(expected)}"
+        )
 
 
 def check_order(crl: Crl) -> None:
     """C-14: each serial once. The ledger sorts serials as octets, so that a second one would stand next to the first."""
-    for index, (before, serial) in enumerate(pairwise(map(serial_of, crl)), start=1):
-        if serial <= before:
-            raise PreflightError(
-                "order", f"entry {index}: serial {serial.hex()} does not come after {before.hex()}"
-            )
+    index = first_out_of_order(crl)
+    if index is not None:
+        before, (serial, _, _) = islice(crl, index - 1, index + 1)
+        raise PreflightError(
+            "order", f"entry {index}: serial {serial.hex()} does not come after {before[0].hex()}"
+        )
 
 
 def check_reasons(crl: Crl, scope: CrlScope) -> None:
     """C-15, C-21; C-16: CA certificates always have one."""
-    allowed = REASONS if scope is CrlScope.CA_CERTIFICATES else REASONS | {0}
-    for index, (serial, _, reason) in enumerate(crl):
-        if reason not in allowed:
-            raise PreflightError(
-                "reasons",
-                f"entry {index}, serial {serial.hex()}: reasonCode {reason or 'absent'} is not allowed",
-            )
+    index = first_reason_outside(crl, REASONS if scope is CrlScope.CA_CERTIFICATES else REASONS | {0})
+    if index is not None:
+        serial, _, reason = _entry(crl, index)
+        raise PreflightError(
+            "reasons", f"entry {index}, serial {serial.hex()}: reasonCode {reason or 'absent'} is not allowed"
+        )
 
 
 def check_revocation_times(crl: Crl) -> None:
     """C-17: no entry is later than the CRL."""
-    this_update = crl.this_update
-    for index, (serial, revocation_time, _) in enumerate(crl):
-        if revocation_time > this_update:
-            raise PreflightError(
-                "revocation times",
-                f"entry {index}, serial {serial.hex()}: revocationDate {revocation_time} is after "
-                f"this_update {this_update}",
-            )
+    index = first_revoked_after(crl, crl.this_update)
+    if index is not None:
+        serial, revocation_time, _ = _entry(crl, index)
+        raise PreflightError(
+            "revocation times",
+            f"entry {index}, serial {serial.hex()}: revocationDate {revocation_time} is after "
+            f"this_update {crl.this_update}",
+        )
 
 
 def check_number(crl: Crl, fields: CrlFields, live: Crl | None) -> None:
@@ -244,9 +249,8 @@ def check_vanished(crl: Crl, live: Crl | None, may_vanish: Callable[[bytes, int]
     """C-18, D3, D4: what the live CRL has and this one has not must be proven to be over."""
     if live is None:
         return
-    vanished = set(map(serial_of, live))
-    vanished.difference_update(map(serial_of, crl))
-    unproven = [serial for serial in sorted(vanished) if not may_vanish(serial, live.this_update)]
+    vanished = serials_missing(crl, live)
+    unproven = [serial for serial in vanished if not may_vanish(serial, live.this_update)]
     if unproven:
         what = "no entry is left" if len(crl) == 0 else f"{len(crl)} entries"
         raise PreflightError(
@@ -256,12 +260,14 @@ def check_vanished(crl: Crl, live: Crl | None, may_vanish: Callable[[bytes, int]
 
 
 def check_lint(crl: Crl, signer: CrlSigner, fields: CrlFields) -> None:
-    """D10: pkilint over a twin, the same but for its at most 50 entries, spread over the list."""
-    step = max(1, -(-len(crl) // TWIN_ENTRIES))
-    twin = build_shard(signer, fields, islice(crl, 0, None, step))
-    findings = lint_crl(twin, fields.scope)
+    """D10: pkilint over a twin, the same but for its entries: those that have what occurs in the list among them."""
+    findings = lint_crl(build_shard(signer, fields, sample(crl)), fields.scope)
     if findings:
         raise PreflightError("lint", "; ".join(findings))
+
+
+def _entry(crl: Crl, index: int) -> CrlEntry:
+    return next(islice(crl, index, None))
 
 
 def _show(entry: CrlEntry | None) -> str:
