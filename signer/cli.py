@@ -8,28 +8,29 @@ from typing import Annotated
 
 import typer
 
-__all__ = ["app", "main"]
+from signer.cli_crl import crl_app
+from signer.cli_options import (
+    DEFAULT_CONFIG,
+    SETTINGS,
+    Config,
+    DryRun,
+    Issuer,
+    Json,
+    OneIssuer,
+    Quiet,
+    Verbose,
+)
 
-SETTINGS = {"help_option_names": ["-h", "--help"]}
+__all__ = ["app", "main"]
 
 app = typer.Typer(
     no_args_is_help=True,
     pretty_exceptions_enable=False,
     context_settings=SETTINGS,
 )
-crl_app = typer.Typer(help="Build and look at CRLs.", no_args_is_help=True, context_settings=SETTINGS)
 app.add_typer(crl_app, name="crl")
 store_app = typer.Typer(help="Look after the store.", no_args_is_help=True, context_settings=SETTINGS)
 app.add_typer(store_app, name="store")
-
-Config = Annotated[Path, typer.Option("--config", "-c", help="Configuration file.", dir_okay=False)]
-Issuer = Annotated[str | None, typer.Option("--issuer", "-i", help="Only this issuer.")]
-OneIssuer = Annotated[str, typer.Option("--issuer", "-i", help="Its name in the configuration.")]
-Json = Annotated[bool, typer.Option("--json", help="Print JSON, one object a line.")]
-Verbose = Annotated[int, typer.Option("--verbose", "-v", count=True, help="Log more.")]
-Quiet = Annotated[int, typer.Option("--quiet", "-q", count=True, help="Log less, show no progress.")]
-DryRun = Annotated[bool, typer.Option("--dry-run", help="Say what would happen and change nothing.")]
-DEFAULT_CONFIG = Path("ocsp.toml")
 
 
 class ImportFormat(StrEnum):
@@ -195,34 +196,6 @@ def demo(
     from signer.commands.demo import demo as play
 
     play(directory, certs, check=check, seed=seed)
-
-
-@crl_app.command("build", epilog="Example: ocsp-signer crl build --issuer demo --dry-run")
-def crl_build(
-    config: Config = DEFAULT_CONFIG,
-    issuer: Issuer = None,
-    dry_run: DryRun = False,
-    json: Json = False,
-    quiet: Quiet = 0,
-) -> None:
-    """Build, check and publish every shard now; then exit."""
-    from signer.commands import crl
-
-    raise typer.Exit(crl.build(config, issuer=issuer, dry_run=dry_run, as_json=json, quiet=bool(quiet)))
-
-
-@crl_app.command("show", epilog="Example: ocsp-signer crl show --entries objects/crl/demo/0-0.crl")
-def crl_show(
-    file: Annotated[Path | None, typer.Argument(help="A CRL in DER; without it, what is published.")] = None,
-    config: Config = DEFAULT_CONFIG,
-    issuer: Issuer = None,
-    entries: Annotated[bool, typer.Option("--entries", help="List the entries of FILE.")] = False,
-    json: Json = False,
-) -> None:
-    """Number, dates and size of each published shard, or of one CRL file."""
-    from signer.commands import crl
-
-    crl.show(config, file, issuer=issuer, entries=entries, as_json=json)
 
 
 def main() -> None:

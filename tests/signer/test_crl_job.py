@@ -13,7 +13,6 @@ from signer.commands import crl as command
 from signer.crl.build import CrlFields, CrlSigner, build_shard
 from signer.crl.job import CrlJob, ShardOutcome, ShardStatus
 from store.clock import SystemClock
-from store.errors import UsageError
 from store.objects import Manifest, decode_manifest
 from tests.signer.crl_authority import make_authority
 from tests.signer.ledgers import NOW
@@ -311,7 +310,7 @@ def test_the_lists_are_written_again_on_demand(press: Press) -> None:
     press.build()
     (press.directory / "manifest.json").unlink()
     assert press.statuses() == [CURRENT] * 3
-    press.job.publish_lists()
+    press.job.catalogue.publish_lists()
     assert len(press.manifest.shards) == 3
 
 
@@ -327,30 +326,9 @@ def test_command_build(tmp_path_factory: pytest.TempPathFactory, capsys: pytest.
         ("demo", "checked", 1),
         ("demo", "checked", 2),
     ]
-    with pytest.raises(UsageError, match="no complete CRL set"):
-        command.show(works.file, None, issuer=None, entries=False, as_json=True)
     assert command.build(works.file, issuer="demo", dry_run=False, as_json=False, quiet=True) == 0
     assert "0-0.crl: published, number 1, 0 entries" in capsys.readouterr().out
-    command.show(works.file, None, issuer=None, entries=False, as_json=True)
-    shown = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
-    assert [line["url"] for line in shown] == [f"http://crl.example/demo/0-{n}.crl" for n in range(3)]
     published = Path(works.context.settings.objects_target) / "crl" / "demo"
     published.joinpath("0-1.crl").write_bytes(b"damaged")
     assert command.build(works.file, issuer=None, dry_run=True, as_json=False, quiet=True) == 1
     assert "0-1.crl: refused" in capsys.readouterr().out
-
-
-def test_command_show_of_a_file(press: Press, capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
-    serial = in_shard(0)
-    add(press, serial)
-    press.build()
-    command.show(press.works.file, press.path(0), issuer=None, entries=True, as_json=True)
-    head, entry = (json.loads(line) for line in capsys.readouterr().out.splitlines())
-    assert (head["crl_number"], head["entries"], head["this_update"]) == (1, 1, "2026-09-21T14:13:20Z")
-    assert entry == {"serial": serial.hex(), "revocation_time": "2026-09-21T14:13:15Z", "reason": 0}
-    bad = tmp_path / "bad.crl"
-    bad.write_bytes(b"x")
-    with pytest.raises(UsageError, match="not a CRL"):
-        command.show(press.works.file, bad, issuer=None, entries=False, as_json=True)
-    with pytest.raises(UsageError, match="cannot be read"):
-        command.show(press.works.file, tmp_path / "none.crl", issuer=None, entries=False, as_json=True)

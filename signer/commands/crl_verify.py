@@ -1,0 +1,128 @@
+"""`crl verify`: a CRL set as an outsider sees it, checked."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from cryptography import x509
+
+from signer.commands.output import print_json, print_text, rfc3339
+from signer.config import load_settings
+from signer.crl.build import CrlScope, subject_key_identifier
+from signer.crl.verify import SetVerdict, verify_set
+from signer.crl.verify_fetch import Fetcher, Limits
+from signer.crl.verify_set import Verdict
+from signer.crl.verify_source import CrlSet, sets_of_objects, sets_of_text, sets_of_url
+from signer.progress import bar
+from store.clock import Clock, SystemClock
+from store.errors import UsageError
+from store.model import load_certificate
+
+__all__ = ["VerifyRequest", "verify"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class VerifyRequest:
+    """What is to be verified, and against which CA."""
+
+    source: (
+        str | None
+    )  # a URL, or where CRLs were published; None: `urls`, or objects.target of the configuration
+    urls: Path | None
+    issuer: str | None
+    issuer_cert: Path | None
+    limits: Limits
+    scope: CrlScope | None
+
+
+def verify(
+    file: Path, request: VerifyRequest, *, as_json: bool, quiet: bool, clock: Clock | None = None
+) -> int:
+    """Report every finding; returns the exit code: 1 if there is one."""
+    if request.source is not None and request.urls is not None:
+        raise UsageError("SOURCE and --urls exclude each other", remedy="name one of them")
+    sets = _sets(file, request, clock or SystemClock())
+    # Before anything is fetched: who forgot a certificate is told at once.
+    certificates = [_certificate(file, request, crls) for crls in sets]
+    findings = 0
+    for crls, certificate in zip(sets, certificates, strict=True):
+        with bar(f"verify {crls.source}", len(crls.targets), quiet=quiet) as advance:
+            verdict = verify_set(crls, certificate, scope=request.scope, progress=advance)
+        _report(crls, verdict, as_json)
+        findings += len(verdict.findings)
+    return 1 if findings else 0
+
+
+def _sets(file: Path, request: VerifyRequest, clock: Clock) -> list[CrlSet]:
+    fetcher = Fetcher(request.limits, clock)
+    if request.urls is not None:
+        return sets_of_text(request.urls, fetcher)
+    if request.source is not None and request.source.startswith(("http://", "https://")):
+        return sets_of_url(request.source, fetcher)
+    target = request.source or load_settings(file).objects_target
+    return sets_of_objects(target, clock, request.issuer)
+
+
+def _certificate(file: Path, request: VerifyRequest, crls: CrlSet) -> x509.Certificate:
+    """Of the CA: as given, else as the configuration has it for --issuer or for the issuer of the manifest."""
+    name = request.issuer or (crls.manifest.issuer if crls.manifest else None)
+    if request.issuer_cert is not None:
+        path = request.issuer_cert
+    elif name is not None and (file.exists() or request.issuer is not None):
+        path = load_settings(file).issuer(name).certificate
+    else:
+        raise UsageError(
+            f"{crls.source}: the CA is not known",
+            remedy="name its certificate with --issuer-cert FILE, or --issuer NAME and --config FILE",
+        )
+    certificate = load_certificate(path)
+    subject_key_identifier(certificate)  # raises ConfigError: no CRL could name its key
+    return certificate
+
+
+def _report(crls: CrlSet, verdict: SetVerdict, as_json: bool) -> None:
+    summary = {
+        "source": crls.source,
+        "crls": len(verdict.crls),
+        "entries": sum(len(one.serials) for one in verdict.crls),
+        "findings": len(verdict.findings),
+    }
+    if as_json:
+        for line in _described(verdict):
+            print_json(line)
+        print_json(summary)
+        return
+    for finding in verdict.findings:
+        print_text(f"{finding.url}: {finding.check}: {finding.message}")
+    print_text("  ".join(f"{name}={value}" for name, value in summary.items()))
+
+
+def _described(verdict: SetVerdict) -> Iterator[dict[str, object]]:
+    """One object for each CRL, with the findings at its URL; then those that are of none."""
+    for one in verdict.crls:
+        yield _crl(one) | {"findings": _findings(verdict, one.target.url)}
+    urls = {one.target.url for one in verdict.crls}
+    for source in dict.fromkeys(finding.url for finding in verdict.findings if finding.url not in urls):
+        yield {"url": source, "findings": _findings(verdict, source)}
+
+
+def _crl(one: Verdict) -> dict[str, object]:
+    number = one.crl_number
+    return {
+        "url": one.target.url,
+        # Beyond 2^53 JSON readers round: hexadecimal, as all serials here are.
+        "crl_number": number if number is None or abs(number) < 1 << 53 else f"{number:x}",
+        "this_update": rfc3339(one.this_update),
+        "next_update": rfc3339(one.next_update),
+        "entries": len(one.serials),
+        "size": one.size,
+        "sha256": one.sha256,
+    }
+
+
+def _findings(verdict: SetVerdict, url: str) -> list[dict[str, str]]:
+    return [
+        {"check": finding.check, "message": finding.message}
+        for finding in verdict.findings
+        if finding.url == url
+    ]
