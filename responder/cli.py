@@ -58,7 +58,7 @@ def _as_json(settings: "Settings") -> str:
         "prefix": section.prefix,
         "workers": section.workers,
         "store": settings.store.url,
-        "objects": settings.objects,
+        "objects": settings.objects.location,
         "state_directory": str(settings.state_directory),
         "issuers": [
             {
@@ -78,7 +78,7 @@ def _as_text(settings: "Settings") -> str:
         f"{settings.file}: good",
         f"  OCSP and CRLs at http://{section.listen}{section.prefix}/, {section.workers} workers",
         f"  admin at http://{section.admin}/metrics, /livez, /readyz",
-        f"  store {settings.store.url}, CRLs from {settings.objects}",
+        f"  store {settings.store.url}, CRLs from {settings.objects.location}",
     ]
     for issuer in settings.issuers:
         subject = issuer.certificate.subject.rfc4514_string()

@@ -10,6 +10,7 @@ from store.config import (
     Duration,
     IssuerSection,
     ObjectsSection,
+    ObjectTarget,
     Section,
     Size,
     StateSection,
@@ -129,7 +130,7 @@ class Settings:
     state_directory: Path
     issuers: tuple[Issuer, ...]
     store: Endpoint
-    objects: str  # for store.objects.open_object_store
+    objects: ObjectTarget
 
     @property
     def responder(self) -> ResponderSection:
@@ -158,7 +159,7 @@ def read_settings(document: Document) -> Settings:
         directory,
         issuers,
         Endpoint.of(root.store, directory),
-        root.objects.resolve(document),
+        root.objects.place(document),
     )
 
 

@@ -12,6 +12,7 @@ from _fastpath.http import imf_fixdate
 from responder.answers import Conditions, HttpAnswer, http_refusal, not_modified
 from responder.counters import Counters
 from responder.crl_trust import CrlVersion, UntrustedCrl, verify_crl
+from store.config import ObjectTarget
 from store.errors import ConfigError, StoreError
 from store.model import Issuer
 from store.objects import ObjectStore, StoredObject, open_object_store, read_object_async
@@ -41,7 +42,7 @@ class _Loaded:
 class CrlEndpoint:
     """Answers GET and HEAD for the paths of CRL URLs."""
 
-    def __init__(self, target: str, issuers: Iterable[Issuer], counters: Counters) -> None:
+    def __init__(self, target: ObjectTarget | str, issuers: Iterable[Issuer], counters: Counters) -> None:
         self._target = target
         self._issuers = {issuer.name: issuer for issuer in issuers}
         self._counters = counters

@@ -21,11 +21,13 @@ __all__ = [
     "Document",
     "Duration",
     "IssuerSection",
+    "ObjectTarget",
     "ObjectsSection",
     "Section",
     "Size",
     "StateSection",
     "StoreSection",
+    "TargetSection",
     "check_unique_names",
     "convert",
     "load_document",
@@ -71,18 +73,80 @@ class StateSection(Section, frozen=True):
         return document.directory / self.directory
 
 
-class ObjectsSection(Section, frozen=True):
-    """Where CRLs are published and served from: a directory or an obstore URL such as s3://bucket/prefix."""
+@dataclass(frozen=True, slots=True)
+class ObjectTarget:
+    """One place for CRLs, with what it takes to open it. Credentials stay in their files until then."""
 
-    target: str = "objects"
+    location: str  # an absolute directory, or an obstore URL such as s3://bucket/prefix
+    endpoint: str | None = None
+    region: str | None = None
+    access_key_file: Path | None = None
+    secret_key_file: Path | None = None
+    allow_http: bool = False
+
+
+class TargetSection(Section, frozen=True):
+    """A place where CRLs are published: a directory or an obstore URL such as s3://bucket/prefix."""
+
+    target: str
+    endpoint: str | None = None  # of an S3 store that is not AWS's
+    region: str | None = None
+    access_key_file: Path | None = (
+        None  # absent: AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or the machine's role
+    )
+    secret_key_file: Path | None = None
+    allow_http: bool = False
 
     def __post_init__(self) -> None:
         if "://" in self.target and "@" in self.target:
-            raise ValueError("`target` must not hold credentials: the store's usual variables do (AWS_*)")
+            raise ValueError("`target` must not hold credentials: name files that do, or use AWS_* variables")
+        for name in ("endpoint", "region", "access_key_file", "secret_key_file"):
+            if getattr(self, name) is not None and not self.target.startswith("s3://"):
+                raise ValueError(f"`{name}` goes with a `target` that begins with s3:// only")
+        if (self.access_key_file is None) != (self.secret_key_file is None):
+            raise ValueError("`access_key_file` and `secret_key_file` go together")
+        if self.endpoint is not None:
+            self._check_endpoint(self.endpoint)
+
+    def _check_endpoint(self, endpoint: str) -> None:
+        if not re.fullmatch(r"https?://[^@/?#\s]+/?", endpoint):
+            raise ValueError("`endpoint` must be https://HOST or https://HOST:PORT, without credentials")
+        if endpoint.startswith("http://") and not self.allow_http:
+            raise ValueError(
+                "`endpoint` is plain HTTP: anyone on the way can read it; https://, or `allow_http`"
+            )
 
     def resolve(self, document: "Document") -> str:
         """A URL as it is, a directory absolute."""
         return self.target if "://" in self.target else str(document.directory / self.target)
+
+    def place(self, document: "Document") -> ObjectTarget:
+        """As it is opened."""
+        return ObjectTarget(
+            self.resolve(document),
+            self.endpoint,
+            self.region,
+            self.access_key_file,
+            self.secret_key_file,
+            self.allow_http,
+        )
+
+
+class ObjectsSection(TargetSection, frozen=True):
+    """Where CRLs are published to and served from, and further places that get them `also`."""
+
+    target: str = "objects"
+    also: tuple[TargetSection, ...] = ()
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        places = [(one.target, one.endpoint) for one in (self, *self.also)]
+        if len(set(places)) < len(places):
+            raise ValueError("two targets are the same place")
+
+    def targets(self, document: "Document") -> tuple[ObjectTarget, ...]:
+        """All of them; the first is the one that is served from."""
+        return tuple(one.place(document) for one in (self, *self.also))
 
 
 class IssuerSection(Section, frozen=True):
@@ -222,11 +286,13 @@ def _line_of(text: str, steps: list[str | int]) -> int:
         header = re.match(r"\s*(\[\[?)\s*([A-Za-z0-9_.-]+)\s*\]", line)
         key = re.match(r"\s*([A-Za-z0-9_.-]+)\s*=", line)
         if header:
-            table = [*header[2].split(".")]
+            names = header[2].split(".")
             if header[1] == "[[":
                 seen[header[2]] = seen.get(header[2], -1) + 1
-            if table[0] in seen:
-                table.insert(1, seen[str(table[0])])
+            table = []
+            for size, name in enumerate(names, start=1):
+                array = ".".join(names[:size])
+                table += [name, seen[array]] if array in seen else [name]
             here = table
         elif key:
             here = [*table, *key[1].split(".")]

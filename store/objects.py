@@ -5,18 +5,21 @@ from __future__ import annotations  # GetOptions exists for type checkers only
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from datetime import timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import msgspec
 import obstore
 from obstore.exceptions import BaseError, NotModifiedError
-from obstore.store import LocalStore, ObjectStore, from_url
+from obstore.store import LocalStore, ObjectStore, S3Store, from_url
 
+from store.config import ObjectTarget
 from store.errors import ConfigError, StoreFormatError, StoreUnavailable
 
 if TYPE_CHECKING:
     from obstore import GetOptions
+    from obstore.store import ClientConfig, RetryConfig, S3Config
 
 __all__ = [
     "Manifest",
@@ -24,6 +27,7 @@ __all__ = [
     "PublishedShard",
     "UNSHARDED",
     "StoredObject",
+    "archive_path",
     "ccadb_path",
     "crl_path",
     "decode_manifest",
@@ -34,6 +38,10 @@ __all__ = [
     "read_object_async",
 ]
 
+
+# Bounds for one call, so that a store that is away holds nothing else up for long.
+TIMEOUTS: ClientConfig = {"connect_timeout": timedelta(seconds=3), "timeout": timedelta(seconds=30)}
+RETRIES: RetryConfig = {"max_retries": 2, "retry_timeout": timedelta(seconds=10)}
 
 # CRLs that are no shards, by the series number that stands for them.
 UNSHARDED = {65_534: "full", 65_535: "ca"}
@@ -80,6 +88,11 @@ def crl_path(issuer: str, series: int, index: int) -> str:
     return f"crl/{issuer}/{UNSHARDED.get(series, f'{series}-{index}')}.crl"
 
 
+def archive_path(path: str, crl_number: int) -> str:
+    """Path under which the CRL of that number at `path` is kept for ever."""
+    return f"archive/{path.removeprefix('crl/').removesuffix('.crl')}/{crl_number}.crl"
+
+
 def manifest_path(issuer: str) -> str:
     """Path of the JSON that lists an issuer's published CRLs."""
     return f"crl/{issuer}/manifest.json"
@@ -90,20 +103,50 @@ def ccadb_path(issuer: str) -> str:
     return f"crl/{issuer}/ccadb.json"
 
 
-def open_object_store(target: str, *, create: bool = False) -> ObjectStore:
-    """The store at a directory, or at an obstore URL such as `s3://bucket/prefix`.
+def open_object_store(target: ObjectTarget | str, *, create: bool = False) -> ObjectStore:
+    """The store at a directory, or at an obstore URL such as `s3://bucket/prefix`; a bare string is its location.
 
     `create` makes a missing directory: the signer's to ask for. Raises ConfigError naming the target.
     """
+    place = ObjectTarget(target) if isinstance(target, str) else target
     try:
-        if "://" in target:
-            return from_url(target)
-        return LocalStore(Path(target), mkdir=create)
+        if "://" not in place.location:
+            return LocalStore(Path(place.location), mkdir=create)
+        client: ClientConfig = {**TIMEOUTS, "allow_http": place.allow_http}  # also over AWS_ALLOW_HTTP
+        if not place.location.startswith("s3://"):
+            return from_url(place.location, client_options=client, retry_config=RETRIES)
+        return S3Store.from_url(
+            place.location, config=_s3_config(place), client_options=client, retry_config=RETRIES
+        )
     except (BaseError, ValueError, OSError) as error:
         raise ConfigError(
-            f"objects.target {target!r}: {_first_line(error)}",
+            f"objects.target {place.location!r}: {_first_line(error)}",
             remedy="name an existing directory, or a URL such as s3://bucket/prefix",
         ) from error
+
+
+def _s3_config(place: ObjectTarget) -> S3Config:
+    """What the file says; obstore takes the rest from AWS_* variables."""
+    config: S3Config = {}
+    if place.endpoint is not None:
+        config["endpoint"] = place.endpoint
+    if place.region is not None:
+        config["region"] = place.region
+    if place.access_key_file is not None and place.secret_key_file is not None:
+        config["access_key_id"] = _secret(place.access_key_file)
+        config["secret_access_key"] = _secret(place.secret_key_file)
+    return config
+
+
+def _secret(path: Path) -> str:
+    try:
+        return path.read_text(encoding="ascii").strip()
+    except (OSError, UnicodeDecodeError) as error:
+        # Not the error's own words: they can quote what the file holds.
+        raise ConfigError(
+            f"{path}: no credentials can be read from it ({type(error).__name__})",
+            remedy="correct `access_key_file` and `secret_key_file`, or their permissions",
+        ) from None
 
 
 def read_object(store: ObjectStore, path: str) -> StoredObject | None:
@@ -155,5 +198,5 @@ def object_store_faults(path: str) -> Iterator[None]:
 
 
 def _first_line(error: Exception) -> str:
-    """Without the dump of internals that obstore adds below."""
-    return (str(error) or type(error).__name__).splitlines()[0]
+    """Without the dump of internals that obstore adds below, and what the server sent: some quote the access key."""
+    return (str(error) or type(error).__name__).splitlines()[0].partition(": <")[0]

@@ -18,7 +18,7 @@ def test_defaults(tmp_path: Path, ca: CA) -> None:
     assert (section.max_age_cap, section.keep_alive, section.lookup_timeout_ms) == (3600, 75, 40)
     assert settings.embedded
     assert settings.state_directory == tmp_path / ".ocspeed"
-    assert settings.objects == str(tmp_path / "objects")
+    assert settings.objects.location == str(tmp_path / "objects")
     assert settings.store.url == f"unix://{tmp_path}/.ocspeed/store/valkey.sock"
     assert [issuer.name for issuer in settings.issuers] == ["demo"]
 

@@ -35,7 +35,7 @@ def crl(ca: CA, number: int, this_update: int, lifetime: int = WEEK) -> bytes:
 
 def publish(settings: Settings, data: bytes, path: str = PATH) -> None:
     """Put a CRL in its place as the signer does: whole or not at all."""
-    target = Path(settings.objects) / path[1:]
+    target = Path(settings.objects.location) / path[1:]
     target.parent.mkdir(parents=True, exist_ok=True)
     draft = target.with_suffix(".new")
     draft.write_bytes(data)
@@ -120,7 +120,7 @@ def test_memory_is_bounded(
 def test_what_is_not_a_crl_is_not_there(port: int, settings: Settings, ca: CA, path: str) -> None:
     publish(settings, crl(ca, 1, NOW - 600))
     publish(settings, b"{}", "/crl/demo/manifest.json")
-    (Path(settings.objects) / "secret.crl").write_bytes(b"secret")
+    (Path(settings.objects.location) / "secret.crl").write_bytes(b"secret")
     connection = HTTPConnection("127.0.0.1", port, timeout=10)  # sends the path as it is
     connection.request("GET", path)
     response = connection.getresponse()

@@ -1,4 +1,4 @@
-"""Publishing: compare-and-set over a directory, over memory and over S3's protocol; races and kills."""
+"""Publishing: compare-and-set over a directory, over memory and over an S3 server; races and kills."""
 
 import json
 import multiprocessing
@@ -18,6 +18,7 @@ from obstore.store import MemoryStore
 from _fastpath.crl_reader import Crl
 from signer.crl.build import build_shard
 from signer.crl.publish import PublishConflict, live_number, publish, publish_ccadb, publish_manifest
+from store.config import ObjectTarget
 from store.errors import StoreFormatError, StoreUnavailable
 from store.objects import (
     Manifest,
@@ -31,6 +32,7 @@ from store.objects import (
     read_object,
 )
 from tests.signer.crl_authority import NOW, crl_fields, make_authority, revoked_entries
+from tests.store.s3_server import S3Server
 
 CA = make_authority()
 PATH = crl_path("r1", 0, 0)
@@ -79,20 +81,18 @@ class S3Handler(BaseHTTPRequestHandler):
 
 
 @pytest.fixture
-def s3(monkeypatch: pytest.MonkeyPatch) -> Iterator[type[S3Handler]]:
+def relayed(tmp_path: Path) -> Iterator[tuple[type[S3Handler], ObjectStore]]:
+    """A store whose requests the test can look at and get in the way of."""
     handler = type("Handler", (S3Handler,), {"objects": {}, "guard": threading.Lock()})
     server = ThreadingHTTPServer(("127.0.0.1", 0), handler)
     thread = threading.Thread(target=server.serve_forever, args=(0.01,))
     thread.start()
-    for name, value in {
-        "ENDPOINT_URL": f"http://127.0.0.1:{server.server_port}",
-        "ALLOW_HTTP": "true",
-        "ACCESS_KEY_ID": "test",
-        "SECRET_ACCESS_KEY": "test",
-        "REGION": "local",
-    }.items():
-        monkeypatch.setenv(f"AWS_{name}", value)
-    yield handler
+    (tmp_path / "key").write_text("test")
+    endpoint = f"http://127.0.0.1:{server.server_port}"
+    target = ObjectTarget(
+        "s3://bucket/prefix", endpoint, "local", tmp_path / "key", tmp_path / "key", allow_http=True
+    )
+    yield handler, open_object_store(target)
     server.shutdown()
     thread.join()
     server.server_close()
@@ -103,8 +103,8 @@ def objects(request: pytest.FixtureRequest, tmp_path: Path) -> ObjectStore:
     if request.param == "memory":
         return MemoryStore()
     if request.param == "s3":
-        request.getfixturevalue("s3")
-        return open_object_store("s3://bucket/prefix")
+        server: S3Server = request.getfixturevalue("s3_server")
+        return open_object_store(server.target("crls", prefix=tmp_path.name))
     return open_object_store(str(tmp_path / "objects"), create=True)
 
 
@@ -162,10 +162,10 @@ def test_numbers_are_read_of_any_crl() -> None:
 @pytest.mark.conformance("U-06")
 @pytest.mark.parametrize("kind", ["create", "update"])
 def test_a_write_between_reading_and_putting_is_a_conflict(
-    kind: str, s3: type[S3Handler], monkeypatch: pytest.MonkeyPatch
+    kind: str, relayed: tuple[type[S3Handler], ObjectStore], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The other publisher's CRL arrives after ours was compared: the store's own condition must catch it."""
-    store = open_object_store("s3://bucket/prefix")
+    s3, store = relayed
     if kind == "update":
         publish(store, PATH, crl(1), None)
     put = s3.do_PUT
@@ -182,8 +182,8 @@ def test_a_write_between_reading_and_putting_is_a_conflict(
 
 
 @pytest.mark.conformance("U-07")
-def test_stores_that_keep_headers_get_them(s3: type[S3Handler]) -> None:
-    store = open_object_store("s3://bucket/prefix")
+def test_stores_that_keep_headers_get_them(relayed: tuple[type[S3Handler], ObjectStore]) -> None:
+    s3, store = relayed
     publish(store, PATH, crl(1), None)
     publish_ccadb(store, "r1", [])
     ((_, crl_headers), (_, json_headers)) = s3.objects.values()
