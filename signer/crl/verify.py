@@ -12,10 +12,10 @@ from signer.crl.verify_set import (
     Finding,
     Verdict,
     check_complete,
-    check_distinct,
     check_kinds,
     check_partition,
     check_published,
+    check_urls,
     verify_one,
 )
 from signer.crl.verify_source import CrlSet
@@ -43,7 +43,7 @@ def verify_set(
     """Look at every CRL of a set; `progress` is told of each. Keeps the serials in memory, about 150 octets each."""
     verdicts = tuple(_looked_at(crls, certificate, scope, progress))
     findings = [finding for verdict in verdicts for finding in verdict.findings]
-    findings += check_distinct([target.url for target in crls.targets])
+    findings += check_urls([target.url for target in crls.targets])
     findings += check_kinds(verdicts)
     findings += check_partition(verdicts)
     if crls.manifest is not None:

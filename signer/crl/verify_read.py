@@ -72,8 +72,8 @@ class ReadCrl:
         try:
             parsed = x509.load_der_x509_crl(self.data)
             len(parsed)  # reads the entries
-        except ValueError as error:
-            return error
+        except (ValueError, x509.InvalidVersion) as error:
+            return ValueError(str(error))
         return parsed
 
     def extension(self, oid: bytes) -> Extension | None:

@@ -24,7 +24,7 @@ __all__ = [
     "Target",
     "Verdict",
     "check_complete",
-    "check_distinct",
+    "check_urls",
     "check_kinds",
     "check_partition",
     "check_published",
@@ -142,11 +142,13 @@ def verify_one(
     )
 
 
-def check_distinct(urls: Sequence[str]) -> Iterator[Finding]:
-    """P-04: a list names each URL once."""
+def check_urls(urls: Sequence[str]) -> Iterator[Finding]:
+    """P-04, U-01: a list names each URL once, and CRLs are fetched by plain http."""
     for url, times in Counter(urls).items():
         if times > 1:
             yield Finding(url, "list", f"named {times} times")
+        if not url.startswith("http://"):
+            yield Finding(url, "list", "not a URL of http://")
 
 
 def check_complete(source: str, manifest: Manifest) -> Iterator[Finding]:
