@@ -22,5 +22,7 @@ def first_revoked_after(crl: Crl, seconds: int) -> int | None:
 def sample(crl: Crl) -> list[Entry]:
     """Entries that among them have every size of serial, every reason and every form of date in the list: 31 at most."""
 
-def serials_missing(crl: Crl, before: Crl) -> list[bytes]:
-    """Serials that `before` has and `crl` has not, sorted as octets; neither need be in order."""
+def serials_absent(crl: Crl, serials: Iterable[bytes]) -> list[bytes]:
+    """Those serials that no entry of the CRL has. Both in order of their octets: out of it some may be named wrongly
+    that are there, never the other way round.
+    """

@@ -4,11 +4,11 @@ Nothing here reads octets itself: the second reader has read the whole CRL befor
 """
 
 from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_GET_SIZE
-from libc.stdint cimport int64_t
+from libc.stdint cimport int64_t, uint8_t
 from libc.string cimport memcmp
 
-from _fastpath.crl_reader cimport YEAR_2050, Crl, Entry, entry_value, next_entry, octets
-from _fastpath.der cimport Cursor, unsigned_size
+from _fastpath.crl_reader cimport YEAR_2050, Crl, Entry, entry_value, next_entry
+from _fastpath.der cimport Cursor, cursor_over, unsigned_size
 
 cdef enum:
     NOWHERE = -1
@@ -110,13 +110,18 @@ def sample(Crl crl not None):
     return chosen
 
 
-def serials_missing(Crl crl not None, Crl before not None):
-    cdef Cursor left = before.entries
+def serials_absent(Crl crl not None, serials):
+    cdef Cursor left = crl.entries
+    cdef Cursor wanted
     cdef Entry entry
-    cdef set missing = set()
-    while next_entry(&left, &entry):
-        missing.add(octets(&entry.serial))
-    left = crl.entries
-    while next_entry(&left, &entry):
-        missing.discard(octets(&entry.serial))
-    return sorted(missing)
+    cdef bint more = next_entry(&left, &entry)
+    cdef bytes serial
+    cdef list absent = []
+    for one in serials:
+        serial = one
+        cursor_over(&wanted, <const uint8_t*>PyBytes_AS_STRING(serial), PyBytes_GET_SIZE(serial))
+        while more and is_above(&wanted, &entry.serial):
+            more = next_entry(&left, &entry)
+        if not more or is_above(&entry.serial, &wanted):
+            absent.append(serial)
+    return absent

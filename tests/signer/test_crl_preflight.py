@@ -381,6 +381,12 @@ def test_entries_vanish_only_when_proven_over() -> None:
     )
 
 
+def test_a_live_crl_in_another_order_is_compared_all_the_same() -> None:
+    live = Crl(build_shard(CA, crl_fields(1, this_update=NOW - 14_400), ENTRIES[99::-1]))
+    assert len(run(build(), live=live)) == 120
+    blocked("vanished entries", f"first serial {FIRST}", build(ENTRIES[1:]), entries=ENTRIES[1:], live=live)
+
+
 @pytest.mark.conformance("C-19", "U-06")
 def test_an_empty_list_after_a_full_one() -> None:
     blocked("vanished entries", "no entry is left of 100, and 100 vanished", build([]), entries=[])
