@@ -10,7 +10,8 @@ import obstore
 from signer.crl.verify_fetch import Fetcher, FetchFault
 from signer.crl.verify_set import Look, Target, look_at_objects, look_by_http
 from store.clock import Clock
-from store.errors import OcspeedError, StoreFormatError
+from store.config import ObjectTarget
+from store.errors import OcspeedError, StoreFormatError, StoreUnavailable
 from store.objects import (
     Manifest,
     ObjectStore,
@@ -66,11 +67,17 @@ def sets_of_text(path: Path, fetcher: Fetcher) -> list[CrlSet]:
     return [_listed(str(path), data, look_by_http(fetcher))]
 
 
-def sets_of_objects(target: str, clock: Clock, issuer: str | None = None) -> list[CrlSet]:
-    """Every issuer's set in an object store, or in the directory of one issuer. Raises SourceError."""
-    store = open_object_store(target)
-    prefixes = [""] if read_object(store, "manifest.json") else [f"crl/{name}/" for name in _issuers(store)]
-    sets = [found for prefix in prefixes if (found := _set_at(target, store, prefix, clock))]
+def sets_of_objects(place: ObjectTarget | str, clock: Clock, issuer: str | None = None) -> list[CrlSet]:
+    """Every issuer's set in an object store, or in the directory of one issuer. Raises SourceError, ConfigError."""
+    store = open_object_store(place)
+    target = place if isinstance(place, str) else place.location
+    try:
+        prefixes = (
+            [""] if read_object(store, "manifest.json") else [f"crl/{name}/" for name in _issuers(store)]
+        )
+        sets = [found for prefix in prefixes if (found := _set_at(target, store, prefix, clock))]
+    except StoreUnavailable as error:
+        raise SourceError(f"{target}: {error.message}", remedy=error.remedy) from None
     chosen = [found for found in sets if issuer in (None, found.manifest and found.manifest.issuer)]
     if not chosen:
         whose = f" of issuer {issuer}" if issuer else ""
