@@ -1,18 +1,13 @@
 """What was measured, as one JSON object and as a table."""
 
-import os
-import platform
-import shutil
-import subprocess
 from collections.abc import Iterator
-from datetime import UTC, datetime
 from importlib.metadata import version
-from pathlib import Path
 from statistics import median
 from typing import Any
 
 from rich.table import Table
 
+from bench.environment import environment, last_line
 from bench.serve.open_loop import LatencyPairs
 from bench.serve.pairs import NGINX_US, Pairs
 from bench.serve.rows import ROWS
@@ -20,7 +15,6 @@ from bench.serve.session import Measured, Memory
 
 __all__ = ["GOALS", "as_json", "as_table", "ratios_of"]
 
-ROOT = Path(__file__).parents[2]
 MEBIBYTE = 1 << 20
 GOALS = {kind.key: kind.goal for kind in ROWS.values()}
 COLUMNS = (
@@ -38,7 +32,7 @@ def as_json(measured: Measured) -> dict[str, Any]:
         **_start(measured),
         "void": list(_void(measured)),
         "missing": measured.missing,
-        **_environment(),
+        **environment(),
         "versions": _versions(measured.store),
         "plan": _plan(measured),
         "rows": [pairs.as_json() for pairs in measured.pairs],
@@ -120,36 +114,14 @@ def _plan(measured: Measured) -> dict[str, Any]:
     }
 
 
-def _environment() -> dict[str, Any]:
-    cpus = Path("/proc/cpuinfo").read_text().splitlines()
-    model = next((line.partition(":")[2].strip() for line in cpus if line.startswith("model name")), "")
-    return {
-        "date": f"{datetime.now(UTC):%Y-%m-%dT%H:%M:%SZ}",
-        "commit": _last_line("git", "-C", str(ROOT), "describe", "--always", "--dirty", "--abbrev=12"),
-        "machine": f"{model or platform.processor()}, {os.cpu_count()} cores",
-        "load": round(os.getloadavg()[0], 2),
-        "kernel": platform.release(),
-        "python": platform.python_version(),
-    }
-
-
 def _versions(store: str) -> dict[str, str]:
     libraries = ("uvloop", "uvicorn", "hiredis", "Cython", "cryptography", "starlette", "redis")
     return {
         **{name.lower(): version(name) for name in libraries},
-        "nginx": _last_line("nginx", "-v").rpartition("/")[2],
-        "openssl": _last_line("openssl", "version"),
+        "nginx": last_line("nginx", "-v").rpartition("/")[2],
+        "openssl": last_line("openssl", "version"),
         "store": store,
     }
-
-
-def _last_line(*command: str) -> str:
-    """That a command prints, wherever it does; nothing without the command."""
-    program = shutil.which(command[0], path=f"{os.environ['PATH']}:/usr/sbin:/sbin")
-    if program is None:
-        return ""
-    done = subprocess.run([program, *command[1:]], capture_output=True, text=True)
-    return (done.stdout + done.stderr).strip().rpartition("\n")[2]
 
 
 def as_table(measured: Measured) -> Table:

@@ -1,0 +1,1 @@
+"""What a CRL costs: ours beside cryptography's builder and `openssl ca -gencrl`."""
