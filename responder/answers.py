@@ -15,6 +15,7 @@ __all__ = [
     "Header",
     "HttpAnswer",
     "error_answer",
+    "http_date",
     "http_refusal",
     "not_modified",
     "ocsp_answer",
@@ -35,7 +36,7 @@ class HttpAnswer:
 
     code: int
     headers: tuple[Header, ...]
-    body: bytes
+    body: bytes | memoryview
     last_modified: int = 0  # seconds since 1970, of a 200
 
 
@@ -59,12 +60,12 @@ class Conditions:
             tags = ENTITY_TAG.findall(self.if_none_match)  # weak comparison: W/ does not count
             return self.if_none_match.strip() == b"*" or etag in tags
         if self.if_modified_since is not None:
-            date = _http_date(self.if_modified_since)
+            date = http_date(self.if_modified_since)
             return date is not None and last_modified <= date
         return False
 
 
-def _http_date(value: bytes) -> int | None:
+def http_date(value: bytes) -> int | None:
     """Seconds since 1970, or None for what is not an HTTP-date: such a field is ignored."""
     try:
         date = parsedate_to_datetime(value.decode("ascii"))

@@ -102,7 +102,10 @@ COUNTERS = (
     Family("ocsp_signature_checks_total", "Sampled signatures", ("result",), (("ok", "failed"),)),
     Family("ocsp_issuer_reloads_total", "Times an issuer's record and templates were read"),
     Family(
-        "crl_responses_total", "CRL answers by HTTP status code", ("code",), (("200", "304", "404", "503"),)
+        "crl_responses_total",
+        "CRL answers by HTTP status code",
+        ("code",),
+        (("200", "206", "304", "404", "416", "503"),),
     ),
     Family("crl_versions_refused_total", "CRLs in the object store that may not be served"),
     Family("store_connections_total", "Connections made to the store"),

@@ -94,7 +94,7 @@ class Endpoints:
         path: bytes = scope["raw_path"]
         try:
             if method in ("GET", "HEAD") and path.startswith(CRL_PREFIX):
-                return await self._crls.answer(path, Conditions.of(scope["headers"]), self._clock.now())
+                return await self._crls.answer(method, path, scope["headers"], self._clock.now())
             if method in ("GET", "HEAD"):
                 rest = self._below_prefix(path)
                 answer = await self._ocsp(method, lambda: self._decode(rest))

@@ -160,9 +160,12 @@ def read_object(store: ObjectStore, path: str) -> StoredObject | None:
 
 
 async def read_object_async(
-    store: ObjectStore, path: str, known: StoredObject | None = None
+    store: ObjectStore, path: str, known: StoredObject | None = None, *, limit: int | None = None
 ) -> StoredObject | None:
-    """As `read_object`; gives `known` itself, without fetching it again, if the store still has that version."""
+    """As `read_object`; gives `known` itself, without fetching it again, if the store still has that version.
+
+    Raises StoreFormatError for an object of more than `limit` octets, before it is read.
+    """
     with object_store_faults(path):
         try:
             unless: GetOptions = {"if_none_match": known.e_tag} if known and known.e_tag else {}
@@ -171,6 +174,11 @@ async def read_object_async(
             return None
         except NotModifiedError:
             return known
+        if limit is not None and result.meta["size"] > limit:
+            raise StoreFormatError(
+                f"object store: {path}: {result.meta['size']} octets, at most {limit} are read",
+                remedy="find out who wrote it; no CRL is that large",
+            )
         return StoredObject(bytes(await result.bytes_async()), result.meta["e_tag"])
 
 

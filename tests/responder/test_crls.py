@@ -12,7 +12,7 @@ from cryptography import x509
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.serialization import Encoding
 
-from responder import crls
+from responder import crl_versions
 from responder.config import Settings
 from responder.counters import Counters
 from tests.responder.ca import CA, NOW
@@ -69,22 +69,56 @@ def test_header_fields(http: httpx.Client, settings: Settings, ca: CA) -> None:
 
 @pytest.mark.conformance("U-10", "K-11", "H-09")
 def test_conditions_and_ranges(http: httpx.Client, settings: Settings, ca: CA) -> None:
-    """U-10: never 206, also for the stray Content-Range of CRLite."""
-    publish(settings, crl(ca, 1, NOW - 600))
+    """U-10: 206 to a Range alone, never to the stray Content-Range of CRLite."""
+    data = crl(ca, 1, NOW - 600)
+    publish(settings, data)
     full = http.get(PATH)
-    for headers in ({"If-None-Match": full.headers["etag"]}, {"If-Modified-Since": full.headers["date"]}):
+    tag, modified = full.headers["etag"], full.headers["last-modified"]
+    assert full.headers["accept-ranges"] == "bytes"
+    for headers in ({"If-None-Match": tag}, {"If-Modified-Since": full.headers["date"]}):
+        for more in ({}, {"Range": "bytes=0-9"}):
+            response = http.get(PATH, headers=headers | more)
+            assert (response.status_code, response.content) == (304, b"")
+            assert response.headers["etag"] == tag
+    part = http.get(PATH, headers={"Range": "bytes=10-19"})
+    assert (part.status_code, part.content) == (206, data[10:20])
+    assert part.headers["content-range"] == f"bytes 10-19/{len(data)}"
+    described = {"content-length", "content-range", "date"}
+    assert {name: value for name, value in part.headers.items() if name not in described} == {
+        name: value for name, value in full.headers.items() if name not in described
+    }
+    beyond = http.get(PATH, headers={"Range": f"bytes={len(data)}-"})
+    assert (beyond.status_code, beyond.content) == (416, b"")
+    assert beyond.headers["content-range"] == f"bytes */{len(data)}"
+    assert beyond.headers["cache-control"] == "no-store"
+    for condition, code in ((tag, 206), (f"W/{tag}", 200), (modified, 206), (full.headers["date"], 200)):
+        part = http.get(PATH, headers={"Range": "bytes=-5", "If-Range": condition})
+        assert (part.status_code, part.content) == (code, data[-5:] if code == 206 else data), condition
+    for headers in ({"Content-Range": "bytes 10-20/30"}, {"Range": "bytes=0-1,3-4"}, {"Range": "bytes=9-0"}):
         response = http.get(PATH, headers=headers)
-        assert (response.status_code, response.content) == (304, b"")
-        assert response.headers["etag"] == full.headers["etag"]
-    for headers in ({"Range": "bytes=0-9"}, {"Content-Range": "bytes 10-20/30"}):
-        response = http.get(PATH, headers=headers)
-        assert (response.status_code, response.content) == (200, full.content)
+        assert (response.status_code, response.content) == (200, data)
+    head = http.head(PATH, headers={"Range": "bytes=0-9"})
+    assert (head.status_code, head.headers["content-length"]) == (200, str(len(data)))
+
+
+@pytest.mark.conformance("U-06")
+def test_a_part_is_of_one_version(
+    http: httpx.Client, settings: Settings, ca: CA, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """D9: who has half of a CRL gets the rest of that one, or another one whole."""
+    monkeypatch.setattr(crl_versions, "RECHECK", 0.0)
+    publish(settings, crl(ca, 1, NOW - 600))
+    half = http.get(PATH, headers={"Range": "bytes=0-99"})
+    second = crl(ca, 2, NOW - 300)
+    publish(settings, second)
+    rest = http.get(PATH, headers={"Range": "bytes=100-", "If-Range": half.headers["etag"]})
+    assert (rest.status_code, rest.content) == (200, second)
 
 
 def test_a_new_crl_is_taken_up(
     http: httpx.Client, settings: Settings, ca: CA, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(crls, "RECHECK", 0.0)
+    monkeypatch.setattr(crl_versions, "RECHECK", 0.0)
     first, second = crl(ca, 1, NOW - 600), crl(ca, 2, NOW - 300)
     publish(settings, first)
     assert [http.get(PATH).content for _ in range(2)] == [first, first]
@@ -96,7 +130,7 @@ def test_memory_is_bounded(
     http: httpx.Client, settings: Settings, ca: CA, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     contents = {f"/crl/demo/1-{index}.crl": crl(ca, index + 1, NOW - 600) for index in range(5)}
-    monkeypatch.setattr(crls, "MEMORY", 2 * len(contents[PATH]) + 10)
+    monkeypatch.setattr(crl_versions, "MEMORY", 2 * len(contents[PATH]) + 10)
     for path, data in contents.items():
         publish(settings, data, path)
     for _ in range(2):
@@ -182,7 +216,7 @@ def test_what_does_not_follow_is_not_served(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """U-06: the version before stays until its nextUpdate, and the one after is taken up."""
-    monkeypatch.setattr(crls, "RECHECK", 0.0)
+    monkeypatch.setattr(crl_versions, "RECHECK", 0.0)
     served = crl(ca, 5, NOW - 600, lifetime=1600)
     publish(settings, served)
     assert http.get(PATH).content == served
@@ -222,6 +256,6 @@ def test_an_unforeseen_fault_is_503(
     def fail(*_: object) -> None:
         raise ZeroDivisionError
 
-    monkeypatch.setattr(crls, "read_object_async", fail)
+    monkeypatch.setattr(crl_versions, "read_object_async", fail)
     response = http.get(PATH)
     assert (response.status_code, response.headers["cache-control"]) == (503, "no-store")
