@@ -3,6 +3,7 @@
 //
 //	check GET|POST sha1|sha256 ISSUER SUBJECT
 //	check crl ISSUER SUBJECT
+//	check list ISSUER CRL
 package main
 
 import (
@@ -13,6 +14,7 @@ import (
 	"encoding/pem"
 	"fmt"
 	"io"
+	"math/big"
 	"net/http"
 	"net/url"
 	"os"
@@ -75,8 +77,25 @@ func crl(issuer, subject *x509.Certificate) string {
 	return "not on it"
 }
 
+func list(issuer *x509.Certificate, file string) string {
+	data, err := os.ReadFile(file)
+	must(err)
+	list, err := x509.ParseRevocationList(data)
+	must(err)
+	must(list.CheckSignatureFrom(issuer))
+	highest := new(big.Int)
+	for _, entry := range list.RevokedCertificates {
+		if entry.SerialNumber.Cmp(highest) > 0 {
+			highest = entry.SerialNumber
+		}
+	}
+	return fmt.Sprintf("verified, %d entries, highest %s", len(list.RevokedCertificates), highest.Text(16))
+}
+
 func main() {
-	if os.Args[1] == "crl" {
+	if os.Args[1] == "list" {
+		fmt.Println(list(certificate(os.Args[2]), os.Args[3]))
+	} else if os.Args[1] == "crl" {
 		fmt.Println(crl(certificate(os.Args[2]), certificate(os.Args[3])))
 	} else {
 		fmt.Println(ask(os.Args[1], digests[os.Args[2]], certificate(os.Args[3]), certificate(os.Args[4])))

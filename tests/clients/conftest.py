@@ -41,9 +41,9 @@ def nss_databases(served: World, tmp_path_factory: pytest.TempPathFactory) -> di
 
 @pytest.fixture(scope="session")
 def java_classes(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Where Check.class is."""
+    """Where Check.class and ReadCrl.class are."""
     directory = tmp_path_factory.mktemp("java")
-    run("javac", "-d", directory, HERE / "Check.java", check=True)
+    run("javac", "-d", directory, HERE / "Check.java", HERE / "ReadCrl.java", check=True)
     return directory
 
 
