@@ -28,7 +28,7 @@ __all__ = [
     "UNSHARDED",
     "StoredObject",
     "archive_path",
-    "ccadb_path",
+    "ccadb_paths",
     "crl_path",
     "decode_manifest",
     "manifest_path",
@@ -98,9 +98,9 @@ def manifest_path(issuer: str) -> str:
     return f"crl/{issuer}/manifest.json"
 
 
-def ccadb_path(issuer: str) -> str:
-    """Path of the JSON array of CRL URLs to be disclosed (CCADB policy 6.2, P-04)."""
-    return f"crl/{issuer}/ccadb.json"
+def ccadb_paths(issuer: str) -> tuple[str, str]:
+    """Paths of the JSON arrays of URLs for CCADB's fields of full and of partitioned CRLs (CCADB policy 6.2, P-04)."""
+    return f"crl/{issuer}/ccadb-full.json", f"crl/{issuer}/ccadb-partitioned.json"
 
 
 def open_object_store(target: ObjectTarget | str, *, create: bool = False) -> ObjectStore:

@@ -8,6 +8,8 @@ import fcntl
 import os
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import datetime
 from pathlib import Path
 
 import msgspec
@@ -20,14 +22,26 @@ from store.errors import OcspeedError, StoreFormatError
 from store.objects import (
     Manifest,
     ObjectStore,
-    ccadb_path,
+    PublishedShard,
+    ccadb_paths,
     decode_manifest,
     manifest_path,
     object_store_faults,
     read_object,
 )
 
-__all__ = ["PublishConflict", "live_number", "publish", "publish_ccadb", "publish_manifest"]
+__all__ = [
+    "CRL_TYPE",
+    "Check",
+    "Disclosure",
+    "PublishConflict",
+    "catch_up",
+    "live_number",
+    "publish",
+    "publish_ccadb",
+    "publish_manifest",
+    "replace_object",
+]
 
 # U-05 allows four hours. What a store sends with an object cannot shrink as nextUpdate comes near: keep it short.
 MAX_AGE = 3_600
@@ -46,36 +60,86 @@ class PublishConflict(OcspeedError):
         )
 
 
+@dataclass(frozen=True, slots=True)
+class Disclosure:
+    """What CCADB wants to know of an issuer: URLs for its Full CRL field or for its array of partitioned CRLs (P-04).
+
+    A field that does not apply is empty; before the first certificate the one that will apply is `[""]`.
+    """
+
+    full: Sequence[str] = ()
+    partitioned: Sequence[str] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class _Head:
+    """What has to be right between a CRL and the one in whose place it comes."""
+
+    number: int
+    this_update: datetime
+    issuer: x509.Name
+
+    @classmethod
+    def of(cls, path: str, data: bytes) -> "_Head":
+        """Of any CRL, also one that an offline CA made. Raises StoreFormatError naming `path`."""
+        try:
+            crl = x509.load_der_x509_crl(data)
+            number = crl.extensions.get_extension_for_class(x509.CRLNumber).value.crl_number
+            return cls(number, crl.last_update_utc, crl.issuer)
+        except (ValueError, x509.ExtensionNotFound) as error:
+            raise StoreFormatError(
+                f"{path}: not a CRL with a cRLNumber: {error}",
+                remedy="find out who wrote it; move it away by hand if the ledger knows a higher number",
+            ) from error
+
+
 def publish(store: ObjectStore, path: str, data: bytes, expected_previous_number: int | None) -> None:
     """Put the CRL `data` at `path` in place of the one numbered `expected_previous_number` (None: of nothing).
 
     Raises PublishConflict if another one is there by now or its number is not lower (C-08, U-06, D1).
     Whoever reads sees the old one or the new one, whole (D9).
     """
-    number = live_number(path, data)
+    ours = _Head.of(path, data)
 
     def check(live: bytes | None) -> None:
-        found = None if live is None else live_number(path, live)
+        head = None if live is None else _Head.of(path, live)
+        found = head.number if head else None
         if found != expected_previous_number:
             raise PublishConflict(
                 path, f"expected {_numbered(expected_previous_number)} to be live, found {_numbered(found)}"
             )
-        if found is not None and found >= number:
-            raise PublishConflict(path, f"{_numbered(number)} does not follow the live {_numbered(found)}")
+        _check_follows(path, head, ours)
 
-    _replace(store, path, data, CRL_TYPE, check)
+    replace_object(store, path, data, CRL_TYPE, check)
+
+
+def catch_up(store: ObjectStore, path: str, data: bytes) -> None:
+    """As `publish`, in place of whichever older CRL of the same issuer is there, or of nothing."""
+    ours = _Head.of(path, data)
+
+    def check(live: bytes | None) -> None:
+        _check_follows(path, None if live is None else _Head.of(path, live), ours)
+
+    replace_object(store, path, data, CRL_TYPE, check)
+
+
+def _check_follows(path: str, live: _Head | None, ours: _Head) -> None:
+    """Number and thisUpdate only grow at a path (C-08, U-06), and it never changes hands."""
+    if live is None:
+        return
+    if live.issuer != ours.issuer:
+        raise PublishConflict(path, f"the live CRL is one of another issuer: {live.issuer.rfc4514_string()}")
+    if live.number >= ours.number:
+        raise PublishConflict(
+            path, f"{_numbered(ours.number)} does not follow the live {_numbered(live.number)}"
+        )
+    if live.this_update >= ours.this_update:
+        raise PublishConflict(path, f"thisUpdate {ours.this_update} does not follow {live.this_update}")
 
 
 def live_number(path: str, data: bytes) -> int:
-    """cRLNumber of a CRL, also of one that an offline CA made. Raises StoreFormatError naming `path`."""
-    try:
-        extensions = x509.load_der_x509_crl(data).extensions
-        return extensions.get_extension_for_class(x509.CRLNumber).value.crl_number
-    except (ValueError, x509.ExtensionNotFound) as error:
-        raise StoreFormatError(
-            f"{path}: not a CRL with a cRLNumber: {error}",
-            remedy="find out who wrote it; move it away by hand if the ledger knows a higher number",
-        ) from error
+    """cRLNumber of any CRL. Raises StoreFormatError naming `path`."""
+    return _Head.of(path, data).number
 
 
 def publish_manifest(store: ObjectStore, manifest: Manifest) -> None:
@@ -87,7 +151,7 @@ def publish_manifest(store: ObjectStore, manifest: Manifest) -> None:
     ours = {shard.path: shard.crl_number for shard in manifest.shards}
 
     def check(live: bytes | None) -> None:
-        for shard in decode_manifest(live).shards if live is not None else ():
+        for shard in _readable(live):
             if shard.crl_number > ours.get(shard.path, shard.crl_number):
                 raise PublishConflict(
                     path,
@@ -95,30 +159,43 @@ def publish_manifest(store: ObjectStore, manifest: Manifest) -> None:
                     f"this one {_numbered(ours[shard.path])}",
                 )
 
-    _replace(store, path, manifest.encode(), JSON_TYPE, check)
+    replace_object(store, path, manifest.encode(), JSON_TYPE, check)
 
 
-def publish_ccadb(store: ObjectStore, issuer: str, urls: Sequence[str]) -> None:
-    """Write the URLs to be disclosed, each once and character-exact; none before the first issuance: `[""]` (P-04)."""
-    data = msgspec.json.encode(list(dict.fromkeys(urls)) or [""])
-    _replace(store, ccadb_path(issuer), data, JSON_TYPE, lambda live: None)
+def _readable(manifest: bytes | None) -> Sequence[PublishedShard]:
+    """A damaged one says nothing, and is written anew."""
+    try:
+        return decode_manifest(manifest).shards if manifest is not None else ()
+    except StoreFormatError:
+        return ()
+
+
+def publish_ccadb(store: ObjectStore, issuer: str, urls: Disclosure) -> None:
+    """Write both arrays of URLs to be disclosed, each URL once and character-exact (P-04)."""
+    for path, array in zip(ccadb_paths(issuer), (urls.full, urls.partitioned), strict=True):
+        data = msgspec.json.encode(list(dict.fromkeys(array)))
+        replace_object(store, path, data, JSON_TYPE, lambda live: None)
 
 
 def _numbered(number: int | None) -> str:
     return "no CRL" if number is None else f"number {number}"
 
 
-def _replace(store: ObjectStore, path: str, data: bytes, content_type: str, check: Check) -> None:
-    """Read, check and write `path` so that nobody else writes in between."""
+def replace_object(store: ObjectStore, path: str, data: bytes, content_type: str, check: Check) -> None:
+    """Read, check and write `path` so that nobody else writes in between. What is there already is left alone."""
     if isinstance(store, LocalStore):
         with object_store_faults(path):
             _replace_file(Path(store.prefix or "/") / path, data, check)
     else:
-        _replace_object(store, path, data, content_type, check)
+        _replace_by_condition(store, path, data, content_type, check)
 
 
-def _replace_object(store: ObjectStore, path: str, data: bytes, content_type: str, check: Check) -> None:
+def _replace_by_condition(
+    store: ObjectStore, path: str, data: bytes, content_type: str, check: Check
+) -> None:
     live = read_object(store, path)
+    if live is not None and live.data == data:
+        return
     check(live.data if live else None)
     attributes = {
         "Content-Type": content_type,
@@ -131,13 +208,19 @@ def _replace_object(store: ObjectStore, path: str, data: bytes, content_type: st
             else:
                 obstore.put(store, path, data, attributes=attributes, mode={"e_tag": live.e_tag})
         except (AlreadyExistsError, PreconditionError) as error:
-            raise PublishConflict(path, "somebody else published at the same moment") from error
+            # A put that is sent again, because the answer to it was lost, meets itself.
+            now_live = read_object(store, path)
+            if now_live is None or now_live.data != data:
+                raise PublishConflict(path, "somebody else published at the same moment") from error
 
 
 def _replace_file(target: Path, data: bytes, check: Check) -> None:
     target.parent.mkdir(parents=True, exist_ok=True)
     with _locked(target.parent):
-        check(target.read_bytes() if target.exists() else None)
+        live = target.read_bytes() if target.exists() else None
+        if live == data:
+            return
+        check(live)
         # obstore does not list names that end so. One writer at a time: a name left by a crash is used again.
         temporary = target.with_name(f"{target.name}#0")
         _write_through(temporary, data)

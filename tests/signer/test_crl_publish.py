@@ -8,6 +8,7 @@ import subprocess
 import sys
 import threading
 from collections.abc import Iterator
+from dataclasses import replace
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
@@ -16,15 +17,23 @@ import pytest
 from obstore.store import MemoryStore
 
 from _fastpath.crl_reader import Crl
-from signer.crl.build import build_shard
-from signer.crl.publish import PublishConflict, live_number, publish, publish_ccadb, publish_manifest
+from signer.crl.build import CrlFields, build_shard
+from signer.crl.publish import (
+    Disclosure,
+    PublishConflict,
+    catch_up,
+    live_number,
+    publish,
+    publish_ccadb,
+    publish_manifest,
+)
 from store.config import ObjectTarget
 from store.errors import StoreFormatError, StoreUnavailable
 from store.objects import (
     Manifest,
     ObjectStore,
     PublishedShard,
-    ccadb_path,
+    ccadb_paths,
     crl_path,
     decode_manifest,
     manifest_path,
@@ -38,8 +47,13 @@ CA = make_authority()
 PATH = crl_path("r1", 0, 0)
 
 
+def later(number: int) -> CrlFields:
+    """As many seconds later as the number says."""
+    return replace(crl_fields(number), this_update=NOW + number)
+
+
 def crl(number: int, count: int = 3) -> bytes:
-    return build_shard(CA, crl_fields(number), revoked_entries(count))
+    return build_shard(CA, later(number), revoked_entries(count))
 
 
 class S3Handler(BaseHTTPRequestHandler):
@@ -139,6 +153,32 @@ def test_conflicts(objects: ObjectStore, number: int, expected: int | None, mess
     assert live(objects) == before
 
 
+@pytest.mark.conformance("U-06")
+def test_catching_up_replaces_whatever_is_older(objects: ObjectStore) -> None:
+    for number in (1, 5, 6):
+        data = crl(number)
+        catch_up(objects, PATH, data)
+        assert live(objects) == data
+    with pytest.raises(PublishConflict, match="number 5 does not follow the live number 6"):
+        catch_up(objects, PATH, crl(5))
+    catch_up(objects, PATH, data)  # the same once more, as after an answer that was lost
+
+
+@pytest.mark.conformance("U-06")
+def test_this_update_does_not_go_back_nor_does_a_path_change_hands(objects: ObjectStore) -> None:
+    publish(objects, PATH, crl(5), None)
+    before = live(objects)
+    earlier = build_shard(CA, replace(crl_fields(6), this_update=NOW - 1), [])
+    with pytest.raises(PublishConflict, match="thisUpdate .* does not follow"):
+        catch_up(objects, PATH, earlier)
+    foreign = build_shard(make_authority(name="Another CA"), later(6), [])
+    with pytest.raises(PublishConflict, match="one of another issuer: CN=CRL test CA"):
+        catch_up(objects, PATH, foreign)
+    with pytest.raises(PublishConflict, match="one of another issuer: CN=CRL test CA"):
+        publish(objects, PATH, foreign, 5)
+    assert live(objects) == before
+
+
 def test_a_predecessor_that_is_gone_is_a_conflict(objects: ObjectStore) -> None:
     with pytest.raises(PublishConflict, match="expected number 5 to be live, found no CRL"):
         publish(objects, PATH, crl(6), 5)
@@ -156,7 +196,8 @@ def test_what_is_not_a_crl_neither_replaces_nor_is_replaced(objects: ObjectStore
 
 
 def test_numbers_are_read_of_any_crl() -> None:
-    assert live_number(PATH, crl(2**159 - 1)) == 2**159 - 1
+    data = build_shard(CA, crl_fields(2**159 - 1), [])
+    assert live_number(PATH, data) == 2**159 - 1
 
 
 @pytest.mark.conformance("U-06")
@@ -181,12 +222,39 @@ def test_a_write_between_reading_and_putting_is_a_conflict(
     assert Crl(live(store) or b"").crl_number == 2
 
 
+@pytest.mark.parametrize("kind", ["create", "update"])
+def test_a_put_whose_answer_was_lost_is_no_conflict(
+    kind: str, relayed: tuple[type[S3Handler], ObjectStore], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It is sent again and then fails its own condition; what is live is ours."""
+    s3, store = relayed
+    if kind == "update":
+        publish(store, PATH, crl(1), None)
+    put = s3.do_PUT
+    lost: list[str] = []
+
+    def without_answer(handler: S3Handler) -> None:
+        if not lost:
+            lost.append(handler.path)
+            data = handler.rfile.read(int(handler.headers["Content-Length"]))
+            handler.objects[handler.path] = (data, {"ETag": '"ours"'})
+            handler.answer(503, b"", "")
+            return
+        put(handler)
+
+    monkeypatch.setattr(s3, "do_PUT", without_answer)
+    data = crl(2)
+    publish(store, PATH, data, None if kind == "create" else 1)
+    assert lost
+    assert live(store) == data
+
+
 @pytest.mark.conformance("U-07")
 def test_stores_that_keep_headers_get_them(relayed: tuple[type[S3Handler], ObjectStore]) -> None:
     s3, store = relayed
     publish(store, PATH, crl(1), None)
-    publish_ccadb(store, "r1", [])
-    ((_, crl_headers), (_, json_headers)) = s3.objects.values()
+    publish_ccadb(store, "r1", Disclosure())
+    ((_, crl_headers), (_, json_headers), _) = s3.objects.values()
     assert crl_headers["content-type"] == "application/pkix-crl"
     assert crl_headers["cache-control"] == "public, max-age=3600, no-transform"
     assert json_headers["content-type"] == "application/json"
@@ -352,7 +420,7 @@ def test_an_older_manifest_does_not_replace_a_newer(objects: ObjectStore) -> Non
 @pytest.mark.parametrize(
     ("urls", "expected"),
     [
-        ([], [""]),
+        ([""], [""]),
         (["http://c.example/1.crl"], ["http://c.example/1.crl"]),
         (
             ["http://c.example/B.crl", "http://c.example/a%2F.crl", "http://c.example/B.crl"],
@@ -363,6 +431,8 @@ def test_an_older_manifest_does_not_replace_a_newer(objects: ObjectStore) -> Non
 def test_disclosed_urls_are_distinct_and_character_exact(
     objects: ObjectStore, urls: list[str], expected: list[str]
 ) -> None:
-    publish_ccadb(objects, "r1", ["http://before.example/"])
-    publish_ccadb(objects, "r1", urls)
-    assert json.loads(live(objects, ccadb_path("r1")) or b"") == expected
+    publish_ccadb(objects, "r1", Disclosure(full=["http://before.example/"]))
+    publish_ccadb(objects, "r1", Disclosure(partitioned=urls))
+    full, partitioned = (live(objects, path) for path in ccadb_paths("r1"))
+    assert full == b"[]"  # each field of CCADB is for one or the other
+    assert json.loads(partitioned or b"") == expected

@@ -13,7 +13,7 @@ from store.objects import (
     Manifest,
     ObjectStore,
     PublishedShard,
-    ccadb_path,
+    ccadb_paths,
     crl_path,
     decode_manifest,
     manifest_path,
@@ -54,7 +54,7 @@ def objects(request: pytest.FixtureRequest, tmp_path: Path) -> ObjectStore:
 def test_paths() -> None:
     assert PATH == "crl/r1/0-12.crl"
     assert manifest_path("r1") == "crl/r1/manifest.json"
-    assert ccadb_path("r1") == "crl/r1/ccadb.json"
+    assert ccadb_paths("r1") == ("crl/r1/ccadb-full.json", "crl/r1/ccadb-partitioned.json")
 
 
 def test_a_missing_object_is_none(objects: ObjectStore) -> None:

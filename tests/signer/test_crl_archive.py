@@ -1,0 +1,73 @@
+"""The archive: each CRL under its number, never another in its place."""
+
+from dataclasses import replace
+from pathlib import Path
+
+import obstore
+import pytest
+from obstore.store import MemoryStore
+
+from signer.crl.archive import ArchiveConflict, archive
+from signer.crl.build import build_shard
+from store.errors import StoreFormatError
+from store.objects import UNSHARDED, ObjectStore, archive_path, crl_path, open_object_store, read_object
+from tests.signer.crl_authority import NOW, crl_fields, make_authority
+from tests.store.s3_server import S3Server
+
+CA = make_authority()
+PATH = crl_path("r1", 2, 7)
+
+
+def crl(number: int, this_update: int = NOW) -> bytes:
+    return build_shard(CA, replace(crl_fields(number), this_update=this_update), [])
+
+
+@pytest.fixture(params=["directory", "memory", "s3"])
+def objects(request: pytest.FixtureRequest, tmp_path: Path) -> ObjectStore:
+    if request.param == "memory":
+        return MemoryStore()
+    if request.param == "s3":
+        server: S3Server = request.getfixturevalue("s3_server")
+        return open_object_store(server.target("archive", prefix=tmp_path.name))
+    return open_object_store(str(tmp_path))
+
+
+def crls(objects: ObjectStore) -> list[str]:
+    return [one["path"] for one in obstore.list(objects).collect() if one["path"].endswith(".crl")]
+
+
+def test_paths() -> None:
+    assert archive_path(PATH, 41) == "archive/r1/2-7/41.crl"
+    assert {archive_path(crl_path("r1", series, 0), 1) for series in UNSHARDED} == {
+        "archive/r1/full/1.crl",
+        "archive/r1/ca/1.crl",
+    }
+
+
+def test_every_number_is_kept(objects: ObjectStore) -> None:
+    kept = {number: crl(number) for number in (1, 2, 3)}
+    for data in kept.values():
+        archive(objects, PATH, data)
+    for number, data in kept.items():
+        found = read_object(objects, f"archive/r1/2-7/{number}.crl")
+        assert found is not None
+        assert found.data == data
+
+
+@pytest.mark.conformance("C-08")
+def test_another_one_of_the_same_number_is_an_alarm(objects: ObjectStore) -> None:
+    first = crl(5)
+    archive(objects, PATH, first)
+    archive(objects, PATH, first)  # the same is there already
+    with pytest.raises(ArchiveConflict, match=r"archive/r1/2-7/5\.crl: another CRL with this number"):
+        archive(objects, PATH, crl(5, NOW + 1))
+    found = read_object(objects, archive_path(PATH, 5))
+    assert found is not None
+    assert found.data == first
+    assert crls(objects) == ["archive/r1/2-7/5.crl"]
+
+
+def test_only_crls_are_archived(objects: ObjectStore) -> None:
+    with pytest.raises(StoreFormatError, match="not a CRL"):
+        archive(objects, PATH, b"noise")
+    assert crls(objects) == []
