@@ -7,14 +7,15 @@ from pathlib import Path
 from signer.commands.output import print_json, print_text
 from signer.context import Context
 from signer.crl.job import ShardOutcome, ShardStatus
+from signer.crl.targets import Target
 from signer.progress import bar
 
 __all__ = ["build"]
 
 
 def build(file: Path, *, issuer: str | None, dry_run: bool, as_json: bool, quiet: bool) -> int:
-    """Build every shard; returns the exit code: 1 if one was refused."""
-    refused = 0
+    """Build every shard; returns the exit code: 1 if one was refused or a target lacks CRLs."""
+    failed = 0
     with Context.open(file) as context:
         names = [issuer] if issuer else [table.name for table in context.settings.root.issuer]
         for name in names:
@@ -25,12 +26,29 @@ def build(file: Path, *, issuer: str | None, dry_run: bool, as_json: bool, quiet
                 outcomes = job.build(shards, _one_step(advance), dry_run=dry_run)
             for outcome in outcomes:
                 _report(name, outcome, as_json)
-            refused += sum(outcome.status is ShardStatus.REFUSED for outcome in outcomes)
-    return 1 if refused else 0
+            failed += sum(outcome.status is ShardStatus.REFUSED for outcome in outcomes)
+            for target in job.catalogue.targets.failing:
+                _report_target(name, target, as_json)
+                failed += 1
+    return 1 if failed else 0
 
 
 def _one_step(advance: Callable[[int], None]) -> Callable[[ShardOutcome], None]:
     return lambda outcome: advance(1)
+
+
+def _report_target(issuer: str, target: Target, as_json: bool) -> None:
+    if as_json:
+        print_json(
+            {
+                "issuer": issuer,
+                "target": target.location,
+                "faults": target.faults,
+                "message": str(target.fault),
+            }
+        )
+    else:
+        print_text(f"{target.location}: lacks CRLs of {issuer}: {target.fault}")
 
 
 def _report(issuer: str, outcome: ShardOutcome, as_json: bool) -> None:
