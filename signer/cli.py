@@ -136,7 +136,7 @@ def status(config: Config = DEFAULT_CONFIG, json: Json = False) -> None:
     """Show what the ledger and the store hold: certificates, changes not yet signed, CRLs."""
     from signer.commands import status as command
 
-    command.status(config, as_json=json)
+    raise typer.Exit(command.status(config, as_json=json))
 
 
 @store_app.command(

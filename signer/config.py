@@ -4,10 +4,14 @@ import os
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
+from datetime import datetime
 from pathlib import Path
 from typing import Any, Literal
 
+import msgspec
+
 from _fastpath.certid import SHA1, SHA256
+from signer.ledger.values import CrlPlan, SeriesSpec
 from store.config import (
     Document,
     Duration,
@@ -22,7 +26,16 @@ from store.config import (
 )
 from store.errors import ConfigError
 
-__all__ = ["CrlTable", "IssuerTable", "OcspTable", "Root", "Settings", "SignerTable", "load_settings"]
+__all__ = [
+    "CrlTable",
+    "IssuerTable",
+    "OcspTable",
+    "Root",
+    "SeriesTable",
+    "Settings",
+    "SignerTable",
+    "load_settings",
+]
 
 ALGORITHMS = {"sha1": SHA1, "sha256": SHA256}
 KEY_FIELDS = {"file": ("key", "passphrase_file"), "pkcs12": ("file", "password_file")}
@@ -54,6 +67,7 @@ class SignerTable(Section, frozen=True):
 class OcspTable(Section, frozen=True):
     """How long responses live. A duration counts both ends: nextUpdate = thisUpdate + validity - 1 s (B2)."""
 
+    enabled: bool = True  # false: CRLs only (P-02)
     validity: Duration = Duration(96 * HOUR)
     cycle: Duration = Duration(24 * HOUR)
     certid_hashes: tuple[Literal["sha1", "sha256"], ...] = ("sha1", "sha256")
@@ -81,35 +95,108 @@ class OcspTable(Section, frozen=True):
         return tuple(sorted(ALGORITHMS[name] for name in self.certid_hashes))
 
 
+class SeriesTable(Section, frozen=True):
+    """One more set of shards, for certificates issued from `from` on."""
+
+    url: str  # as `crl.url`
+    opens: datetime = msgspec.field(name="from")
+    shards: int = 1
+
+    def __post_init__(self) -> None:
+        if self.opens.tzinfo is None:
+            raise ValueError("`from` must be a time with its zone, such as 2027-01-01T00:00:00Z")
+        _check_shards(self.url, self.shards)
+
+    @property
+    def opens_at(self) -> int:
+        """Seconds since 1970."""
+        return int(self.opens.timestamp())
+
+
 class CrlTable(Section, frozen=True):
     """An issuer's CRLs; they are always signed with the CA's own key (C-02)."""
 
-    url: str  # pattern with {issuer}, {series}, {index}: the URL in the certificates, character for character
+    url: str | None = (
+        None  # pattern with {issuer}, {series}, {index}: the URL in the certificates, to the character
+    )
     key: Path | None = None  # absent: signer.key, when that is the CA's
     passphrase_file: Path | None = None
+    offline: bool = False  # signed elsewhere and brought by `import-signed`
     shards: int = 1
+    series: tuple[SeriesTable, ...] = ()  # after the one of `url` and `shards`, which is number 0
+    full_url: str | None = None  # a CRL of everything, beside the shards or instead of them
+    ca_url: str | None = None  # the CRL of the CA certificates that this CA issued
     validity: Duration = Duration(7 * DAY)
     interval: Duration = Duration(4 * HOUR)
+    revoked_within: Duration = Duration(HOUR)  # of a revocation's record, also when millions come at once
 
     def __post_init__(self) -> None:
-        if not 1 <= self.shards <= 65_536:
-            raise ValueError("`shards` must be 1 to 65536")
         if not HOUR <= self.validity <= 10 * DAY:
             raise ValueError("`validity` must be 1 h to 10 d (BR 7.2)")
         if not 60 <= self.interval <= min(24 * HOUR, self.validity // 2):
             raise ValueError("`interval` must be at least 1 m, at most 24 h and half of validity (BR 4.9.7)")
-        if not re.fullmatch(r"http://[!-~]+", self.url):
-            raise ValueError("`url` must begin with http:// and be printable ASCII (BR 7.1.2.11.2)")
-        if self.shards > 1 and "{index}" not in self.url:
-            raise ValueError("`url` must contain {index} when there are several shards")
+        if not 60 <= self.revoked_within <= 24 * HOUR:
+            raise ValueError("`revoked_within` must be 1 m to 24 h (BR 4.9.7)")
+        if self.offline and (self.key or self.passphrase_file):
+            raise ValueError("`key` does not go with `offline`: such CRLs are signed elsewhere")
+        self._check_urls()
+
+    def _check_urls(self) -> None:
+        if self.url is not None:
+            _check_shards(self.url, self.shards)
+        elif self.full_url is None:
+            raise ValueError(
+                "`url` is missing: the pattern of CRL URLs in certificates (or `full_url`, for one CRL)"
+            )
+        elif self.shards != 1 or self.series:
+            raise ValueError("`shards` and `series` go with `url`")
+        for name, url in (("full_url", self.full_url), ("ca_url", self.ca_url)):
+            if url is not None:
+                _check_url(name, url)
+        times = [series.opens for series in self.series]
+        if sorted(set(times)) != times:
+            raise ValueError("each of `series` must have a later `from` than the one before it")
+
+    @property
+    def plan(self) -> CrlPlan:
+        """The same in the ledger's words."""
+        first = () if self.url is None else (SeriesSpec(self.url, self.shards),)
+        later = tuple(SeriesSpec(one.url, one.shards, one.opens_at) for one in self.series)
+        return CrlPlan(first + later, self.full_url, self.ca_url)
+
+
+def _check_shards(url: str, shards: int) -> None:
+    if not 1 <= shards <= 65_536:
+        raise ValueError("`shards` must be 1 to 65536")
+    _check_url("url", url)
+    if shards > 1 and "{index}" not in url:
+        raise ValueError("`url` must contain {index} when there are several shards")
+
+
+def _check_url(name: str, url: str) -> None:
+    if not re.fullmatch(r"http://[!-~]+", url):
+        raise ValueError(f"`{name}` must begin with http:// and be printable ASCII (BR 7.1.2.11.2)")
 
 
 class IssuerTable(IssuerSection, frozen=True):
     """One CA: who it is, who signs for it, and how."""
 
-    signer: SignerTable
     crl: CrlTable
+    signer: SignerTable | None = None  # only a CA without OCSP has none
     ocsp: OcspTable = OcspTable()
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.signer is None and self.ocsp.enabled:
+            raise ValueError(
+                "`signer` is missing: it signs OCSP responses; without OCSP write ocsp.enabled = false"
+            )
+        if self.signer is None and self.crl.key is None and not self.crl.offline:
+            raise ValueError("`crl.key` is missing: CRLs are signed with the CA's key")
+        if self.crl.offline and self.ocsp.enabled:
+            raise ValueError(
+                "`crl.offline` goes with ocsp.enabled = false: what is not here cannot sign responses"
+            )
 
 
 class SignerSection(Section, frozen=True):
@@ -186,6 +273,16 @@ class Settings:
                 return table
         known = ", ".join(table.name for table in self.root.issuer)
         raise ConfigError(f"{self.file}: no [[issuer]] is named {name!r}", remedy=f"known issuers: {known}")
+
+    def ocsp_signer(self, name: str) -> SignerTable:
+        """Raises ConfigError for an issuer whose responses nobody signs."""
+        table = self.issuer(name)
+        if table.signer is None or not table.ocsp.enabled:
+            raise ConfigError(
+                f"{self.file}: issuer {name} has no OCSP: ocsp.enabled is false",
+                remedy="its CRLs are built by `ocsp-signer crl build` and `ocsp-signer run`",
+            )
+        return table.signer
 
 
 def load_settings(path: Path, environ: Mapping[str, str] = os.environ) -> Settings:

@@ -11,7 +11,10 @@ from cryptography.hazmat.primitives.serialization import Encoding
 from _fastpath.template import Template
 from signer.config import IssuerTable, Settings, load_settings
 from signer.crl.build import CrlSigner
+from signer.crl.catalogue import Catalogue
 from signer.crl.job import CrlJob
+from signer.crl.service import CrlService
+from signer.crl.targets import Target, Targets
 from signer.keys.file import load_key
 from signer.keys.responder_certificate import (
     OcspSigner,
@@ -21,14 +24,14 @@ from signer.keys.responder_certificate import (
 )
 from signer.keys.source import open_key
 from signer.ledger.ledger import Ledger
-from signer.ledger.values import LedgerIssuer, SeriesSpec, StoredTemplate
+from signer.ledger.values import LedgerIssuer, StoredTemplate
 from signer.ocsp.pages import PageSigner
 from signer.ocsp.responses import ResponseSigner
 from store.clock import Clock, SystemClock
 from store.connection import EMBEDDED, Endpoint
 from store.embedded import EmbeddedStore
 from store.errors import ConfigError
-from store.model import Issuer, load_certificate, load_issuer
+from store.model import Issuer, load_certificate, load_issuer, subject_name
 from store.objects import open_object_store
 from store.reader import StoreReader
 from store.schema import IssuerRecord
@@ -123,25 +126,24 @@ class Context:
         """The issuer's row, added at its first use; `certificates` is how many it is about to get."""
         table = self.settings.issuer(name)
         bits = table.ocsp.page_bits
-        series = SeriesSpec(table.crl.url, table.crl.shards)
-        return self.ledger.ensure_issuer(
-            self.issuer(name), page_bits_for(certificates) if bits is None else bits, series, self.clock.now()
-        )
+        bits = page_bits_for(certificates) if bits is None else bits
+        return self.ledger.ensure_issuer(self.issuer(name), bits, table.crl.plan, self.clock.now())
 
     def ocsp_signer(self, name: str) -> OcspSigner:
         """The key and certificate an issuer's responses are signed with. Raises ConfigError if unfit (G3)."""
         table, issuer, now = self.settings.issuer(name), self.issuer(name), self.clock.now()
-        opened = open_key(table.signer)
+        signer = self.settings.ocsp_signer(name)
+        opened = open_key(signer)
         key = opened.key
-        if table.signer.certificate is None and opened.certificate is not None:
+        if signer.certificate is None and opened.certificate is not None:
             path, certificate = opened.path, opened.certificate
         else:
-            path = table.signer.certificate or table.certificate
+            path = signer.certificate or table.certificate
             certificate = load_certificate(path)
         if not key_matches(key, certificate):
             raise ConfigError(
                 f"{opened.path}: issuer {name}: not the key of {path}",
-                remedy=f"correct `signer.{'key' if table.signer.key else 'file'}` or `signer.certificate`",
+                remedy=f"correct `signer.{'key' if signer.key else 'file'}` or `signer.certificate`",
             )
         if certificate == issuer.certificate:
             check_ca_as_signer(path, certificate, now)
@@ -153,9 +155,15 @@ class Context:
     def crl_signer(self, name: str) -> CrlSigner:
         """The CA's key for CRLs. Raises ConfigError when config names none that is the CA's."""
         table, issuer = self.settings.issuer(name), self.issuer(name)
+        if table.crl.offline:
+            raise ConfigError(
+                f"issuer {name}: its CRLs are signed elsewhere: `crl.offline` is true",
+                remedy=f"bring them with `ocsp-signer import-signed --issuer {name} FILE`",
+            )
         if table.crl.key is not None:
             path, key = table.crl.key, load_key(table.crl.key, table.crl.passphrase_file)
         else:
+            assert table.signer is not None  # config has one of the two
             opened = open_key(table.signer)
             path, key = opened.path, opened.key
         if not key_matches(key, issuer.certificate):
@@ -180,12 +188,22 @@ class Context:
 
     def crl_job(self, name: str) -> CrlJob:
         """Builds and publishes one issuer's CRLs."""
-        target = self.settings.objects_target
-        objects = open_object_store(target, create=True)
         validity = self.settings.issuer(name).crl.validity
-        return CrlJob(
-            self.ledger, self.ledger_issuer(name), self.crl_signer(name), objects, self.clock, validity
-        )
+        return CrlJob(self.crl_catalogue(name), self.crl_signer(name), self.clock, validity)
+
+    def crl_service(self, name: str) -> CrlService:
+        """Keeps one issuer's CRLs for ever."""
+        table = self.settings.issuer(name).crl
+        return CrlService(self.crl_job(name), self.clock, table.interval, table.revoked_within)
+
+    def crl_catalogue(self, name: str) -> Catalogue:
+        """All CRLs of one issuer, whoever signs them."""
+        places = self.settings.root.objects.targets(self.settings.document)
+        targets = [
+            Target(place.location, open_object_store(place, create=True), self.clock) for place in places
+        ]
+        ca_name = subject_name(self.issuer(name).certificate)
+        return Catalogue(self.ledger, self.ledger_issuer(name), Targets(name, targets, ca_name), self.clock)
 
     def announce(self, name: str) -> IssuerRecord:
         """Write templates, then the issuer record that names them, to the store; returns the record."""

@@ -12,7 +12,9 @@ import structlog
 
 from signer.config import IssuerTable
 from signer.context import Context
+from signer.crl.alarm import late
 from signer.crl.job import ShardOutcome, ShardStatus
+from signer.crl.service import CrlService
 from signer.errors import SigningFault, WorkersLost
 from signer.ocsp.batch import Pool
 from signer.ocsp.pages import Tally
@@ -29,6 +31,7 @@ PATROL = 1.0  # between looks for what the store has lost
 BACK_OFF = 1.0  # after the store failed
 RETRY = 60.0  # after an issuer failed
 CRL_CHECK = 5.0  # between looks at which shards are due
+WATCH = 60.0  # between looks at the age of CRLs, on the thread that does not build them
 
 
 @dataclass(slots=True)
@@ -86,6 +89,28 @@ class _Thread(threading.Thread):
             self._stop_all.set()
 
 
+class _Press:
+    """The CRLs of one issuer in the loop. What goes wrong with them holds up no other's."""
+
+    def __init__(self, table: IssuerTable) -> None:
+        self._table = table
+        self._service: CrlService | None = None
+        self._retry_at = 0.0
+
+    def step(self, context: Context) -> None:
+        name, now = self._table.name, context.clock.monotonic()
+        if now < self._retry_at:
+            return
+        try:
+            if self._service is None:
+                self._service = context.crl_service(name)
+            self._service.step(lambda done: _report_shard(name, done))
+        except OcspeedError as error:
+            self._service = None
+            self._retry_at = now + RETRY
+            log.error("crl job failed", issuer=name, reason=str(error))
+
+
 class Runner:
     """Runs until `stop` is set. OCSP is signed on the calling thread, CRLs on one of their own."""
 
@@ -99,10 +124,13 @@ class Runner:
         """
         whole = Context.open(self._file) if opened is None else nullcontext(opened)
         with whole as context, only_signer(context.settings.state_directory):
-            context.ensure_store()
+            if any(table.ocsp.enabled for table in context.settings.root.issuer):
+                context.ensure_store()
             for table in context.settings.root.issuer:
-                context.ocsp_signer(table.name)
-                context.crl_signer(table.name)
+                if table.ocsp.enabled:
+                    context.ocsp_signer(table.name)
+                if not table.crl.offline:
+                    context.crl_signer(table.name)
                 context.ledger_issuer(table.name)
             crls = _Thread(lambda: self._run_crls(stop), stop)
             crls.start()
@@ -116,11 +144,14 @@ class Runner:
                 raise crls.failure
 
     def _run_ocsp(self, context: Context, pool: Pool, stop: threading.Event) -> None:
-        issuers = [_Issuer(table.name) for table in context.settings.root.issuer]
+        issuers = [_Issuer(table.name) for table in context.settings.root.issuer if table.ocsp.enabled]
         log.info("signing", issuers=[issuer.name for issuer in issuers])
-        version, stepped = -1, 0.0
+        version, stepped, watched = -1, 0.0, context.clock.monotonic()
         while not stop.wait(POLL):
             now = context.clock.monotonic()
+            if now - watched >= WATCH:
+                _watch(context)
+                watched = now
             latest = context.ledger.data_version()
             busy = any(issuer.service is None or issuer.service.busy for issuer in issuers)
             if latest == version and not busy and now - stepped < IDLE_STEP:
@@ -159,28 +190,28 @@ class Runner:
 
     def _run_crls(self, stop: threading.Event) -> None:
         with Context.open(self._file) as context:
-            issuers = context.settings.root.issuer
-            owed = {table.name for table in issuers}
+            presses = [_Press(table) for table in context.settings.root.issuer if not table.crl.offline]
             while not stop.is_set():
-                refused = [table.name for table in issuers if not self._build_due(context, table, owed)]
-                stop.wait(RETRY if refused else CRL_CHECK)
+                for press in presses:
+                    press.step(context)
+                stop.wait(CRL_CHECK)
 
-    def _build_due(self, context: Context, table: IssuerTable, owed: set[str]) -> bool:
-        """Whether every shard of the issuer is as it should be.
 
-        `owed` are issuers whose lists may be behind their CRLs: not written when the last one failed or was killed.
-        """
-        try:
-            job = context.crl_job(table.name)
-            outcomes = job.build(job.due(table.crl.interval), lambda done: _report_shard(table.name, done))
-            if table.name in owed:
-                job.publish_lists()
-                owed.remove(table.name)
-        except OcspeedError as error:
-            owed.add(table.name)
-            log.error("crl job failed", issuer=table.name, reason=str(error))
-            return False
-        return all(outcome.status is not ShardStatus.REFUSED for outcome in outcomes)
+def _watch(context: Context) -> None:
+    """D8: tell of CRLs that are too old, whether building them fails, hangs or never was tried."""
+    tables = {table.name: table.crl for table in context.settings.root.issuer}
+    for issuer in context.ledger.issuers():
+        found = late(context.ledger, issuer, tables.get(issuer.name), context.clock.now())
+        if found:
+            oldest = max(found, key=lambda one: (one.age is None, one.age or 0))
+            log.critical(
+                "crls overdue",
+                issuer=issuer.name,
+                shards=len(found),
+                oldest=oldest.url,
+                age=oldest.age,
+                next_update=oldest.next_update,
+            )
 
 
 def _report(issuer: str, tally: Tally) -> None:

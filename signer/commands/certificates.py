@@ -14,9 +14,9 @@ from signer.intake.importer import ImportReport, StagedImport, stage
 from signer.intake.revocations import allowed_reason, parse_date, read_revocations, typed_serial
 from signer.intake.rows import Notes, RowError, printable
 from signer.intake.scope import Scope, Shards
-from signer.ledger.crls import first_series
+from signer.ledger.crls import planned
 from signer.ledger.ledger import Ledger
-from signer.ledger.values import ImportEntry, Outcome, Revocation, RevokeResult, Serials, SeriesSpec
+from signer.ledger.values import ImportEntry, Outcome, Revocation, RevokeResult, Serials
 from signer.progress import bar
 from store.clock import Clock, SystemClock
 from store.errors import UsageError
@@ -70,9 +70,11 @@ def import_file(
 def _scope(context: Context, issuer: str) -> tuple[tuple[Ledger | None, int | None], Scope]:
     """What is recorded so far, ledger and issuer, and for whom is read. Makes nothing that is not there."""
     table, now = context.settings.issuer(issuer), context.clock.now()
-    spec = SeriesSpec(table.crl.url, table.crl.shards)
+    plan = table.crl.plan
     ledger = context.ledger if context.has_ledger else None
-    found, series = ledger.planned_series(issuer, spec, now) if ledger else (None, first_series(spec, now))
+    found, series = (
+        ledger.planned_series(issuer, plan, now) if ledger else (None, planned([], 0, issuer, plan, now))
+    )
     return (ledger, found), Scope(context.issuer(issuer), Shards(issuer, series), now)
 
 

@@ -67,6 +67,7 @@ certificate = "responder.pem" # a delegated responder's; leave it out if `key` i
 # password_file = "/run/secrets/responder-password"
 
 [issuer.ocsp]
+# enabled = true              # false: CRLs only; then neither [issuer.signer] nor the store is needed
 # validity = "96h"            # nextUpdate = thisUpdate + validity - 1 s; more than 16 h, at most 7 d
 # cycle = "24h"               # how often every response is signed anew; less than validity / 2 and validity - 16 h
 # certid_hashes = ["sha1", "sha256"]
@@ -77,8 +78,17 @@ key = "ca.key"                # default: signer.key
 # passphrase_file = "/run/secrets/ca-passphrase"
 url = "http://crl.example.com/crl/{issuer}/{series}-{index}.crl" # as it stands in the certificates
 # shards = 1
+# full_url = "http://crl.example.com/crl/{issuer}/full.crl" # a CRL of all certificates, beside the shards or alone
+# ca_url = "http://crl.example.com/crl/{issuer}/ca.crl" # the CRL of the CA certificates that this CA issued
+# offline = false             # true: CRLs are signed elsewhere; `ocsp-signer import-signed` brings them
 # validity = "7d"             # at most 10 d
 # interval = "4h"             # a new CRL at least this often
+# revoked_within = "1h"       # of its record a revocation is in a CRL, however many there are
+
+# [[issuer.crl.series]]       # more shards when the CA grows; append, and never change what is there
+# url = "http://crl.example.com/crl/{issuer}/{series}-{index}.crl"
+# shards = 128
+# from = 2027-01-01T00:00:00Z # certificates without a better place recorded from then on
 """
 
 

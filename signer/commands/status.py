@@ -5,7 +5,9 @@ from pathlib import Path
 from typing import Any
 
 from signer.commands.output import print_json, print_table, remark, rfc3339
-from signer.config import Settings, load_settings
+from signer.config import CrlTable, Settings, load_settings
+from signer.crl.alarm import late
+from signer.crl.targets_status import status_of
 from signer.ledger.ledger import Ledger
 from signer.ledger.values import LedgerIssuer
 from store.clock import Clock, SystemClock
@@ -18,24 +20,41 @@ __all__ = ["status"]
 COUNTER_MASK = (1 << 48) - 1
 
 
-def status(file: Path, *, as_json: bool, clock: Clock | None = None) -> None:
-    """Certificates, changes not yet signed, CRLs published, and what the store says."""
+def status(file: Path, *, as_json: bool, clock: Clock | None = None) -> int:
+    """Certificates, changes not yet signed, CRLs published, and what the store says.
+
+    Returns the exit code: 1 if a CRL is older than it should be, or a target lacks the newest.
+    """
     settings = load_settings(file)
     now = (clock or SystemClock()).now()
     with closing(Ledger.open(settings.ledger_url)) as ledger:
-        issuers = [_issuer(ledger, found, now) for found in ledger.issuers()]
+        tables = {table.name: table.crl for table in settings.root.issuer}
+        issuers = [_issuer(ledger, found, tables.get(found.name), now) for found in ledger.issuers()]
+        places = settings.root.objects.targets(settings.document)
+        objects = [status_of(place, ledger, ledger.issuers()) for place in places]
+    overdue = any(issuer["crls_overdue"] for issuer in issuers)
+    behind = any(target["crls_behind"] != 0 for target in objects)
     store = _store(settings, [issuer["issuer"] for issuer in issuers])
     if as_json:
-        print_json({"issuers": issuers, "store": store})
-        return
+        print_json({"issuers": issuers, "store": store, "objects": objects})
+        return int(overdue or behind)
     for issuer in issuers:
         print_table(issuer["issuer"], issuer)
     print_table("store", store)
+    for target in objects:
+        print_table("objects", target)
     if not issuers:
         remark("the ledger has no issuer yet: `ocsp-signer import` adds one")
+    if overdue:
+        remark("some CRLs are older than they should be: see the log of `ocsp-signer run`")
+    if behind:
+        remark(
+            "a target lacks CRLs: `ocsp-signer run` and `crl build` bring it up to date once it can be written"
+        )
+    return int(overdue or behind)
 
 
-def _issuer(ledger: Ledger, found: LedgerIssuer, now: int) -> dict[str, Any]:
+def _issuer(ledger: Ledger, found: LedgerIssuer, table: CrlTable | None, now: int) -> dict[str, Any]:
     counts = ledger.counts(found.id, now)
     checkpoint = ledger.checkpoint(found.id)
     return {
@@ -51,6 +70,7 @@ def _issuer(ledger: Ledger, found: LedgerIssuer, now: int) -> dict[str, Any]:
         "cycle_start": rfc3339(checkpoint[0]) if checkpoint else None,
         "next_page": checkpoint[1] if checkpoint else None,
         **_crls(ledger, found),
+        "crls_overdue": [one.url for one in late(ledger, found, table, now)],
     }
 
 

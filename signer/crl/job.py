@@ -5,20 +5,24 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from enum import StrEnum
-from functools import partial
+from functools import cache, partial
 
 from _fastpath.crl_reader import Crl
-from _fastpath.errors import MalformedDer
-from signer.crl.build import CrlFields, CrlSigner, build_shard
+from signer.crl.build import CrlFields, CrlScope, CrlSigner, build_shard
+from signer.crl.catalogue import Catalogue, Shard
 from signer.crl.preflight import preflight
-from signer.crl.publish import publish, publish_ccadb, publish_manifest
-from signer.ledger.ledger import Ledger
-from signer.ledger.values import LedgerIssuer, Publication, SeriesRow
+from signer.ledger.values import Covers, Publication, SeriesRow
 from store.clock import Clock
-from store.errors import OcspeedError, StoreFormatError
-from store.objects import Manifest, ObjectStore, PublishedShard, crl_path, read_object
+from store.errors import OcspeedError
 
 __all__ = ["CrlJob", "ShardOutcome", "ShardStatus"]
+
+# What a full CRL is about is said by its having no distribution point.
+SCOPES = {
+    Covers.SHARD: CrlScope.USER_CERTIFICATES,
+    Covers.FULL: CrlScope.USER_CERTIFICATES,
+    Covers.CA: CrlScope.CA_CERTIFICATES,
+}
 
 
 class ShardStatus(StrEnum):
@@ -47,61 +51,40 @@ class ShardOutcome:
 class CrlJob:
     """Builds and publishes the CRLs of one issuer. One refused shard does not keep the others back."""
 
-    def __init__(
-        self,
-        ledger: Ledger,
-        issuer: LedgerIssuer,
-        signer: CrlSigner,
-        objects: ObjectStore,
-        clock: Clock,
-        validity: int,
-    ) -> None:
-        self._ledger = ledger
-        self._issuer = issuer
+    def __init__(self, catalogue: Catalogue, signer: CrlSigner, clock: Clock, validity: int) -> None:
+        self.catalogue = catalogue
+        self._ledger = catalogue.ledger
+        self._issuer = catalogue.issuer
         self._signer = signer
-        self._objects = objects
         self._clock = clock
         self._validity = validity
 
-    def shards(self) -> list[tuple[SeriesRow, int]]:
-        """Every shard of every series, empty ones too (U-02)."""
-        return [
-            (row, index) for row in self._ledger.series(self._issuer.id) for index in range(row.shard_count)
-        ]
-
-    def due(self, interval: int) -> list[tuple[SeriesRow, int]]:
-        """Shards whose CRL is older than `interval` seconds, or that have none."""
-        oldest = self._clock.now() - interval
-        return [shard for shard in self.shards() if self._published_at(*shard) <= oldest]
-
-    def _published_at(self, series: SeriesRow, index: int) -> int:
-        latest = self._latest(series, index)
-        return latest.this_update if latest else 0
-
-    def _latest(self, series: SeriesRow, index: int) -> Publication | None:
-        return self._ledger.latest_publication(self._issuer.id, series.number, index)
+    def shards(self) -> list[Shard]:
+        return self.catalogue.shards()
 
     def build(
         self,
-        shards: list[tuple[SeriesRow, int]],
+        shards: list[Shard],
         progress: Callable[[ShardOutcome], None],
         *,
         dry_run: bool = False,
     ) -> list[ShardOutcome]:
         """Build the given shards; then the manifest and the CCADB array, once every shard has a CRL."""
         outcomes = []
-        for series, index in shards:
-            outcome = self._outcome(series, index, dry_run)
+        listed = cache(self.catalogue.listed_generations)
+        for shard in shards:
+            outcome = self._outcome(shard, listed, dry_run)
             progress(outcome)
             outcomes.append(outcome)
         if not dry_run and any(outcome.status is ShardStatus.PUBLISHED for outcome in outcomes):
-            self.publish_lists()
+            self.catalogue.publish_lists()
         return outcomes
 
-    def _outcome(self, series: SeriesRow, index: int, dry_run: bool) -> ShardOutcome:
-        url = series.url(self._issuer.name, index)
+    def _outcome(self, shard: Shard, listed: Callable[[], dict[str, int]], dry_run: bool) -> ShardOutcome:
+        series, index = shard
+        url = self.catalogue.url(shard)
         try:
-            status, publication = self._build_one(series, index, url, dry_run)
+            status, publication = self._build_one(shard, listed, dry_run)
         except (OcspeedError, ValueError) as error:
             return ShardOutcome(series.number, index, url, ShardStatus.REFUSED, message=str(error))
         return ShardOutcome(
@@ -115,24 +98,27 @@ class CrlJob:
         )
 
     def _build_one(
-        self, series: SeriesRow, index: int, url: str, dry_run: bool
+        self, shard: Shard, listed: Callable[[], dict[str, int]], dry_run: bool
     ) -> tuple[ShardStatus, Publication]:
-        path = crl_path(self._issuer.name, series.number, index)
-        live = self._live(path)  # to be compared with None: one without entries has length 0
-        latest = self._latest(series, index)
+        series, index = shard
+        path = self.catalogue.path(shard)
+        live = self.catalogue.live(path)  # to be compared with None: one without entries has length 0
+        latest = self.catalogue.latest(shard)
         # Read before the snapshot: everything revoked until this instant is in the CRL.
         now = self._clock.now()
         if live is not None and latest is not None and self._is_current(live, latest, now):
             return ShardStatus.CURRENT, latest
         _check_later(path, now, live, latest)
-        number = self._next_number(series, index, live, dry_run)
-        fields = CrlFields(
-            crl_number=number,
-            this_update=now,
-            next_update=now + self._validity - 1,  # both ends count (B2)
-            distribution_point_url=url,
-        )
+        at_least = max(latest.generation if latest else 0, listed().get(path, 0))
         with self._ledger.shard_snapshot(self._issuer.id, series.number, index, after=latest) as snapshot:
+            _check_generation(path, snapshot.generation, at_least)
+            fields = CrlFields(
+                crl_number=self._next_number(series, index, live, dry_run),
+                this_update=now,
+                next_update=now + self._validity - 1,  # both ends count (B2)
+                distribution_point_url=None if series.covers is Covers.FULL else self.catalogue.url(shard),
+                scope=SCOPES[series.covers],
+            )
             data = build_shard(self._signer, fields, snapshot.entries())
             crl = preflight(
                 data,
@@ -143,23 +129,22 @@ class CrlJob:
                 now=now,
                 may_vanish=partial(self._ledger.may_vanish, self._issuer.id, series.number, index),
             )
-            generation = snapshot.generation
         publication = Publication(
-            self._issuer.id,
-            series.number,
-            index,
-            number,
-            now,
-            fields.next_update,
-            generation,
-            len(crl),
-            len(data),
-            hashlib.sha256(data).digest(),
-            now,
+            issuer_id=self._issuer.id,
+            series=series.number,
+            shard_index=index,
+            crl_number=fields.crl_number,
+            this_update=now,
+            next_update=fields.next_update,
+            generation=snapshot.generation,
+            entries=len(crl),
+            size=len(data),
+            sha256=hashlib.sha256(data).digest(),
+            published_at=now,
         )
         if dry_run:
             return ShardStatus.CHECKED, publication
-        publish(self._objects, path, data, live.crl_number if live is not None else None)
+        self.catalogue.targets.publish(path, data)
         self._ledger.add_publication(replace(publication, published_at=self._clock.now()))
         return ShardStatus.PUBLISHED, publication
 
@@ -178,42 +163,15 @@ class CrlJob:
             return at_least
         return self._ledger.reserve_crl_number(self._issuer.id, series.number, index, at_least=at_least)
 
-    def _live(self, path: str) -> Crl | None:
-        found = read_object(self._objects, path)
-        try:
-            return Crl(found.data) if found else None
-        except MalformedDer as error:
-            raise StoreFormatError(
-                f"{path}: the live CRL cannot be read: {error}",
-                remedy="find out who wrote it and move it away; the next build starts above every number in the ledger",
-            ) from None
 
-    def publish_lists(self) -> None:
-        """Write the manifest and the CCADB array as the ledger has them, if the set is complete."""
-        shards = [self._published(series, index) for series, index in self.shards()]
-        known = [shard for shard in shards if shard is not None]
-        if len(known) < len(shards):
-            return  # a list of part of a set would tell crawlers that the rest is gone (P-09)
-        publish_manifest(
-            self._objects, Manifest(issuer=self._issuer.name, generated_at=self._clock.now(), shards=known)
-        )
-        publish_ccadb(self._objects, self._issuer.name, [shard.url for shard in known])
-
-    def _published(self, series: SeriesRow, index: int) -> PublishedShard | None:
-        latest = self._latest(series, index)
-        if latest is None:
-            return None
-        return PublishedShard(
-            url=series.url(self._issuer.name, index),
-            path=crl_path(self._issuer.name, series.number, index),
-            series=series.number,
-            shard_index=index,
-            crl_number=latest.crl_number,
-            this_update=latest.this_update,
-            next_update=latest.next_update,
-            entries=latest.entries,
-            size=latest.size,
-            sha256=latest.sha256.hex(),
+def _check_generation(path: str, generation: int, at_least: int) -> None:
+    """D2: what is read may not be older than what was published, as in a ledger put back from a backup."""
+    if generation < at_least:
+        raise OcspeedError(
+            f"{path}: the ledger is at change {generation} and the CRL before this one was made from {at_least}: "
+            "what was revoked in between would be lost",
+            remedy="bring the ledger up to date; one made anew from all records may publish once manifest.json, "
+            "which names the later change, is moved away",
         )
 
 

@@ -16,7 +16,7 @@ from _fastpath.certid import minimal_serial
 from _fastpath.errors import MalformedDer
 from signer.intake.rows import ImportRow, RowError, printable
 from signer.intake.scope import Scope
-from signer.ledger.values import UNSPECIFIED, PlacedBy, Placement
+from signer.ledger.values import CA_SERIES, UNSPECIFIED, PlacedBy, Placement
 from store.model import subject_name
 
 __all__ = ["CertificateRows"]
@@ -42,7 +42,7 @@ class CertificateRows:
         self._check_issuer(certificate, issuer)
         not_after = int(certificate.not_valid_after_utc.timestamp())
         points = _distribution_points(certificate)
-        placement = self._place(points)
+        placement = self._place_authority(points) if _is_authority(certificate) else self._place(points)
         warning = "" if points else _unanswered(certificate)
         expired = not_after < self._scope.now
         return ImportRow(serial, not_after, None, UNSPECIFIED, expired, "", placement, warning)
@@ -59,7 +59,39 @@ class CertificateRows:
     def _place(self, points: list[str]) -> Placement | None:
         if not points:
             return None
-        return self._scope.shards.place("cRLDistributionPoints", points, PlacedBy.CERTIFICATE)
+        place = self._scope.shards.place("cRLDistributionPoints", points, PlacedBy.CERTIFICATE)
+        if place is not None and place.series == CA_SERIES:
+            raise RowError("cRLDistributionPoints", "names the CRL of CA certificates, and it is not a CA's")
+        return place
+
+    def _place_authority(self, points: list[str]) -> Placement:
+        """C-11: in the CRL of CA certificates, whether it names that one or none."""
+        if not self._scope.shards.for_authorities:
+            raise RowError(
+                "basicConstraints",
+                f"a CA's certificate: issuer {self._scope.issuer.name} has no `crl.ca_url`",
+            )
+        named = (
+            self._scope.shards.place("cRLDistributionPoints", points, PlacedBy.CERTIFICATE)
+            if points
+            else None
+        )
+        if named is not None and named.series != CA_SERIES:
+            raise RowError(
+                "cRLDistributionPoints",
+                f"{self._scope.shards.url(named)} is not about CA certificates, and this is one",
+            )
+        return Placement(CA_SERIES, 0, PlacedBy.CERTIFICATE)
+
+
+def _is_authority(certificate: x509.Certificate) -> bool:
+    """RFC 5280 section 4.2.1.9."""
+    try:
+        return certificate.extensions.get_extension_for_class(x509.BasicConstraints).value.ca
+    except x509.ExtensionNotFound:
+        return False
+    except (ValueError, x509.DuplicateExtension, x509.UnsupportedGeneralNameType) as error:
+        raise RowError("extensions", f"cannot be read: {printable(str(error))}") from None
 
 
 def _serial_and_issuer(data: bytes) -> tuple[bytes, bytes]:

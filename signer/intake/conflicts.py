@@ -1,4 +1,7 @@
-"""Rows that put a certificate into another shard than one that holds: refused, because it stays in one (C-19, D5)."""
+"""Rows that an import refuses though each can be read: they contradict each other, or what is recorded.
+
+A certificate stays in its shard for ever (C-19, D5), and one of a CA is revoked for a stated reason (C-16, R-22).
+"""
 
 import itertools
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -6,7 +9,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from signer.intake.scope import Shards
 from signer.ledger.ledger import Ledger
 from signer.ledger.staging import StagedRow
-from signer.ledger.values import PlacedBy, Placement
+from signer.ledger.values import CA_SERIES, UNSPECIFIED, PlacedBy, Placement, Recorded
 
 __all__ = ["conflicts"]
 
@@ -20,13 +23,32 @@ def conflicts(
     """Each refused row of `groups`, one a serial, and why. No ledger or issuer: nothing is recorded."""
     source = iter(groups)
     while batch := list(itertools.islice(source, BATCH)):
-        recorded: Mapping[bytes, Placement] = {}
+        recorded: Mapping[bytes, Recorded] = {}
         if ledger is not None and issuer_id is not None:
-            recorded = ledger.placements(issuer_id, [group[0].row for group in batch])
+            recorded = ledger.recorded(issuer_id, [group[0].row for group in batch])
         for group in batch:
             there = recorded.get(group[0].row.serial)
             if there is not None or len(group) > 1:
-                yield from _refused(group, there, shards)
+                yield from _refused(group, there.placement if there else None, shards)
+            yield from _without_reason(group, there)
+
+
+def _without_reason(group: Sequence[StagedRow], there: Recorded | None) -> Iterator[tuple[StagedRow, str]]:
+    """C-16, R-22: a revoked CA certificate has a reason, and it is not for us to make one up."""
+    authority = [
+        staged for staged in group if staged.row.placement and staged.row.placement.series == CA_SERIES
+    ]
+    if not authority and (there is None or there.placement.series != CA_SERIES):
+        return
+    if there is not None and there.revocation_time is not None:
+        unstated = authority if there.reason == UNSPECIFIED else []
+    else:
+        unstated = [staged for staged in group if staged.row.revoked and staged.row.reason == UNSPECIFIED]
+    for staged in unstated:
+        yield (
+            staged,
+            f"reason: serial {staged.row.serial.hex()} is a CA's certificate and revoked without one",
+        )
 
 
 def _refused(

@@ -129,10 +129,12 @@ class StagedImport:
         return self.report.accepted
 
     def check_places(self, ledger: Ledger | None, issuer_id: int | None) -> None:
-        """Reject rows that contradict each other, or the ledger if there is one, on the shard of a certificate."""
-        if not self._staging.placed:
+        """Reject rows that contradict each other, or the ledger if there is one."""
+        if not self._staging.placed and not self._scope.shards.for_authorities:
             return
         for staged, why in conflicts(self._staging.groups(), ledger, issuer_id, self._scope.shards):
+            if staged.where in self._refused:
+                continue
             self._refused.add(staged.where)
             self.report.count(staged.row.revoked, staged.expired, by=-1)
             self._note(self.report.rejected, staged.where, why)

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from functools import cached_property
 
 from signer.intake.rows import RowError, printable
-from signer.ledger.values import PlacedBy, Placement, SeriesRow
+from signer.ledger.values import CA_SERIES, Covers, PlacedBy, Placement, SeriesRow
 from store.model import Issuer
 
 __all__ = ["Scope", "Shards"]
@@ -28,20 +28,37 @@ class Shards:
             for index in range(one.shard_count)
         }
 
+    @property
+    def sharded(self) -> bool:
+        """Whether there are shards at all, or one full CRL alone."""
+        return any(one.covers is Covers.SHARD for one in self._series.values())
+
+    @property
+    def for_authorities(self) -> bool:
+        """Whether there is a CRL of CA certificates."""
+        return CA_SERIES in self._series
+
     def url(self, placement: Placement) -> str:
         return self._series[placement.series].url(self._issuer, placement.shard_index)
 
-    def place(self, field: str, urls: Sequence[str], placed_by: PlacedBy) -> Placement:
-        """The one shard that `urls` name; others among them, such as ldap, are passed over. Raises RowError."""
+    def place(self, field: str, urls: Sequence[str], placed_by: PlacedBy) -> Placement | None:
+        """The one CRL that `urls` name; others among them, such as ldap, are passed over. Raises RowError.
+
+        The full CRL has every certificate, so that naming it says nothing about the shard: None.
+        """
         found = {self._by_url[url] for url in urls if url in self._by_url}
+        full = {place for place in found if self._series[place[0]].covers is Covers.FULL}
+        if self.sharded and full:
+            found -= full
+            if not found:
+                return None
         if len(found) > 1:
             raise RowError(field, "several CRLs of this issuer are named, and a certificate is in one")
         if not found:
             patterns = ", ".join(one.url_pattern for one in self._series.values())
             raise RowError(
                 field,
-                f"{printable(urls[0][:SHOWN])} is no CRL of issuer {self._issuer}: `crl.url` and `crl.shards` "
-                f"make {patterns}",
+                f"{printable(urls[0][:SHOWN])} is no CRL of issuer {self._issuer}, which has {patterns}",
             )
         return Placement(*found.pop(), placed_by)
 

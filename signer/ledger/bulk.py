@@ -10,6 +10,8 @@ from signer.ledger import crls, generations, revocation, schema
 from signer.ledger.errors import LedgerError
 from signer.ledger.placement import Misplaced, correction
 from signer.ledger.values import (
+    CA_SERIES,
+    UNSPECIFIED,
     CertificateRow,
     Change,
     ChangeKind,
@@ -74,7 +76,8 @@ class Difference:
 def compare(
     connection: Connection, issuer_id: int, rows: Sequence[CertificateRow], *, says_good: bool = True
 ) -> Difference:
-    """Rows, ordered by (hash32, serial) and distinct, with what is recorded. Raises Misplaced.
+    """Rows, ordered by (hash32, serial) and distinct, with what is recorded. Raises Misplaced, and LedgerError for a
+    CA's certificate that would be revoked without a reason.
 
     `says_good`: a row without a revocation says that there is none; a certificate itself says nothing about it.
     """
@@ -89,6 +92,7 @@ def compare(
             continue
         move = _moved(row, recorded)
         _settle(found, row, recorded, says_good=says_good, moves=move is not None)
+        _check_reason(row, recorded, move)
         if move is not None:
             found.moved.append(move)
             if move.entry and _is_published(connection, issuer_id, recorded, published):
@@ -125,6 +129,20 @@ def _moved(row: CertificateRow, recorded: Any) -> _Move | None:
         return None
     entry = recorded.revocation_time is not None and place[:2] != before[:2]
     return _Move(row, place, recorded.revoked_generation, entry)
+
+
+def _check_reason(row: CertificateRow, recorded: Any, move: _Move | None) -> None:
+    """C-16, R-22."""
+    if (move.place.series if move else recorded.series) != CA_SERIES:
+        return
+    time, reason = recorded.revocation_time, recorded.reason
+    if time is None:
+        time, reason = row.revocation_time, row.reason
+    if time is not None and reason == UNSPECIFIED:
+        raise LedgerError(
+            f"serial {row.serial.hex()}: a CA's certificate is not revoked without a reason",
+            remedy="give the reason in the file that says so",
+        )
 
 
 def _settle(found: Difference, row: CertificateRow, recorded: Any, *, says_good: bool, moves: bool) -> None:

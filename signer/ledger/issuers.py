@@ -1,15 +1,16 @@
 """Issuers of the ledger and the numbers of their templates."""
 
+from cryptography import x509
 from cryptography.hazmat.primitives.serialization import Encoding
 from sqlalchemy import Connection, Row, insert, select
 
 from signer import journal
 from signer.ledger import crls, schema
 from signer.ledger.errors import LedgerError
-from signer.ledger.values import LedgerIssuer, SeriesSpec, StoredTemplate
+from signer.ledger.values import CrlPlan, LedgerIssuer, StoredTemplate
 from store.model import Issuer
 
-__all__ = ["add_template", "by_id", "by_name", "ensure", "everyone", "templates"]
+__all__ = ["add_template", "by_id", "by_name", "ca_not_after", "ensure", "everyone", "templates"]
 
 FIRST_PAGE_EPOCH = 1
 FIRST_LEDGER_EPOCH = 1
@@ -27,6 +28,11 @@ def by_id(connection: Connection, issuer_id: int) -> LedgerIssuer:
     return _value(connection.execute(_columns.where(_c.id == issuer_id)).one())
 
 
+def ca_not_after(connection: Connection, issuer_id: int) -> int:
+    data = connection.execute(select(_c.certificate).where(_c.id == issuer_id)).scalar_one()
+    return int(x509.load_der_x509_certificate(data).not_valid_after_utc.timestamp())
+
+
 def by_name(connection: Connection, name: str) -> LedgerIssuer:
     row = connection.execute(_columns.where(_c.name == name)).first()
     if row is not None:
@@ -39,9 +45,9 @@ def by_name(connection: Connection, name: str) -> LedgerIssuer:
 
 
 def ensure(
-    connection: Connection, issuer: Issuer, page_bits: int, series: SeriesSpec, now: int, actor: str
+    connection: Connection, issuer: Issuer, page_bits: int, plan: CrlPlan, now: int, actor: str
 ) -> LedgerIssuer:
-    """Find or add, and see that the open CRL series is `series`."""
+    """Find or add, with every CRL series of the plan."""
     known = connection.execute(select(_c.id, _c.fingerprint).where(_c.name == issuer.name)).first()
     if known is None:
         issuer_id = _add(connection, issuer, page_bits, now)
@@ -50,14 +56,13 @@ def ensure(
     else:
         issuer_id = known.id
         _check_same(issuer, known.fingerprint)
-    before = len(crls.series(connection, issuer_id))
-    opened = crls.open_series(connection, issuer_id, issuer.name, series, now)
-    if opened.number == before:
+    for row in crls.add_series(connection, issuer_id, issuer.name, plan, now):
         detail = {
             "issuer": issuer.name,
-            "series": opened.number,
-            "url_pattern": opened.url_pattern,
-            "shard_count": opened.shard_count,
+            "series": row.number,
+            "url_pattern": row.url_pattern,
+            "shard_count": row.shard_count,
+            "opened_at": row.opened_at,
         }
         journal.append(connection, now=now, actor=actor, event="series", detail=detail)
     return by_id(connection, issuer_id)

@@ -19,17 +19,19 @@ from signer.ledger.values import (
     CertificateCounts,
     CertificateRow,
     Change,
+    Covers,
+    CrlPlan,
     ImportEntry,
     ImportOutcome,
     LedgerCertificate,
     LedgerIssuer,
-    Placement,
     Publication,
+    Recorded,
     Revocation,
     RevocationOutcome,
+    Revoked,
     RevokeResult,
     SeriesRow,
-    SeriesSpec,
     ShardSnapshot,
     Snapshot,
     StoredTemplate,
@@ -72,14 +74,15 @@ class Ledger:
     # Issuers
 
     def ensure_issuer(
-        self, issuer: Issuer, page_bits: int, series: SeriesSpec, now: int, *, actor: str = "ocsp-signer"
+        self, issuer: Issuer, page_bits: int, plan: CrlPlan, now: int, *, actor: str = "ocsp-signer"
     ) -> LedgerIssuer:
-        """Find or add an issuer, and open a new CRL series when `series` is not the open one.
+        """Find or add an issuer, and add the CRL series that are new in `plan`.
 
-        `page_bits` is used when the issuer is new. Refuses another CA name or key under a known name.
+        `page_bits` is used when the issuer is new. Refuses another CA name or key under a known name, and a plan
+        that changes a series.
         """
         with self._write() as connection:
-            return issuers.ensure(connection, issuer, page_bits, series, now, actor)
+            return issuers.ensure(connection, issuer, page_bits, plan, now, actor)
 
     def issuer(self, name: str) -> LedgerIssuer:
         """Raises LedgerError that names the known issuers."""
@@ -90,6 +93,11 @@ class Ledger:
         """All issuers, by name."""
         with self._read() as connection:
             return issuers.everyone(connection)
+
+    def ca_not_after(self, issuer_id: int) -> int:
+        """When the CA certificate ends that the issuer was recorded with."""
+        with self._read() as connection:
+            return issuers.ca_not_after(connection, issuer_id)
 
     # Certificates
 
@@ -133,7 +141,7 @@ class Ledger:
                 if entry is not None and not begun and not found.nothing:
                     _append(connection, entry, "import begun", entry.detail, now)
                     begun = True
-                series = crls.series(connection, issuer_id)[-1]
+                series = crls.open_series(crls.series(connection, issuer_id), now)
                 bulk.add_batch(connection, issuers.by_id(connection, issuer_id), series, found, now)
             total.add(found.outcome)
             if progress is not None:
@@ -154,11 +162,14 @@ class Ledger:
                 total.add(bulk.compare(connection, issuer_id, batch, says_good=says_good).outcome)
         return total
 
-    def placements(self, issuer_id: int, rows: Sequence[CertificateRow]) -> dict[bytes, Placement]:
-        """The shards of those serials that are known. For some thousand rows ordered by hash32."""
+    def recorded(self, issuer_id: int, rows: Sequence[CertificateRow]) -> dict[bytes, Recorded]:
+        """Shard and status of those serials that are known. For some thousand rows ordered by hash32."""
         with self._read() as connection:
             found = bulk.known(connection, issuer_id, rows)
-        return {serial: bulk.recorded_place(row) for serial, row in found.items()}
+        return {
+            serial: Recorded(bulk.recorded_place(row), row.revocation_time, row.reason)
+            for serial, row in found.items()
+        }
 
     def plan_revocations(self, issuer_id: int, asked: Sequence[Revocation], now: int) -> list[RevokeResult]:
         """What `revoke` would do, in the order asked, without doing it. Raises LedgerError as it would."""
@@ -170,9 +181,11 @@ class Ledger:
         """Revoke for ever, journalled, some hundreds a commit. Unknown serials are rejected one by one.
 
         On a revoked certificate only an earlier time or keyCompromise changes anything (A6). Raises LedgerError,
-        before anything is written, for a reason that is not allowed or a time after `now`.
+        before anything is written, for a reason that is not allowed (on a CA's certificate: none) or a time after
+        `now`.
         """
         revocation.check(asked, now)
+        self._check_authorities(issuer_id, asked)
         results: list[RevokeResult] = []
         for start in range(0, len(asked), REVOKE_BATCH):
             with self._write() as connection:
@@ -190,6 +203,13 @@ class Ledger:
                     chain.append(connection, now=now, actor=actor, event="revoke", detail=detail)
             results += done
         return RevocationOutcome(self.generation(issuer_id), results)
+
+    def _check_authorities(self, issuer_id: int, asked: Sequence[Revocation]) -> None:
+        """Look for CA certificates among all before the first batch of them is written."""
+        with self._read() as connection:
+            if any(row.covers is Covers.CA for row in crls.series(connection, issuer_id)):
+                for start in range(0, len(asked), REVOKE_BATCH):
+                    revocation.plan(connection, issuer_id, asked[start : start + REVOKE_BATCH])
 
     # Changes and positions
 
@@ -249,16 +269,16 @@ class Ledger:
     # CRLs
 
     def series(self, issuer_id: int) -> list[SeriesRow]:
-        """All CRL series, oldest first; the last one takes new certificates."""
+        """All CRL series, by number."""
         with self._read() as connection:
             return crls.series(connection, issuer_id)
 
-    def planned_series(self, name: str, spec: SeriesSpec, now: int) -> tuple[int | None, list[SeriesRow]]:
+    def planned_series(self, name: str, plan: CrlPlan, now: int) -> tuple[int | None, list[SeriesRow]]:
         """The id of an issuer, None if it is new, and its series as `ensure_issuer` would leave them."""
         with self._read() as connection:
             found = next((one.id for one in issuers.everyone(connection) if one.name == name), None)
             known = [] if found is None else crls.series(connection, found)
-            return found, crls.planned(known, found or 0, name, spec, now)
+            return found, crls.planned(known, found or 0, name, plan, now)
 
     @contextmanager
     def shard_snapshot(
@@ -283,10 +303,20 @@ class Ledger:
         with self._read() as connection:
             return crls.latest_publication(connection, issuer_id, series, index)
 
+    def has_certificates(self, issuer_id: int) -> bool:
+        """Whether any was ever issued."""
+        with self._read() as connection:
+            return crls.has_certificates(connection, issuer_id)
+
     def publications(self, issuer_id: int) -> list[Publication]:
         """The latest of every shard that has one, by series and index."""
         with self._read() as connection:
             return crls.publications(connection, issuer_id)
+
+    def revoked_since(self, issuer_id: int, generation: int) -> Revoked:
+        """Which shards have entries of a generation above this one."""
+        with self._read() as connection:
+            return crls.revoked_since(connection, issuer_id, generation)
 
     def reserve_crl_number(self, issuer_id: int, series: int, index: int, *, at_least: int = 1) -> int:
         """A crlNumber never given out before for this shard, committed before it is returned (C-08).

@@ -9,7 +9,9 @@ from signer.ledger import generations, schema
 from signer.ledger.errors import LedgerError
 from signer.ledger.values import (
     ALLOWED_REASONS,
+    CA_SERIES,
     KEY_COMPROMISE,
+    UNSPECIFIED,
     Change,
     ChangeKind,
     Outcome,
@@ -57,15 +59,21 @@ def decide(asked: Revocation, known: tuple[int | None, int]) -> RevokeResult:
 
 
 def plan(connection: Connection, issuer_id: int, asked: Sequence[Revocation]) -> list[RevokeResult]:
-    """What each revocation comes to, those before it in `asked` included."""
-    known = {
-        serial: (row.revocation_time, row.reason)
-        for serial, row in lookup(connection, issuer_id, [hash32(one.serial) for one in asked]).items()
-    }
+    """What each revocation comes to, those before it in `asked` included.
+
+    Raises LedgerError for one of a CA's certificate that gives no reason (C-16, R-22).
+    """
+    found = lookup(connection, issuer_id, [hash32(one.serial) for one in asked])
+    known = {serial: (row.revocation_time, row.reason) for serial, row in found.items()}
     results = []
     for one in asked:
         if one.serial in known:
             result = decide(one, known[one.serial])
+            if found[one.serial].series == CA_SERIES and result.reason == UNSPECIFIED:
+                raise LedgerError(
+                    f"serial {one.serial.hex()} is a CA's certificate: its revocation needs a reason",
+                    remedy="give one with --reason (BR 7.2.2); nothing was revoked",
+                )
             known[one.serial] = (result.revocation_time, result.reason)
         else:
             result = RevokeResult(one.serial, Outcome.REJECTED, None, 0)

@@ -97,6 +97,17 @@ Index(
     postgresql_where=text("revocation_time IS NOT NULL"),
 )
 
+# Which CRLs lack a revocation that was recorded since.
+Index(
+    "certificate_by_revocation",
+    certificate.c.issuer_id,
+    certificate.c.revoked_generation,
+    certificate.c.series,
+    certificate.c.shard_index,
+    sqlite_where=text("revoked_generation IS NOT NULL"),
+    postgresql_where=text("revoked_generation IS NOT NULL"),
+)
+
 change = Table(
     "change",
     metadata,

@@ -7,12 +7,17 @@ from typing import Any, NamedTuple
 
 __all__ = [
     "ALLOWED_REASONS",
+    "CA_SERIES",
+    "FULL_SERIES",
     "KEY_COMPROMISE",
+    "MAX_SERIES",
     "UNSPECIFIED",
     "CertificateCounts",
     "CertificateRow",
     "Change",
     "ChangeKind",
+    "Covers",
+    "CrlPlan",
     "ImportEntry",
     "ImportOutcome",
     "LedgerCertificate",
@@ -21,9 +26,11 @@ __all__ = [
     "PlacedBy",
     "Placement",
     "Publication",
+    "Recorded",
     "Revocation",
     "RevocationOutcome",
     "RevokeResult",
+    "Revoked",
     "SeriesRow",
     "SeriesSpec",
     "Serials",
@@ -37,6 +44,10 @@ KEY_COMPROMISE = 1
 # CRLReason values a subscriber certificate may have (RFC 5280 section 5.3.1, BR 7.2.2; conformance C-15).
 ALLOWED_REASONS = frozenset({UNSPECIFIED, KEY_COMPROMISE, 3, 4, 5, 9})
 MAX_SERIALS = 1_000  # named of a kind; all are counted
+# Numbers of an issuer's two CRLs that are no shards; shards have the numbers below, in the order of configuration.
+FULL_SERIES = 65_534
+CA_SERIES = 65_535
+MAX_SERIES = 65_533
 
 
 class ChangeKind(StrEnum):
@@ -67,6 +78,14 @@ class Placement(NamedTuple):
     placed_by: PlacedBy
 
 
+class Recorded(NamedTuple):
+    """What the ledger says of a certificate that an import names too."""
+
+    placement: Placement
+    revocation_time: int | None
+    reason: int
+
+
 class Outcome(StrEnum):
     """What became of one revocation that was asked for."""
 
@@ -76,23 +95,53 @@ class Outcome(StrEnum):
     REJECTED = "rejected"
 
 
+class Covers(StrEnum):
+    """Which certificates of its issuer the CRLs of a series are about (C-11, C-12)."""
+
+    SHARD = "shard"  # of subscribers, each in one shard of one series
+    FULL = "full"  # all of them, whatever shard they are in
+    CA = "ca"  # those of CAs
+
+
 @dataclass(frozen=True, slots=True)
 class SeriesSpec:
-    """How configuration wants an issuer's CRLs to be cut and where they are."""
+    """How configuration wants one set of shards to be cut, where they are and from when on it takes certificates."""
 
     url_pattern: str  # with {issuer}, {series}, {index}
     shard_count: int
+    opens_at: int | None = None  # None: at once
+
+
+@dataclass(frozen=True, slots=True)
+class CrlPlan:
+    """All CRLs that configuration wants an issuer to have: series of shards by number, then those that are no shards."""
+
+    shards: tuple[SeriesSpec, ...] = ()
+    full_url: str | None = None
+    ca_url: str | None = None
+
+    def specs(self) -> dict[int, SeriesSpec]:
+        """By series number."""
+        specs = dict(enumerate(self.shards))
+        for number, url in ((FULL_SERIES, self.full_url), (CA_SERIES, self.ca_url)):
+            if url is not None:
+                specs[number] = SeriesSpec(url, 1)
+        return specs
 
 
 @dataclass(frozen=True, slots=True)
 class SeriesRow:
-    """One set of CRL shards. Never altered: a changed specification opens the next number."""
+    """One set of CRL shards, or a CRL that is none. Never altered: other shards are another series."""
 
     issuer_id: int
     number: int
     url_pattern: str
     shard_count: int
-    opened_at: int
+    opened_at: int  # from when on certificates without a better home come into it
+
+    @property
+    def covers(self) -> Covers:
+        return {FULL_SERIES: Covers.FULL, CA_SERIES: Covers.CA}.get(self.number, Covers.SHARD)
 
     def url(self, issuer: str, index: int) -> str:
         """The distribution point of one shard, byte for byte as in certificates and in the IDP (C-09)."""
@@ -200,6 +249,17 @@ class ShardSnapshot:
     generation: int
     # (serial, revocation time, reason) by serial, read anew from the same snapshot at every call
     entries: Callable[[], Iterator[tuple[bytes, int, int]]]
+
+
+@dataclass(frozen=True, slots=True)
+class Revoked:
+    """Shards, by series number and index, that have new revocations up to a generation.
+
+    With each when the oldest of them was recorded; None for an entry that came out of another shard.
+    """
+
+    generation: int
+    shards: dict[tuple[int, int], int | None]
 
 
 @dataclass(slots=True)

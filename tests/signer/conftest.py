@@ -12,11 +12,12 @@ from cryptography.hazmat.primitives.asymmetric import ec
 
 from _fastpath.certid import IssuerID
 from signer.ledger.ledger import Ledger
-from signer.ledger.values import LedgerIssuer, SeriesSpec
+from signer.ledger.values import CrlPlan, LedgerIssuer, SeriesSpec
 from store.embedded import EmbeddedStore
 from store.model import Issuer, public_key_bits, subject_name
 from tests.signer.ledgers import NOW
 from tests.signer.works import FakeClock, Works
+from tests.store.s3_server import S3Server, running_s3_server
 
 URL_PATTERN = "http://crl.example/{issuer}/{series}-{index}.crl"
 
@@ -52,7 +53,13 @@ def ledger(ledger_url: str) -> Iterator[Ledger]:
 @pytest.fixture
 def r1(ledger: Ledger, issuer: Issuer) -> LedgerIssuer:
     """The issuer in the ledger: 16 pages, four CRL shards."""
-    return ledger.ensure_issuer(issuer, 4, SeriesSpec(URL_PATTERN, 4), NOW)
+    return ledger.ensure_issuer(issuer, 4, CrlPlan((SeriesSpec(URL_PATTERN, 4),)), NOW)
+
+
+@pytest.fixture(scope="session")
+def s3_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[S3Server]:
+    with running_s3_server(tmp_path_factory.mktemp("s3")) as running:
+        yield running
 
 
 @pytest.fixture(scope="session")

@@ -19,8 +19,8 @@ from _fastpath.certid import IssuerID
 from signer.commands.certificates import import_file
 from signer.intake.rows import REASONS
 from signer.intake.scope import Scope, Shards
-from signer.ledger.crls import first_series
-from signer.ledger.values import SeriesSpec
+from signer.ledger.crls import planned
+from signer.ledger.values import CrlPlan, SeriesSpec
 from store.model import Issuer, public_key_bits, subject_name
 from tests.signer.ledgers import NOW, YEAR
 from tests.signer.works import FakeClock
@@ -35,7 +35,7 @@ CONFIG = """\
 name = "r1"
 certificate = "ca.pem"
 signer = {{ key = "responder.key", certificate = "responder.pem" }}
-crl = {{ key = "ca.key", shards = {shards}, url = "{pattern}" }}
+crl = {{ key = "ca.key", shards = {shards}, url = "{pattern}"{more} }}
 """
 NAMES = {number: name for name, number in REASONS.items()}
 
@@ -150,7 +150,7 @@ def _valid(builder: x509.CertificateBuilder, not_after: int) -> x509.Certificate
 def scope_of(ca: Ca) -> Scope:
     """What the files of issuer `r1` are read for."""
     name, bits = subject_name(ca.certificate), public_key_bits(ca.certificate)
-    shards = Shards("r1", first_series(SeriesSpec(PATTERN, SHARDS), NOW))
+    shards = Shards("r1", planned([], 0, "r1", CrlPlan((SeriesSpec(PATTERN, SHARDS),)), NOW))
     return Scope(Issuer("r1", ca.certificate, IssuerID(name, bits)), shards, NOW)
 
 
@@ -166,8 +166,14 @@ class Place:
         (directory / "ca.pem").write_bytes(ca.certificate.public_bytes(Encoding.PEM))
         self.configure(SHARDS, PATTERN)
 
-    def configure(self, shards: int, pattern: str) -> None:
-        (self.directory / "ocsp.toml").write_text(CONFIG.format(shards=shards, pattern=pattern))
+    def configure(self, shards: int, pattern: str, more: str = "") -> None:
+        text = CONFIG.format(shards=shards, pattern=pattern, more=more)
+        (self.directory / "ocsp.toml").write_text(text)
+
+    def append_series(self, pattern: str, shards: int, opens: str) -> None:
+        self.configure(
+            SHARDS, PATTERN, f', series = [{{ url = "{pattern}", shards = {shards}, from = {opens} }}]'
+        )
 
     @property
     def scope(self) -> Scope:

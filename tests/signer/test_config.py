@@ -5,7 +5,8 @@ import pytest
 
 from _fastpath.certid import SHA1, SHA256
 from signer.commands.init import EXAMPLE
-from signer.config import OcspTable, Settings, load_settings
+from signer.config import CrlTable, OcspTable, SeriesTable, Settings, SignerTable, load_settings
+from signer.ledger.values import FULL_SERIES, SeriesSpec
 from store.errors import ConfigError
 
 HOUR = 3600
@@ -56,7 +57,7 @@ def test_paths_are_relative_to_the_file(tmp_path: Path) -> None:
     settings = load(tmp_path, ISSUER)
     assert settings.ledger_url == f"sqlite:///{tmp_path}/ledger.db"
     assert settings.issuer("r1").certificate == tmp_path / "ca.pem"
-    assert settings.issuer("r1").signer.key == tmp_path / "responder.key"
+    assert settings.ocsp_signer("r1").key == tmp_path / "responder.key"
     absolute = load(tmp_path, ISSUER + '[ledger]\nurl = "sqlite:////var/lib/l.db"\n')
     assert absolute.ledger_url == "sqlite:////var/lib/l.db"
 
@@ -145,7 +146,7 @@ def test_several_shards_need_an_index_in_the_url(tmp_path: Path) -> None:
     [
         ("", "there is no [[issuer]]"),
         (ISSUER + ISSUER, "two issuers are named 'r1'"),
-        (ISSUER.replace("signer =", "# signer ="), "missing required field `signer`"),
+        (ISSUER.replace("signer =", "# signer ="), "`signer` is missing"),
         (ISSUER + '[ledger]\nurl = "postgresql://h/d"\n', "sqlite:///"),
         (ISSUER + "[signer]\nworkers = 0\n", "`workers`"),
         (ISSUER + "[surprise]\n", "unknown field `surprise`"),
@@ -176,15 +177,15 @@ def test_the_example_is_a_configuration_of_both_processes(tmp_path: Path) -> Non
 
 def test_the_example_shows_the_defaults_and_every_key(tmp_path: Path) -> None:
     """With every `# key = value` switched on it must still load, and mean the same where it names a default."""
-    lines = [line.removeprefix("# ") if line.startswith("# ") and " = " in line.split("#")[1] else line
+    lines = [line.removeprefix("# ") if line.startswith("# [[") or " = " in line[1:].split("#")[0] else line
              for line in EXAMPLE.splitlines()[3:]]  # fmt: skip
     other = ("password_file", "kind", "file")  # without its user; another kind of key beside the one shown
     shown = load(tmp_path, "\n".join(line for line in lines if not line.startswith(other)) + "\n")
     plain = load(tmp_path, EXAMPLE)
     shown_issuer, plain_issuer = shown.issuer("example"), plain.issuer("example")
-    for key in ("validity", "cycle", "certid_hashes"):
+    for key in ("enabled", "validity", "cycle", "certid_hashes"):
         assert getattr(shown_issuer.ocsp, key) == getattr(plain_issuer.ocsp, key)
-    for key in ("shards", "validity", "interval", "url"):
+    for key in ("shards", "validity", "interval", "revoked_within", "offline", "url"):
         assert getattr(shown_issuer.crl, key) == getattr(plain_issuer.crl, key)
     assert (shown.ledger_url, shown.root.objects, shown.state_directory) == (
         plain.ledger_url,
@@ -192,17 +193,18 @@ def test_the_example_shows_the_defaults_and_every_key(tmp_path: Path) -> None:
         plain.state_directory,
     )
     assert shown.root.store.url == plain.root.store.url
-    named = {line.split(" = ")[0] for line in lines if " = " in line}
-    sections = (OcspTable, type(plain_issuer.crl), type(plain_issuer.signer), type(plain.root.ledger))
-    expected = {key for section in sections for key in section.__struct_fields__}
+    named = {line.split(" = ")[0] for line in lines if " = " in line} | {"series"}
+    sections = (OcspTable, CrlTable, SeriesTable, SignerTable, type(plain.root.ledger))
+    expected = {key for section in sections for key in section.__struct_encode_fields__}
     assert expected <= named
+    assert len(shown_issuer.crl.series) == 1
 
 
 PKCS12 = ISSUER.replace('key = "responder.key"', 'kind = "pkcs12", file = "responder.p12"')
 
 
 def test_a_key_in_a_pkcs12_file(tmp_path: Path) -> None:
-    signer = load(tmp_path, PKCS12.replace(".p12", '.p12", password_file = "secret')).issuer("r1").signer
+    signer = load(tmp_path, PKCS12.replace(".p12", '.p12", password_file = "secret')).ocsp_signer("r1")
     assert (signer.file, signer.password_file) == (tmp_path / "responder.p12", tmp_path / "secret")
     assert signer.key is None
 
@@ -223,3 +225,62 @@ def test_fields_go_with_the_kind_of_key(tmp_path: Path, text: str, message: str)
     found = refusal(tmp_path, text)
     assert message in found.message
     assert "ocsp.toml:4: issuer[0].signer" in found.message
+
+
+def with_series(values: str, first: str = "") -> str:
+    return ISSUER.replace('{index}.crl" }', '{index}.crl"' + first + ", series = [" + values + "] }")
+
+
+NEW = 'url = "http://c.example/n{series}-{index}.crl", shards = 8'
+
+
+@pytest.mark.conformance("C-19", "P-08")
+def test_series_are_appended(tmp_path: Path) -> None:
+    text = with_series(
+        f"{{ {NEW}, from = 2027-01-01T00:00:00Z }}, {{ {NEW}, from = 2028-01-01T00:00:00+01:00 }}"
+    )
+    plan = load(tmp_path, text).issuer("r1").crl.plan
+    pattern = "http://c.example/n{series}-{index}.crl"
+    assert plan.shards == (
+        SeriesSpec("http://c.example/{series}-{index}.crl", 1),
+        SeriesSpec(pattern, 8, 1_798_761_600),
+        SeriesSpec(pattern, 8, 1_830_297_600 - 3600),
+    )
+    assert sorted(plan.specs()) == [0, 1, 2]
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        (with_series(f"{{ {NEW} }}"), "`from`"),
+        (with_series(f"{{ {NEW}, from = 2027-01-01T00:00:00 }}"), "`from` must be a time with its zone"),
+        (with_series(f"{{ {NEW}, from = 2027-01-01T00:00:00Z }}, {{ {NEW}, from = 2027-01-01T00:00:00Z }}"),
+         "a later `from`"),
+        (with_series('{ url = "http://c.example/1.crl", shards = 2, from = 2027-01-01T00:00:00Z }'), "{index}"),
+        (ISSUER.replace("url =", "shards = 2, full_url ="), "`shards` and `series` go with `url`"),
+        (ISSUER.replace("url =", "ca_url ="), "`url` is missing"),
+        (with_crl('full_url = "https://c.example/full.crl"'), "`full_url` must begin with http://"),
+        (with_crl('ca_url = "c.example/ca.crl"'), "`ca_url` must begin with http://"),
+        (with_crl('revoked_within = "25h"'), "`revoked_within`"),
+        (with_crl("offline = true"), "`crl.offline` goes with ocsp.enabled = false"),
+        (with_crl('offline = true, key = "ca.key"'), "`key` does not go with `offline`"),
+        (ISSUER.replace("signer =", "# signer =") + "ocsp = { enabled = false }\n", "`crl.key` is missing"),
+    ],
+)  # fmt: skip
+def test_crls_that_cannot_be_meant_stop_the_start(tmp_path: Path, text: str, message: str) -> None:
+    assert message in refusal(tmp_path, text).message
+
+
+@pytest.mark.conformance("P-02")
+def test_a_ca_without_ocsp_needs_no_responder_certificate(tmp_path: Path) -> None:
+    text = with_crl('key = "ca.key"').replace("signer =", "# signer =") + "ocsp = { enabled = false }\n"
+    settings = load(tmp_path, text)
+    assert settings.issuer("r1").signer is None
+    with pytest.raises(ConfigError, match="issuer r1 has no OCSP"):
+        settings.ocsp_signer("r1")
+
+
+@pytest.mark.conformance("C-12")
+def test_a_full_crl_can_be_alone(tmp_path: Path) -> None:
+    plan = load(tmp_path, ISSUER.replace("url =", "full_url =")).issuer("r1").crl.plan
+    assert list(plan.specs()) == [FULL_SERIES]

@@ -13,13 +13,15 @@ from signer.intake.fields import Fields
 from signer.intake.ndjson import JsonRows
 from signer.intake.rows import ImportRow, RowError
 from signer.intake.scope import Scope, Shards
-from signer.ledger.crls import first_series
-from signer.ledger.values import PlacedBy, Placement, SeriesSpec
+from signer.ledger.crls import planned
+from signer.ledger.values import CrlPlan, PlacedBy, Placement, SeriesSpec
 from tests.signer.conftest import make_issuer
 from tests.signer.intakes import FORMATS, PATTERN, Brought, Ca, Place, rfc3339, shard_url, write_rows
 from tests.signer.ledgers import NOW, YEAR
 
-SCOPE = Scope(make_issuer("r1"), Shards("r1", first_series(SeriesSpec(PATTERN, 4), NOW)), NOW)
+SCOPE = Scope(
+    make_issuer("r1"), Shards("r1", planned([], 0, "r1", CrlPlan((SeriesSpec(PATTERN, 4),)), NOW)), NOW
+)
 CA = Ca.make()
 END = "2030-01-01T00:00:00Z"
 

@@ -10,7 +10,7 @@ from _fastpath.page import hash32
 from signer.ledger.errors import LedgerError
 from signer.ledger.ledger import Ledger
 from signer.ledger.placement import Misplaced, correction
-from signer.ledger.values import PlacedBy, Placement, Publication
+from signer.ledger.values import CA_SERIES, PlacedBy, Placement, Publication
 from tests.signer.intakes import Brought, Ca, Place, shard_url, write_rows
 from tests.signer.ledgers import NOW, certificate_row
 from tests.signer.works import Works, row_in_page
@@ -182,7 +182,7 @@ def test_a_file_of_rows_places_until_the_certificate_does(place: Place) -> None:
 
 def test_an_older_series_keeps_its_certificates(place: Place) -> None:
     place.run("pem-dir", bring_certificates(place, x1=shard_url(1)))
-    place.configure(2, "http://crl.example/{issuer}/new-{series}-{index}.crl")
+    place.append_series("http://crl.example/{issuer}/new-{series}-{index}.crl", 2, "2020-01-01T00:00:00Z")
     newer = "http://crl.example/r1/new-1-0.crl"
     place.run("pem-dir", bring_certificates(place, x1=shard_url(1), x2=shard_url(2), x3=newer, x4=""))
     found = where(place)
@@ -252,3 +252,101 @@ def test_both_crls_are_published_after_a_move(works: Works) -> None:
         crl = x509.load_der_x509_crl((works.directory / f"objects/crl/demo/0-{index}.crl").read_bytes())
         expected = {int.from_bytes(serial) for serial in serials if (hash32(serial) + 1) % 3 == index}
         assert {entry.serial_number for entry in crl} == expected
+
+
+def test_a_series_opens_at_its_date(place: Place) -> None:
+    """Known beforehand, so that its shards are live before the first certificate that names them (U-02)."""
+    place.append_series("http://crl.example/{issuer}/new-{series}-{index}.crl", 2, "2030-01-01T00:00:00Z")
+    place.run("pem-dir", bring_certificates(place, x1="", x2="http://crl.example/r1/new-1-0.crl"))
+    assert where(place) == {1: (0, by_hash(1), "hash"), 2: (1, 0, "certificate")}
+    place.clock.seconds = 1_893_456_000  # that date
+    place.run("pem-dir", bring_certificates(place, x1="", x3=""))
+    assert where(place)[1] == (0, by_hash(1), "hash")
+    assert where(place)[3] == (1, hash32(b"\x03") % 2, "hash")
+
+
+def test_a_changed_series_is_refused(place: Place) -> None:
+    place.run("pem-dir", bring_certificates(place, x1=shard_url(1)))
+    before = place.dump()
+    place.configure(8, "http://crl.example/{issuer}/{series}-{index}.crl")
+    for dry_run in (True, False):
+        with pytest.raises(LedgerError, match="in 4 shards.*says .* in 8"):
+            place.run("pem-dir", bring_certificates(place, x2=""), dry_run=dry_run)
+    assert place.dump() == before
+
+
+FULL, AUTHORITIES = "http://crl.example/full.crl", "http://crl.example/ca.crl"
+WITH_ALL = f', full_url = "{FULL}", ca_url = "{AUTHORITIES}"'
+PATTERN = "http://crl.example/{issuer}/{series}-{index}.crl"
+
+
+def bring_authority(place: Place, serial: int, *urls: str, name: str = "ca") -> Path:
+    """One certificate of a CA, which names these URLs."""
+    directory = place.directory / f"authorities-{name}"
+    directory.mkdir(exist_ok=True)
+    for old in directory.iterdir():
+        old.unlink()
+    extensions = [x509.BasicConstraints(True, 0)]
+    (directory / "ca.pem").write_bytes(CA.pem(serial, urls, extensions=extensions))
+    return directory
+
+
+@pytest.mark.conformance("C-11", "C-19")
+@pytest.mark.parametrize("urls", [(), (AUTHORITIES,), (FULL,), ("ldap://x/", AUTHORITIES)])
+def test_a_ca_is_in_the_crl_of_cas(place: Place, urls: tuple[str, ...]) -> None:
+    place.configure(4, PATTERN, WITH_ALL)
+    place.run("openssl-index", bring_rows(place, Brought(b"\x01")))
+    place.run("pem-dir", bring_authority(place, 1, *urls))
+    assert where(place) == {1: (CA_SERIES, 0, "certificate")}
+
+
+@pytest.mark.conformance("C-11")
+def test_a_ca_needs_a_crl_of_its_own(place: Place) -> None:
+    """The shards say onlyContainsUserCerts: what they say of a CA nobody believes."""
+    result = place.run("pem-dir", bring_authority(place, 1, shard_url(0)), code=1)
+    assert (
+        "basicConstraints: a CA's certificate: issuer r1 has no `crl.ca_url`"
+        in result["rejections"][0]["message"]
+    )
+    place.configure(4, PATTERN, WITH_ALL)
+    result = place.run("pem-dir", bring_authority(place, 1, shard_url(0)), code=1)
+    assert f"{shard_url(0)} is not about CA certificates" in result["rejections"][0]["message"]
+    result = place.run("pem-dir", bring_certificates(place, x1=AUTHORITIES), code=1)
+    assert "names the CRL of CA certificates, and it is not a CA's" in result["rejections"][0]["message"]
+
+
+@pytest.mark.conformance("C-16", "R-22")
+@pytest.mark.parametrize("first", ["certificate", "rows"])
+def test_a_revoked_ca_needs_a_reason(place: Place, first: str) -> None:
+    place.configure(4, PATTERN, WITH_ALL)
+    steps = [
+        ("pem-dir", bring_authority(place, 1)),
+        ("openssl-index", bring_rows(place, Brought(b"\x01", revoked_at=NOW - 5), Brought(b"\x02"))),
+    ]
+    (one, path), (two, other_path) = steps if first == "certificate" else reversed(steps)
+    place.run(one, path)
+    before = place.dump()
+    for dry_run in (True, False):
+        (refused,) = place.run(two, other_path, code=1, dry_run=dry_run)["rejections"]
+        assert refused["message"] == "reason: serial 01 is a CA's certificate and revoked without one"
+        assert place.dump() == before
+
+
+@pytest.mark.conformance("C-16", "R-22")
+def test_a_ca_revoked_for_a_reason_is_taken(place: Place) -> None:
+    place.configure(4, PATTERN, WITH_ALL)
+    place.run("openssl-index", bring_rows(place, Brought(b"\x01", revoked_at=NOW - 5, reason=4)))
+    place.run("pem-dir", bring_authority(place, 1))
+    assert where(place) == {1: (CA_SERIES, 0, "certificate")}
+    place.run(
+        "openssl-index", bring_rows(place, Brought(b"\x01", revoked_at=NOW - 5))
+    )  # known, with its reason
+
+
+@pytest.mark.conformance("C-19")
+def test_the_full_crl_says_nothing_of_the_shard(place: Place) -> None:
+    place.configure(4, PATTERN, WITH_ALL)
+    place.run("pem-dir", bring_certificates(place, x1=FULL))
+    assert where(place) == {1: (0, by_hash(1), "hash")}
+    place.run("pem-dir", bring_certificates(place, x1=shard_url(other(1))))
+    assert where(place) == {1: (0, other(1), "certificate")}

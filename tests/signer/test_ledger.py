@@ -6,7 +6,15 @@ from sqlalchemy.exc import IntegrityError
 
 from signer.ledger.errors import LedgerError
 from signer.ledger.ledger import Ledger
-from signer.ledger.values import CertificateRow, ChangeKind, LedgerIssuer, PlacedBy, Revocation, SeriesSpec
+from signer.ledger.values import (
+    CertificateRow,
+    ChangeKind,
+    CrlPlan,
+    LedgerIssuer,
+    PlacedBy,
+    Revocation,
+    SeriesSpec,
+)
 from store.model import Issuer
 from tests.signer.conftest import URL_PATTERN, make_issuer
 from tests.signer.ledgers import NOW, YEAR, certificate_row, certificate_rows
@@ -17,18 +25,18 @@ EVERYTHING = (0, (1 << 32) - 1)
 def test_an_issuer_keeps_its_layout_whatever_is_asked_later(
     ledger: Ledger, issuer: Issuer, r1: LedgerIssuer
 ) -> None:
-    again = ledger.ensure_issuer(issuer, 12, SeriesSpec(URL_PATTERN, 4), NOW + 1)
+    again = ledger.ensure_issuer(issuer, 12, CrlPlan((SeriesSpec(URL_PATTERN, 4),)), NOW + 1)
     assert again == r1
     assert (r1.page_bits, r1.page_epoch, r1.generation) == (4, 1, 1 << 48)
 
 
 def test_another_ca_under_a_known_name_is_refused(ledger: Ledger, r1: LedgerIssuer) -> None:
     with pytest.raises(LedgerError, match="r1: its CA certificate has another name or key"):
-        ledger.ensure_issuer(make_issuer("r1"), 4, SeriesSpec(URL_PATTERN, 4), NOW)
+        ledger.ensure_issuer(make_issuer("r1"), 4, CrlPlan((SeriesSpec(URL_PATTERN, 4),)), NOW)
 
 
 def test_an_unknown_issuer_is_told_with_those_there_are(ledger: Ledger, r1: LedgerIssuer) -> None:
-    ledger.ensure_issuer(make_issuer("e1"), 4, SeriesSpec(URL_PATTERN, 1), NOW)
+    ledger.ensure_issuer(make_issuer("e1"), 4, CrlPlan((SeriesSpec(URL_PATTERN, 1),)), NOW)
     with pytest.raises(LedgerError, match="no issuer 'r2'; it knows: e1, r1"):
         ledger.issuer("r2")
     assert ledger.issuer("r1") == r1
@@ -47,7 +55,7 @@ def test_a_snapshot_is_a_range_in_order_with_its_generation(ledger: Ledger, r1: 
 
 
 def test_issuers_share_serials_but_nothing_else(ledger: Ledger, r1: LedgerIssuer) -> None:
-    other = ledger.ensure_issuer(make_issuer("e1"), 4, SeriesSpec(URL_PATTERN, 1), NOW)
+    other = ledger.ensure_issuer(make_issuer("e1"), 4, CrlPlan((SeriesSpec(URL_PATTERN, 1),)), NOW)
     for one in (r1, other):
         ledger.add_certificates(one.id, [certificate_row(b"\x05")], NOW)
     ledger.revoke(r1.id, [Revocation(b"\x05", NOW)], NOW, "test")
@@ -153,7 +161,7 @@ def test_another_connections_commit_is_noticed(ledger: Ledger, ledger_url: str, 
 
 
 def test_templates_are_numbered_once(ledger: Ledger, r1: LedgerIssuer) -> None:
-    other = ledger.ensure_issuer(make_issuer("e1"), 4, SeriesSpec(URL_PATTERN, 1), NOW)
+    other = ledger.ensure_issuer(make_issuer("e1"), 4, CrlPlan((SeriesSpec(URL_PATTERN, 1),)), NOW)
     first = ledger.add_template(r1.id, b"one")
     second = ledger.add_template(r1.id, b"two")
     third = ledger.add_template(other.id, b"one")

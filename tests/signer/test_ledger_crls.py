@@ -1,11 +1,27 @@
 import sqlite3
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
+from _fastpath.page import hash32
+from signer.ledger.crls import open_series, planned
 from signer.ledger.errors import LedgerError
 from signer.ledger.ledger import Ledger
-from signer.ledger.values import LedgerIssuer, Publication, Revocation, SeriesSpec
+from signer.ledger.values import (
+    CA_SERIES,
+    FULL_SERIES,
+    CrlPlan,
+    LedgerIssuer,
+    PlacedBy,
+    Placement,
+    Publication,
+    Revocation,
+    SeriesRow,
+    SeriesSpec,
+)
 from store.model import Issuer
 from tests.signer.conftest import URL_PATTERN
 from tests.signer.ledgers import NOW, YEAR, certificate_row, certificate_rows, publication
@@ -22,7 +38,7 @@ def entries(
 
 @pytest.fixture
 def one_shard(ledger: Ledger, issuer: Issuer) -> LedgerIssuer:
-    return ledger.ensure_issuer(issuer, 4, SeriesSpec(URL_PATTERN, 1), NOW)
+    return ledger.ensure_issuer(issuer, 4, CrlPlan((SeriesSpec(URL_PATTERN, 1),)), NOW)
 
 
 @pytest.mark.conformance("C-19", "P-08")
@@ -52,7 +68,7 @@ def test_entries_and_generation_are_one_snapshot(ledger: Ledger, one_shard: Ledg
 def test_damage_met_while_entries_are_read_is_told(ledger_url: str, issuer: Issuer, tmp_path: Path) -> None:
     """D4: half a list is never the list."""
     ledger = Ledger.open(ledger_url, create=True)
-    one_shard = ledger.ensure_issuer(issuer, 4, SeriesSpec(URL_PATTERN, 1), NOW)
+    one_shard = ledger.ensure_issuer(issuer, 4, CrlPlan((SeriesSpec(URL_PATTERN, 1),)), NOW)
     ledger.add_certificates(one_shard.id, certificate_rows(3_000, revoked_every=1), NOW)
     ledger.close()
     path = tmp_path / "ledger.db"
@@ -108,15 +124,14 @@ def test_what_the_ledger_does_not_know_may_not_vanish(ledger: Ledger, r1: Ledger
 
 
 @pytest.mark.conformance("C-19", "P-08")
-def test_a_changed_specification_opens_a_series_and_moves_nothing(
-    ledger: Ledger, issuer: Issuer, r1: LedgerIssuer
-) -> None:
+def test_an_appended_series_moves_nothing(ledger: Ledger, issuer: Issuer, r1: LedgerIssuer) -> None:
     rows = certificate_rows(40, revoked_every=1)
     ledger.add_certificates(r1.id, rows[:20], NOW)
     before = [entries(ledger, r1, index) for index in range(4)]
-    ledger.ensure_issuer(issuer, 4, SeriesSpec(URL_PATTERN, 8), NOW + 1)
-    ledger.ensure_issuer(issuer, 4, SeriesSpec(URL_PATTERN, 8), NOW + 2)
-    ledger.add_certificates(r1.id, rows[20:], NOW)
+    plan = CrlPlan((SeriesSpec(URL_PATTERN, 4), SeriesSpec(URL_PATTERN, 8, NOW + 1)))
+    for _ in range(2):
+        ledger.ensure_issuer(issuer, 4, plan, NOW)
+    ledger.add_certificates(r1.id, rows[20:], NOW + 1)
     assert [entries(ledger, r1, index) for index in range(4)] == before
     first, second = ledger.series(r1.id)
     assert (first.number, first.shard_count, first.opened_at) == (0, 4, NOW)
@@ -173,8 +188,117 @@ def test_the_latest_of_every_shard(ledger: Ledger, r1: LedgerIssuer) -> None:
 
 @pytest.mark.conformance("C-09")
 def test_one_url_never_is_two_shards(ledger: Ledger, issuer: Issuer) -> None:
-    ledger.ensure_issuer(issuer, 4, SeriesSpec("http://crl.example/{index}.crl", 2), NOW)
-    with pytest.raises(LedgerError, match="http://crl.example/0.crl is the URL of another set") as caught:
-        ledger.ensure_issuer(issuer, 4, SeriesSpec("http://crl.example/{index}.crl", 4), NOW)
-    assert caught.value.remedy is not None and "{series}" in caught.value.remedy
+    ledger.ensure_issuer(issuer, 4, CrlPlan((SeriesSpec("http://crl.example/{index}.crl", 2),)), NOW)
+    first = SeriesSpec("http://crl.example/{index}.crl", 2)
+    second = SeriesSpec("http://crl.example/{index}.crl", 4, NOW)
+    for plan in (CrlPlan((first, second)), CrlPlan((first,), ca_url="http://crl.example/0.crl")):
+        with pytest.raises(LedgerError, match="http://crl.example/0.crl is the URL of another CRL") as caught:
+            ledger.ensure_issuer(issuer, 4, plan, NOW)
+        assert caught.value.remedy is not None and "{series}" in caught.value.remedy
     assert len(ledger.series(ledger.issuer("r1").id)) == 1
+
+
+KEPT = CrlPlan(
+    (SeriesSpec(URL_PATTERN, 4), SeriesSpec(URL_PATTERN, 8, NOW + DAY)),
+    "http://c.example/f",
+    "http://c.example/a",
+)
+
+
+@pytest.mark.conformance("C-19")
+@pytest.mark.parametrize(
+    ("plan", "message"),
+    [
+        (replace(KEPT, shards=KEPT.shards[:1]), "series 1 of its CRLs is .* the configuration has none"),
+        (
+            replace(KEPT, shards=(SeriesSpec(URL_PATTERN, 5), KEPT.shards[1])),
+            "series 0 .* in 4 shards.* in 5",
+        ),
+        (
+            replace(KEPT, shards=(SeriesSpec("http://d/{index}", 4), KEPT.shards[1])),
+            "says http://d/{index} in 4",
+        ),
+        (
+            replace(KEPT, shards=(KEPT.shards[0], SeriesSpec(URL_PATTERN, 8, NOW + 9))),
+            "series 1 .* says from",
+        ),
+        (replace(KEPT, full_url=None), "the full CRL .* has none"),
+        (replace(KEPT, ca_url="http://c.example/b"), "the ca CRL .*http://c.example/b"),
+    ],
+)
+def test_a_series_never_changes(ledger: Ledger, issuer: Issuer, plan: CrlPlan, message: str) -> None:
+    """D5: what certificates name is there for ever; configuration cannot move them."""
+    found = ledger.ensure_issuer(issuer, 4, KEPT, NOW)
+    before = ledger.series(found.id)
+    with pytest.raises(LedgerError, match=message) as caught:
+        ledger.ensure_issuer(issuer, 4, plan, NOW + 1)
+    assert caught.value.remedy is not None and "[[issuer.crl.series]]" in caught.value.remedy
+    assert ledger.series(found.id) == before
+    assert ledger.ensure_issuer(issuer, 4, KEPT, NOW + 2).id == found.id
+
+
+@pytest.mark.conformance("C-19", "P-08")
+@given(
+    counts=st.lists(st.integers(1, 300), min_size=1, max_size=5),
+    serials=st.lists(st.binary(min_size=1, max_size=20), min_size=1, max_size=40),
+    step=st.integers(1, 100),
+)
+def test_configuration_moves_no_certificate(counts: list[int], serials: list[bytes], step: int) -> None:
+    """D5: whatever series are appended later, the home of a certificate is the one open when it was recorded."""
+    specs = [SeriesSpec(URL_PATTERN, count, NOW + step * number) for number, count in enumerate(counts)]
+    specs[0] = SeriesSpec(URL_PATTERN, counts[0])
+    rows: list[SeriesRow] = []
+    for number in range(len(specs)):
+        now = NOW + step * number
+        rows = planned(rows, 1, "r1", CrlPlan(tuple(specs[: number + 1])), now)
+        home = open_series(rows, now)
+        assert home.number == number
+        later = planned(rows, 1, "r1", CrlPlan(tuple(specs)), now)
+        assert open_series(later, now) == home
+        assert later[: number + 1] == rows
+        assert {hash32(serial) % home.shard_count for serial in serials} <= set(range(home.shard_count))
+    urls = [url for row in rows for url in row.urls("r1")]
+    assert len(urls) == len(set(urls)) == sum(counts)
+
+
+@pytest.mark.conformance("C-12", "C-19")
+def test_the_full_crl_has_what_the_shards_have(ledger: Ledger, issuer: Issuer) -> None:
+    plan = CrlPlan((SeriesSpec(URL_PATTERN, 4),), "http://c.example/full.crl", "http://c.example/ca.crl")
+    found = ledger.ensure_issuer(issuer, 4, plan, NOW)
+    rows = certificate_rows(60, revoked_every=2)
+    authority = certificate_row(b"\x77", NOW, reason=4)._replace(
+        placement=Placement(CA_SERIES, 0, PlacedBy.CERTIFICATE)
+    )
+    ledger.add_certificates(found.id, sorted([*rows, authority]), NOW)
+
+    def read(series: int, index: int) -> list[bytes]:
+        with ledger.shard_snapshot(found.id, series, index, after=None) as snapshot:
+            return [serial for serial, _, _ in snapshot.entries()]
+
+    parts = [read(0, index) for index in range(4)] + [read(CA_SERIES, 0)]
+    assert parts[-1] == [b"\x77"]
+    assert read(FULL_SERIES, 0) == sorted(serial for part in parts for serial in part)
+    assert len(read(FULL_SERIES, 0)) == 31
+    assert not ledger.may_vanish(found.id, FULL_SERIES, 0, b"\x77", NOW)
+
+
+@pytest.mark.conformance("C-16", "R-22")
+def test_a_ca_is_not_revoked_without_a_reason(ledger: Ledger, issuer: Issuer) -> None:
+    plan = CrlPlan((SeriesSpec(URL_PATTERN, 4),), ca_url="http://c.example/ca.crl")
+    found = ledger.ensure_issuer(issuer, 4, plan, NOW)
+    place = Placement(CA_SERIES, 0, PlacedBy.CERTIFICATE)
+    rows = [certificate_row(b"\x77")._replace(placement=place), certificate_row(b"\x01")]
+    ledger.add_certificates(found.id, sorted(rows), NOW)
+    asked = [Revocation(b"\x01", NOW), Revocation(b"\x77", NOW)]
+    for refused in (ledger.revoke, ledger.plan_revocations):
+        with pytest.raises(
+            LedgerError, match="serial 77 is a CA's certificate: its revocation needs a reason"
+        ):
+            refused(found.id, asked, NOW, *(["test"] if refused == ledger.revoke else []))
+    with pytest.raises(LedgerError, match="serial 77: a CA's certificate is not revoked without a reason"):
+        ledger.add_certificates(found.id, [certificate_row(b"\x77", NOW)], NOW)
+    assert ledger.counts(found.id, NOW).revoked == 0
+    ledger.revoke(found.id, [Revocation(b"\x77", NOW, 5)], NOW, "test")
+    ledger.revoke(found.id, [Revocation(b"\x77", NOW - 5)], NOW, "test")  # earlier; the reason is known
+    with ledger.shard_snapshot(found.id, CA_SERIES, 0, after=None) as snapshot:
+        assert list(snapshot.entries()) == [(b"\x77", NOW - 5, 5)]

@@ -25,7 +25,8 @@ def test_migrations_make_the_tables_that_the_code_reads(ledger: Ledger, ledger_u
             connection.exec_driver_sql("SELECT sql FROM sqlite_master WHERE name = 'certificate'").scalar()
         )
         assert {one["name"] for one in inspect(connection).get_indexes("certificate")} == {
-            "certificate_by_shard"
+            "certificate_by_shard",
+            "certificate_by_revocation",
         }
     engine.dispose()
 
@@ -58,6 +59,33 @@ def test_a_crl_is_read_from_its_index_alone(ledger: Ledger, r1: LedgerIssuer, le
     ]
 
 
+def test_new_revocations_are_found_by_their_index_alone(
+    ledger: Ledger, r1: LedgerIssuer, ledger_url: str
+) -> None:
+    with sqlite3.connect(ledger_url.removeprefix("sqlite:///")) as connection:
+        plan = connection.execute(
+            "EXPLAIN QUERY PLAN SELECT series * 65536 + shard_index, min(revoked_generation) FROM certificate "
+            "WHERE issuer_id = 1 AND revoked_generation > 7 "
+            "GROUP BY series * 65536 + shard_index"
+        ).fetchall()
+    connection.close()
+    assert plan[0][3] == (
+        "SEARCH certificate USING COVERING INDEX certificate_by_revocation (issuer_id=? AND revoked_generation>?)"
+    )
+
+
+def test_a_ledger_of_the_first_schema_is_upgraded(ledger: Ledger, ledger_url: str) -> None:
+    ledger.close()
+    with sqlite3.connect(ledger_url.removeprefix("sqlite:///")) as connection:
+        connection.execute("DROP INDEX certificate_by_revocation")
+        connection.execute("UPDATE alembic_version SET version_num = '0001'")
+    connection.close()
+    with pytest.raises(LedgerError, match="has schema 0001, this release needs schema 0002"):
+        Ledger.open(ledger_url)
+    Ledger.open(ledger_url, create=True).close()
+    Ledger.open(ledger_url).close()
+
+
 def test_opening_does_not_make_a_ledger(tmp_path: Path) -> None:
     path = tmp_path / "absent.db"
     with pytest.raises(LedgerError, match="there is no ledger here") as caught:
@@ -71,7 +99,7 @@ def test_another_database_is_not_a_ledger(tmp_path: Path) -> None:
     with sqlite3.connect(path) as connection:
         connection.execute("CREATE TABLE t (x)")
     connection.close()
-    with pytest.raises(LedgerError, match="is not a ledger, this release needs schema 0001"):
+    with pytest.raises(LedgerError, match="is not a ledger, this release needs schema 0002"):
         Ledger.open(f"sqlite:///{path}")
 
 

@@ -88,7 +88,7 @@ def test_everything_at_once(own: Works) -> None:
     fill(own)
     with running(own):
         wait_until(lambda: has_socket(own) and is_whole(own))
-        wait_until((published(own) / "ccadb.json").exists)
+        wait_until((published(own) / "ccadb-partitioned.json").exists)
         own.revoke(row_in_page(1, 1).serial)
         wait_until(lambda: own.is_revoked(row_in_page(1, 1).serial))
         fill(own, 8)

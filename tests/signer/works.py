@@ -2,7 +2,8 @@
 
 import random
 import sqlite3
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from cryptography.hazmat.primitives import hashes
@@ -115,6 +116,14 @@ class Works:
     def open(self, clock: Clock | None = None) -> Context:
         """Another context over the same files."""
         return Context.open(self.file, clock or self.clock)
+
+    @contextmanager
+    def configured(self, before: str, after: str) -> Iterator[None]:
+        """With a context over another configuration, until the end."""
+        self.file.write_text(self.file.read_text().replace(before, after))
+        self.context = Context.open(self.file, self.clock, create_ledger=True)
+        with self.context:
+            yield
 
     @property
     def ledger(self) -> Ledger:
