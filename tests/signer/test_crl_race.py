@@ -8,17 +8,15 @@ import os
 import signal
 import subprocess
 import sys
-import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
-from cryptography import x509
 
-from signer.crl.build import CrlSigner
 from store.objects import ObjectStore, archive_path, crl_path, open_object_store, read_object
+from tests.signer.crl_readers import Reader
 from tests.signer.processes import wait_until
 from tests.signer.works import Works
 from tests.store.s3_server import S3Server
@@ -28,55 +26,13 @@ ENTRIES = 200
 FAST, SLOW = 30, 1_000
 
 
-class Reader(threading.Thread):
-    """Fetches the CRL over and over: each must be whole; keeps what it saw."""
-
-    def __init__(self, store: ObjectStore, signer: CrlSigner) -> None:
-        super().__init__()
-        self._store = store
-        self._key = signer.certificate.public_key()
-        self._over = threading.Event()
-        self.numbers: list[int] = []
-        self.torn: list[str] = []
-        self.reads = 0
-
-    def run(self) -> None:
-        last = b""
-        while not self._over.is_set():
-            found = read_object(self._store, PATH)
-            self.reads += 1
-            if found is None or found.data == last:
-                time.sleep(0.001)
-                continue
-            last = found.data
-            self._look(last)
-
-    def _look(self, data: bytes) -> None:
-        try:
-            crl = x509.load_der_x509_crl(data)
-            whole = crl.is_signature_valid(self._key)  # type: ignore[arg-type]
-            self.numbers.append(crl.extensions.get_extension_for_class(x509.CRLNumber).value.crl_number)
-        except ValueError as error:
-            whole, self.torn = False, [*self.torn, str(error)]
-        if not whole:
-            self.torn.append(f"after {self.numbers[-1:]}")
-
-    @property
-    def newest(self) -> int:
-        return self.numbers[-1] if self.numbers else 0
-
-    def stop(self) -> None:
-        self._over.set()
-        self.join()
-
-
 class Racers:
     """The two processes, what each printed, and the shard's readers."""
 
     def __init__(self, works: Works, store: ObjectStore, mode: str) -> None:
         self._started = str(time.time())
         self._works = works
-        self.reader = Reader(store, works.context.crl_signer("demo"))
+        self.reader = Reader(store, PATH, works.context.crl_signer("demo").certificate)
         self.reader.start()
         self.free = self._start("free")
         self.stopping = self._start(mode)
