@@ -25,6 +25,13 @@ EXAMPLE = """\
 
 [objects]                     # where CRLs are published and served from
 # target = "objects"          # a directory, or s3://bucket/prefix
+# endpoint = "https://s3.example.net" # of an S3 store that is not AWS's
+# region = "eu-central-1"
+# access_key_file = "/run/secrets/s3-key-id"  # default: AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY
+# secret_key_file = "/run/secrets/s3-secret"
+# allow_http = false          # true: the endpoint may begin with http://
+# [[objects.also]]            # published there as well; any number of them, with the same keys
+# target = "/srv/mirror"
 
 [state]                       # embedded store, sockets and locks of this host
 # directory = ".ocspeed"
