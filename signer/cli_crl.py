@@ -112,7 +112,8 @@ def crl_diff(
 
 
 @crl_app.command(
-    "verify", epilog="Example: ocsp-signer crl verify --issuer-cert ca.pem https://example.org/ccadb-partitioned.json"
+    "verify",
+    epilog="Example: ocsp-signer crl verify --issuer-cert ca.pem https://example.org/ccadb-partitioned.json",
 )
 def crl_verify(
     source: Annotated[

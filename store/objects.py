@@ -61,6 +61,7 @@ class PublishedShard(msgspec.Struct, frozen=True, kw_only=True):
     size: int
     sha256: str
     generation: int = 0  # of the ledger when its entries were read (D2)
+    shard_count: int = 0  # of its series; 0: not told
 
 
 class Manifest(msgspec.Struct, frozen=True, kw_only=True):

@@ -27,7 +27,7 @@ def show(
 
 def _show_published(file: Path, issuer: str | None, as_json: bool) -> None:
     settings = load_settings(file)
-    objects = open_object_store(settings.objects_target, create=True)
+    objects = open_object_store(settings.root.objects.place(settings.document), create=True)
     for table in [settings.issuer(issuer)] if issuer else settings.root.issuer:
         found = read_object(objects, manifest_path(table.name))
         if found is None:

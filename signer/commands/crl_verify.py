@@ -27,7 +27,7 @@ class VerifyRequest:
 
     source: (
         str | None
-    )  # a URL, or where CRLs were published; None: `urls`, or objects.target of the configuration
+    )  # a URL, or where CRLs were published; None: `urls`, or all targets of the configuration
     urls: Path | None
     issuer: str | None
     issuer_cert: Path | None
@@ -43,11 +43,11 @@ def verify(
         raise UsageError("SOURCE and --urls exclude each other", remedy="name one of them")
     sets = _sets(file, request, clock or SystemClock())
     # Before anything is fetched: who forgot a certificate is told at once.
-    certificates = [_certificate(file, request, crls) for crls in sets]
+    authorities = [_authority(file, request, crls) for crls in sets]
     findings = 0
-    for crls, certificate in zip(sets, certificates, strict=True):
+    for crls, (certificate, scope) in zip(sets, authorities, strict=True):
         with bar(f"verify {crls.source}", len(crls.targets), quiet=quiet) as advance:
-            verdict = verify_set(crls, certificate, scope=request.scope, progress=advance)
+            verdict = verify_set(crls, certificate, scope=scope, progress=advance)
         _report(crls, verdict, as_json)
         findings += len(verdict.findings)
     return 1 if findings else 0
@@ -59,17 +59,27 @@ def _sets(file: Path, request: VerifyRequest, clock: Clock) -> list[CrlSet]:
         return sets_of_text(request.urls, fetcher)
     if request.source is not None and request.source.startswith(("http://", "https://")):
         return sets_of_url(request.source, fetcher)
-    target = request.source or load_settings(file).objects_target
-    return sets_of_objects(target, clock, request.issuer)
+    if request.source is not None:
+        return sets_of_objects(request.source, clock, request.issuer)
+    settings = load_settings(file)
+    places = settings.root.objects.targets(settings.document)
+    return [crls for place in places for crls in sets_of_objects(place, clock, request.issuer)]
 
 
-def _certificate(file: Path, request: VerifyRequest, crls: CrlSet) -> x509.Certificate:
-    """Of the CA: as given, else as the configuration has it for --issuer or for the issuer of the manifest."""
+def _authority(file: Path, request: VerifyRequest, crls: CrlSet) -> tuple[x509.Certificate, CrlScope | None]:
+    """The CA and whose rules its full CRLs are held to: as given, else as the configuration has it.
+
+    Looked up there is --issuer, or the issuer that the manifest names.
+    """
     name = request.issuer or (crls.manifest.issuer if crls.manifest else None)
+    scope = request.scope
     if request.issuer_cert is not None:
         path = request.issuer_cert
     elif name is not None and (file.exists() or request.issuer is not None):
-        path = load_settings(file).issuer(name).certificate
+        table = load_settings(file).issuer(name)
+        path = table.certificate
+        if scope is None and table.crl.offline:
+            scope = CrlScope.CA_CERTIFICATES
     else:
         raise UsageError(
             f"{crls.source}: the CA is not known",
@@ -77,7 +87,7 @@ def _certificate(file: Path, request: VerifyRequest, crls: CrlSet) -> x509.Certi
         )
     certificate = load_certificate(path)
     subject_key_identifier(certificate)  # raises ConfigError: no CRL could name its key
-    return certificate
+    return certificate, scope
 
 
 def _report(crls: CrlSet, verdict: SetVerdict, as_json: bool) -> None:

@@ -73,6 +73,7 @@ class Catalogue:
             size=latest.size,
             sha256=latest.sha256.hex(),
             generation=latest.generation,
+            shard_count=shard[0].shard_count,
         )
 
     def _disclosure(self, shards: list[Shard]) -> Disclosure:

@@ -12,6 +12,7 @@ from signer.crl.verify_set import (
     Finding,
     Verdict,
     check_complete,
+    check_disclosed,
     check_kinds,
     check_partition,
     check_published,
@@ -48,6 +49,8 @@ def verify_set(
     findings += check_partition(verdicts)
     if crls.manifest is not None:
         findings += check_complete(crls.source, crls.manifest)
+        if crls.disclosed is not None:
+            findings += check_disclosed(crls.source, *crls.disclosed, crls.manifest)
         for verdict in verdicts:
             findings += check_published(verdict, crls.manifest.generated_at)
     return SetVerdict(verdicts, tuple(findings))

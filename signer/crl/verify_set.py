@@ -24,10 +24,11 @@ __all__ = [
     "Target",
     "Verdict",
     "check_complete",
-    "check_urls",
+    "check_disclosed",
     "check_kinds",
     "check_partition",
     "check_published",
+    "check_urls",
     "look_at_objects",
     "look_by_http",
     "verify_one",
@@ -113,7 +114,7 @@ def look_at_objects(store: ObjectStore, prefix: str, clock: Clock) -> Look:
 def verify_one(
     target: Target, look: Look, certificate: x509.Certificate, *, scope: CrlScope | None = None
 ) -> Verdict:
-    """Every check on one CRL of its own."""
+    """Every check on one CRL of its own; `scope` is whose rules a CRL is held to that does not say."""
     try:
         found = look(target)
         crl = read_crl(found.data)
@@ -121,7 +122,14 @@ def verify_one(
         return Verdict(target=target, findings=[Finding(target.url, fault.check, str(fault))])
     except MalformedDer as error:
         return Verdict(target=target, findings=[Finding(target.url, "parse", str(error))])
-    sight = Sight(crl=crl, url=target.url, certificate=certificate, now=found.at, scope=scope)
+    is_full = crl.extension(IDP) is None
+    sight = Sight(
+        crl=crl,
+        url=target.url,
+        certificate=certificate,
+        now=found.at,
+        scope=scope if is_full else None,
+    )
     faults = list(crl_faults(sight))
     left_origin = found.at
     if found.by_http is not None:
@@ -136,7 +144,7 @@ def verify_one(
         next_update=crl.next_update_seconds,
         size=len(found.data),
         sha256=hashlib.sha256(found.data).hexdigest(),
-        is_full=crl.extension(IDP) is None,
+        is_full=is_full,
         left_origin=left_origin,
         serials=[serial for serial, _, _ in crl.entries()],
     )
@@ -156,11 +164,33 @@ def check_complete(source: str, manifest: Manifest) -> Iterator[Finding]:
     indices: dict[int, list[int]] = {}
     for shard in manifest.shards:
         indices.setdefault(shard.series, []).append(shard.shard_index)
+    counts = {shard.series: shard.shard_count for shard in manifest.shards}
     for series, found in sorted(indices.items()):
-        for index in range(max(found) + 1):
+        for index in range(max(max(found) + 1, counts[series])):
             if found.count(index) != 1:
                 what = "is missing" if index not in found else f"is there {found.count(index)} times"
                 yield Finding(source, "set", f"series {series}: shard {index} {what}")
+
+
+def check_disclosed(
+    source: str, full: Sequence[str], partitioned: Sequence[str], manifest: Manifest
+) -> Iterator[Finding]:
+    """P-04: what the CCADB is told of is the full CRL, or all that are none, character for character; `""` is nothing."""
+    shards = [shard.url for shard in manifest.shards if shard.series != FULL]
+    for name, told, known in (
+        ("ccadb-full.json", full, [shard.url for shard in manifest.shards if shard.series == FULL]),
+        ("ccadb-partitioned.json", partitioned, shards),
+    ):
+        for url in sorted({*told} - {*known, ""}):
+            yield Finding(url, "disclosed", f"is in {name} and not such a CRL of {source}")
+        for url, times in Counter(told).items():
+            if times > 1:
+                yield Finding(url, "disclosed", f"is {times} times in {name}")
+    if {*partitioned} - {""}:
+        for url in sorted({*shards} - {*partitioned}):
+            yield Finding(url, "disclosed", "is not in ccadb-partitioned.json")
+    if not full and not partitioned:
+        yield Finding(source, "disclosed", "there is no array for the CCADB beside it")
 
 
 def check_kinds(verdicts: Iterable[Verdict]) -> Iterator[Finding]:

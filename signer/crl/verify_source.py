@@ -15,6 +15,7 @@ from store.errors import OcspeedError, StoreFormatError, StoreUnavailable
 from store.objects import (
     Manifest,
     ObjectStore,
+    ccadb_paths,
     decode_manifest,
     manifest_path,
     object_store_faults,
@@ -41,6 +42,7 @@ class CrlSet:
     targets: tuple[Target, ...]
     look: Look
     manifest: Manifest | None = None
+    disclosed: tuple[list[str], list[str]] | None = None  # arrays for the CCADB beside it: full, partitioned
 
 
 def sets_of_url(url: str, fetcher: Fetcher) -> list[CrlSet]:
@@ -100,8 +102,17 @@ def _set_at(target: str, store: ObjectStore, prefix: str, clock: Clock) -> CrlSe
         return None
     manifest = _manifest(f"{target}: {prefix}manifest.json", found.data)
     base = manifest_path(manifest.issuer).removesuffix("manifest.json")
-    look = look_at_objects(store, "" if prefix else base, clock)
-    return CrlSet(f"{target}: {prefix}manifest.json", _targets(manifest), look, manifest)
+    cut = "" if prefix else base
+    arrays = [path.removeprefix(cut) for path in ccadb_paths(manifest.issuer)]
+    read = [(path, read_object(store, path)) for path in arrays]
+    full, partitioned = (_urls(f"{target}: {path}", one.data) if one else [] for path, one in read)
+    return CrlSet(
+        f"{target}: {prefix}manifest.json",
+        _targets(manifest),
+        look_at_objects(store, cut, clock),
+        manifest,
+        (full, partitioned),
+    )
 
 
 def _listed(source: str, data: bytes, look: Look) -> CrlSet:

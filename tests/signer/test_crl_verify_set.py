@@ -10,9 +10,10 @@ import pytest
 from cryptography.hazmat.primitives.serialization import Encoding
 
 from signer.commands.crl_verify import VerifyRequest, verify
+from signer.crl.build import CrlScope
 from signer.crl.verify import verify_set
 from signer.crl.verify_fetch import Fetcher, FetchFault, Limits
-from signer.crl.verify_set import Finding, Found, Target
+from signer.crl.verify_set import Finding, Found, Target, check_disclosed
 from signer.crl.verify_source import CrlSet, SourceError, sets_of_objects, sets_of_text, sets_of_url
 from store.errors import OcspeedError
 from store.objects import UNSHARDED, Manifest, PublishedShard
@@ -95,6 +96,31 @@ def test_one_that_is_missing() -> None:
 def test_an_incomplete_manifest(kept: list[int], message: str) -> None:
     manifest = Manifest(issuer="r1", generated_at=GENERATED, shards=[MANIFEST.shards[n] for n in kept])
     assert Finding("manifest", "set", f"series 0: {message}") in findings(DATA, manifest)
+
+
+@pytest.mark.conformance("P-09")
+def test_the_last_shard_is_missing() -> None:
+    shards = [msgspec.structs.replace(one, shard_count=SHARDS) for one in MANIFEST.shards]
+    assert findings(DATA, Manifest(issuer="r1", generated_at=GENERATED, shards=shards)) == []
+    short = Manifest(issuer="r1", generated_at=GENERATED, shards=shards[:3])
+    assert findings(DATA, short) == [Finding("manifest", "set", "series 0: shard 3 is missing")]
+
+
+@pytest.mark.conformance("P-04", "P-05")
+def test_what_is_disclosed_is_what_is_published() -> None:
+    def found(full: list[str], partitioned: list[str]) -> list[tuple[str, str]]:
+        return [(one.url, one.message) for one in check_disclosed("here", full, partitioned, MANIFEST)]
+
+    assert found([], list(DATA)) == found([], [""]) == found([""], []) == []
+    assert found([], []) == [("here", "there is no array for the CCADB beside it")]
+    assert found([], list(DATA)[1:]) == [(url(0), "is not in ccadb-partitioned.json")]
+    strange = url(0).replace("c.example", "C.example")
+    assert found([], [*list(DATA)[1:], strange]) == [
+        (strange, "is in ccadb-partitioned.json and not such a CRL of here"),
+        (url(0), "is not in ccadb-partitioned.json"),
+    ]
+    assert found([], [*DATA, url(1)]) == [(url(1), "is 2 times in ccadb-partitioned.json")]
+    assert found([url(0)], []) == [(url(0), "is in ccadb-full.json and not such a CRL of here")]
 
 
 @pytest.mark.conformance("P-04", "U-01")
@@ -185,6 +211,7 @@ def objects(tmp_path: Path) -> Path:
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_bytes(DATA[one.url])
     (tmp_path / "objects/crl/r1/manifest.json").write_bytes(MANIFEST.encode())
+    (tmp_path / "objects/crl/r1/ccadb-partitioned.json").write_text(json.dumps(list(DATA)))
     (tmp_path / "ca.pem").write_bytes(AUTHORITY.certificate.public_bytes(Encoding.PEM))
     (tmp_path / "ocsp.toml").write_text(
         '[[issuer]]\nname = "r1"\ncertificate = "ca.pem"\nsigner = { key = "k" }\n'
@@ -225,9 +252,18 @@ def test_findings_end_with_1(objects: Path, capsys: pytest.CaptureFixture[str]) 
 def test_findings_of_the_list_have_a_line_too(objects: Path, capsys: pytest.CaptureFixture[str]) -> None:
     short = Manifest(issuer="r1", generated_at=GENERATED, shards=MANIFEST.shards[1:])
     (objects / "objects/crl/r1/manifest.json").write_bytes(short.encode())
+    (objects / "objects/crl/r1/ccadb-partitioned.json").write_text('[""]')
     assert verify(objects / "ocsp.toml", request(), as_json=True, quiet=True, clock=FakeClock()) == 1
     line = json.loads(capsys.readouterr().out.splitlines()[-2])
     assert line["findings"] == [{"check": "set", "message": "series 0: shard 0 is missing"}]
+
+
+@pytest.mark.conformance("P-04")
+def test_the_arrays_beside_a_manifest_are_read(objects: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (objects / "objects/crl/r1/ccadb-partitioned.json").write_text(json.dumps(list(DATA)[1:]))
+    for asked in (request(), request(objects / "objects/crl/r1")):
+        assert verify(objects / "ocsp.toml", asked, as_json=False, quiet=True, clock=FakeClock()) == 1
+        assert capsys.readouterr().out.startswith(f"{url(0)}: disclosed: is not in ccadb-partitioned.json")
 
 
 def test_what_is_not_known_ends_with_2(objects: Path) -> None:
@@ -309,14 +345,38 @@ def test_by_http() -> None:
 
 
 def test_the_scope_that_a_full_crl_is_held_to(objects: Path) -> None:
-    from signer.crl.build import CrlScope
-
-    full = {
-        "http://c.example/full.crl": forge(
-            right(url=None), entries=(entry(b"\x01"), entry(b"\x02", reason(1)))
-        )
-    }
+    entries = (entry(b"\x01"), entry(b"\x02", reason(1)))
+    full = {"http://c.example/full.crl": forge(right(url=None), entries=entries)}
     crls = CrlSet("array", tuple(map(Target, full)), look_in(full))
     assert verify_set(crls, AUTHORITY.certificate).findings == ()
     found = verify_set(crls, AUTHORITY.certificate, scope=CrlScope.CA_CERTIFICATES).findings
     assert [one.check for one in found] == ["reasons"]
+    # A shard says itself what it is about.
+    crls = CrlSet("array", tuple(map(Target, DATA)), look_in(DATA))
+    assert verify_set(crls, AUTHORITY.certificate, scope=CrlScope.CA_CERTIFICATES).findings == ()
+
+
+@pytest.mark.conformance("C-06", "C-16")
+def test_the_crl_of_an_offline_ca(objects: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """It is about CA certificates, and for a year."""
+    data = forge(right(number=5, url=None, validity=365 * 86_400 - 1), entries=(entry(b"\x02", reason(5)),))
+    listed = msgspec.structs.replace(
+        published(0, data, series=FULL, at="http://c.example/full.crl"), next_update=NOW - 61 + 365 * 86_400
+    )
+    directory = objects / "objects/crl/r1"
+    (directory / listed.path.rpartition("/")[2]).write_bytes(data)
+    (directory / "manifest.json").write_bytes(
+        Manifest(issuer="r1", generated_at=GENERATED, shards=[listed]).encode()
+    )
+    (directory / "ccadb-full.json").write_text(json.dumps([listed.url]))
+    (directory / "ccadb-partitioned.json").write_text("[]")
+    file = objects / "ocsp.toml"
+    issuer = (
+        '[[issuer]]\nname = "r1"\ncertificate = "ca.pem"\nocsp.enabled = false\n'
+        'crl.full_url = "http://c.example/full.crl"\n'
+    )
+    for more, expected in (('crl.key = "k"', 1), ("crl.offline = true", 0)):
+        file.write_text(issuer + more)
+        assert verify(file, request(), as_json=False, quiet=True, clock=FakeClock()) == expected
+        out = capsys.readouterr().out
+        assert ("dates: nextUpdate is 31535999 s after" in out) == bool(expected), out
