@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime
+from functools import partial
 from pathlib import Path
 
 import msgspec
@@ -170,11 +171,20 @@ def _readable(manifest: bytes | None) -> Sequence[PublishedShard]:
         return ()
 
 
-def publish_ccadb(store: ObjectStore, issuer: str, urls: Disclosure) -> None:
-    """Write both arrays of URLs to be disclosed, each URL once and character-exact (P-04)."""
+def publish_ccadb(store: ObjectStore, issuer: str, urls: Disclosure) -> list[str]:
+    """Write both arrays of URLs to be disclosed, each URL once and character-exact (P-04).
+
+    Returns the paths of those that were not so before.
+    """
+    changed: list[str] = []
     for path, array in zip(ccadb_paths(issuer), (urls.full, urls.partitioned), strict=True):
         data = msgspec.json.encode(list(dict.fromkeys(array)))
-        replace_object(store, path, data, JSON_TYPE, lambda live: None)
+        replace_object(store, path, data, JSON_TYPE, partial(_note, changed, path))
+    return changed
+
+
+def _note(changed: list[str], path: str, live: bytes | None) -> None:
+    changed.append(path)
 
 
 def _numbered(number: int | None) -> str:
