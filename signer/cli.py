@@ -9,6 +9,7 @@ from typing import Annotated
 import typer
 
 from signer.cli_crl import crl_app
+from signer.cli_ledger import journal_app, ledger_app
 from signer.cli_options import (
     DEFAULT_CONFIG,
     SETTINGS,
@@ -29,6 +30,8 @@ app = typer.Typer(
     context_settings=SETTINGS,
 )
 app.add_typer(crl_app, name="crl")
+app.add_typer(journal_app, name="journal")
+app.add_typer(ledger_app, name="ledger")
 store_app = typer.Typer(help="Look after the store.", no_args_is_help=True, context_settings=SETTINGS)
 app.add_typer(store_app, name="store")
 

@@ -2,7 +2,9 @@
 
 import hashlib
 import json
-from collections.abc import Iterator
+import os
+import pwd
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -11,9 +13,20 @@ from sqlalchemy import Connection, insert, select
 from signer.ledger.errors import LedgerError
 from signer.ledger.schema import journal
 
-__all__ = ["GENESIS", "JournalEntry", "append", "entries", "verify"]
+__all__ = [
+    "GENESIS",
+    "JournalEntry",
+    "append",
+    "canonical",
+    "entries",
+    "fault_after",
+    "followed",
+    "user",
+    "verify",
+]
 
 GENESIS = bytes(32)  # previous_hash of the first entry
+ROWS = 1_000  # read at a time
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,9 +37,32 @@ class JournalEntry:
     recorded_at: int
     actor: str
     event: str
-    detail: dict[str, Any]
+    text: str  # of the detail, as it was hashed: JSON with sorted keys, without spaces
     previous_hash: bytes
     entry_hash: bytes
+
+    @property
+    def detail(self) -> dict[str, Any]:
+        found: dict[str, Any] = json.loads(self.text)
+        return found
+
+    @property
+    def expected_hash(self) -> bytes:
+        """What `entry_hash` is, unless the entry was changed."""
+        return _hash(self.previous_hash, self.seq, self.recorded_at, self.actor, self.event, self.text)
+
+
+def user() -> str:
+    """Whom an entry names for a command: the user of this process."""
+    try:
+        return pwd.getpwuid(os.getuid()).pw_name
+    except KeyError:
+        return f"uid {os.getuid()}"
+
+
+def canonical(detail: dict[str, Any]) -> str:
+    """The only spelling of a detail that is hashed."""
+    return json.dumps(detail, sort_keys=True, separators=(",", ":"))
 
 
 def append(connection: Connection, *, now: int, actor: str, event: str, detail: dict[str, Any]) -> None:
@@ -34,7 +70,7 @@ def append(connection: Connection, *, now: int, actor: str, event: str, detail: 
     newest = select(journal.c.seq, journal.c.entry_hash).order_by(journal.c.seq.desc()).limit(1)
     last = connection.execute(newest).first()
     seq, previous = (last.seq + 1, last.entry_hash) if last else (1, GENESIS)
-    text = json.dumps(detail, sort_keys=True, separators=(",", ":"))
+    text = canonical(detail)
     connection.execute(
         insert(journal).values(
             seq=seq,
@@ -48,34 +84,53 @@ def append(connection: Connection, *, now: int, actor: str, event: str, detail: 
     )
 
 
-def entries(connection: Connection) -> Iterator[JournalEntry]:
-    """All entries, oldest first."""
-    for row in connection.execute(select(journal).order_by(journal.c.seq)):
-        yield JournalEntry(
-            row.seq,
-            row.recorded_at,
-            row.actor,
-            row.event,
-            json.loads(row.detail),
-            row.previous_hash,
-            row.entry_hash,
+def entries(
+    connection: Connection, *, since: int | None = None, until: int | None = None, after: int = 0
+) -> Iterator[JournalEntry]:
+    """Oldest first, one by one: those with a higher seq than `after`, recorded from `since` to `until`."""
+    statement = select(journal).where(journal.c.seq > after).order_by(journal.c.seq)
+    if since is not None:
+        statement = statement.where(journal.c.recorded_at >= since)
+    if until is not None:
+        statement = statement.where(journal.c.recorded_at <= until)
+    for row in connection.execution_options(yield_per=ROWS).execute(statement):
+        yield JournalEntry(*row)
+
+
+def fault_after(before: JournalEntry | None, entry: JournalEntry) -> str | None:
+    """What is wrong with an entry that comes after `before` (None: first of all), None if it follows."""
+    expected, previous = (1, GENESIS) if before is None else (before.seq + 1, before.entry_hash)
+    if entry.seq > expected:
+        missing = (
+            f"entry {expected} is"
+            if entry.seq == expected + 1
+            else f"entries {expected} to {entry.seq - 1} are"
         )
+        return f"{missing} missing before it"
+    if entry.seq < expected:
+        return f"it comes after entry {expected - 1}: out of order, or put in"
+    if entry.expected_hash != entry.entry_hash:
+        return "it was changed"
+    if entry.previous_hash != previous:
+        return "it does not follow from the one before: one of the two was replaced"
+    return None
+
+
+def followed(found: Iterable[JournalEntry], before: JournalEntry | None = None) -> Iterator[JournalEntry]:
+    """The same entries, each once it is seen to follow. Raises LedgerError naming the first that does not."""
+    for entry in found:
+        if fault := fault_after(before, entry):
+            raise LedgerError(
+                f"journal entry {entry.seq}: {fault}: the journal was altered",
+                remedy="keep the file as it is and compare it with a backup and with exports of the journal",
+            )
+        yield entry
+        before = entry
 
 
 def verify(connection: Connection) -> int:
     """Follow the chain and return its length. Raises LedgerError naming the first entry that does not fit."""
-    previous = GENESIS
-    seq = 0
-    for row in connection.execute(select(journal).order_by(journal.c.seq)):
-        seq += 1
-        expected = _hash(previous, seq, row.recorded_at, row.actor, row.event, row.detail)
-        if (row.seq, row.previous_hash, row.entry_hash) != (seq, previous, expected):
-            raise LedgerError(
-                f"journal entry {row.seq} does not follow from the one before: the journal was altered",
-                remedy="keep the file as it is and compare it with a backup",
-            )
-        previous = expected
-    return seq
+    return sum(1 for _ in followed(entries(connection)))
 
 
 def _hash(previous: bytes, seq: int, now: int, actor: str, event: str, detail: str) -> bytes:

@@ -338,9 +338,12 @@ class Ledger:
         with self._write() as connection:
             chain.append(connection, now=now, actor=actor, event=event, detail=detail)
 
-    def journal_entries(self) -> list[chain.JournalEntry]:
+    def journal_entries(
+        self, *, since: int | None = None, until: int | None = None, after: int = 0
+    ) -> Iterator[chain.JournalEntry]:
+        """Oldest first, of one read transaction: with a higher seq than `after`, recorded from `since` to `until`."""
         with self._read() as connection:
-            return list(chain.entries(connection))
+            yield from chain.entries(connection, since=since, until=until, after=after)
 
     def verify_journal(self) -> int:
         """Length of the journal's unbroken chain. Raises LedgerError naming the first altered entry."""

@@ -12,7 +12,9 @@ from typing import Any
 
 import pytest
 
-from signer.cli import app, crl_app, store_app
+from signer.cli import app, store_app
+from signer.cli_crl import crl_app
+from signer.cli_ledger import journal_app, ledger_app
 from signer.demo.authority import create_authority
 from signer.ledger.ledger import Ledger
 
@@ -102,8 +104,9 @@ def test_every_command_shows_an_example(tmp_path: Path) -> None:
     for command in ("import", "revoke", "crl build", "store init"):
         help_text = run(tmp_path, *command.split(), "--help").stdout
         assert re.search(rf"Example: .*ocsp-signer {command}", help_text)
-    for found in (*app.registered_commands, *crl_app.registered_commands, *store_app.registered_commands):
-        assert found.epilog is not None and found.epilog.startswith("Example: ")
+    for group in (app, crl_app, store_app, journal_app, ledger_app):
+        for found in group.registered_commands:
+            assert found.epilog is not None and found.epilog.startswith("Example: ")
 
 
 def test_init_writes_once(tmp_path: Path) -> None:

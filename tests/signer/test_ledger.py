@@ -190,7 +190,7 @@ def test_the_journal_follows_and_shows_what_was_done(ledger: Ledger, r1: LedgerI
     before = ledger.generation(r1.id)
     ledger.revoke(r1.id, [Revocation(b"\x01", NOW)], NOW, "ann")
     ledger.journal("import done", {"rows": 3}, NOW + 1, "bob")
-    entries = ledger.journal_entries()
+    entries = list(ledger.journal_entries())
     assert [(one.event, one.actor) for one in entries] == [
         ("issuer", "ocsp-signer"),
         ("series", "ocsp-signer"),

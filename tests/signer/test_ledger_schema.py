@@ -170,5 +170,5 @@ def test_a_journal_altered_behind_our_back_is_noticed(
         connection.execute("DROP TRIGGER journal_no_update")
         connection.execute("UPDATE journal SET detail = replace(detail, '\"r1\"', '\"r2\"') WHERE seq = 2")
     connection.close()
-    with pytest.raises(LedgerError, match="journal entry 2 does not follow"):
+    with pytest.raises(LedgerError, match="journal entry 2: it was changed"):
         ledger.verify_journal()

@@ -1,0 +1,55 @@
+"""The `journal` and `ledger` groups of the `ocsp-signer` command."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from signer.cli_options import DEFAULT_CONFIG, SETTINGS, Config, Json
+
+__all__ = ["journal_app", "ledger_app"]
+
+journal_app = typer.Typer(
+    help="Who did what: entries bound to each other by hashes.",
+    no_args_is_help=True,
+    context_settings=SETTINGS,
+)
+ledger_app = typer.Typer(help="Look after the ledger.", no_args_is_help=True, context_settings=SETTINGS)
+
+
+@journal_app.command(
+    "export", epilog="Example: ocsp-signer journal export --to /mnt/elsewhere/journal.ndjson"
+)
+def journal_export(
+    config: Config = DEFAULT_CONFIG,
+    since: Annotated[str | None, typer.Option("--since", help="Not earlier than this, RFC 3339.")] = None,
+    until: Annotated[str | None, typer.Option("--until", help="Not later than this, RFC 3339.")] = None,
+    to: Annotated[
+        Path | None,
+        typer.Option("--to", help="A file that gets, as JSON, whatever it lacks; made if it is not there."),
+    ] = None,
+    json: Json = False,
+) -> None:
+    """Print the journal, oldest first, or keep a copy of it up to date.
+
+    With --json an entry is one line with its hashes, so that the copy can be
+    verified without the ledger, and the ledger with the copy.
+    """
+    from signer.commands import journal
+
+    journal.export(config, since=since, until=until, to=to, as_json=json)
+
+
+@journal_app.command("verify", epilog="Example: ocsp-signer journal verify --against journal.ndjson")
+def journal_verify(
+    config: Config = DEFAULT_CONFIG,
+    against: Annotated[
+        Path | None,
+        typer.Option("--against", help="An earlier export: shows also what was cut off or written anew."),
+    ] = None,
+    json: Json = False,
+) -> None:
+    """Follow the journal's chain; name the first entry that was changed, removed, put in or moved."""
+    from signer.commands import journal
+
+    journal.verify(config, against=against, as_json=json)
