@@ -224,6 +224,16 @@ def test_a_target_that_recovers_is_told(pair: Pair) -> None:
     assert [line["target"] for line in logs if line["event"] == "crl target caught up"] == ["two"]
 
 
+def test_one_that_fails_between_reading_and_publishing(pair: Pair) -> None:
+    pair.targets.live(PATHS[0])
+    pair.second.break_off()
+    with capture_logs() as logs:
+        pair.targets.publish(PATHS[0], crl(1))
+        pair.release(2)
+    assert [(line["target"], line["retry_seconds"]) for line in logs] == [("two", 5)]
+    assert Crl(read_object(pair.first, PATHS[0]).data).crl_number == 2  # type: ignore[union-attr]
+
+
 def test_no_target_at_all_is_an_error(tmp_path: Path) -> None:
     only = Switched(tmp_path / "only")
     targets = Targets("r1", [Target("one", only.store, FakeClock())], subject_name(CA.certificate))
@@ -243,6 +253,9 @@ def test_what_is_not_ours_on_one_target_holds_no_other_back(pair: Pair, content:
     assert pair.manifest(pair.first) == [1, 1]
     assert (pair.second.root / PATHS[0]).read_bytes() == content
     assert pair.manifest(pair.second.store) is None  # its set is not whole
+    found = pair.targets.live(PATHS[0])  # what the next one is compared with
+    assert found is not None
+    assert found.crl_number == 1
     assert read_object(pair.second.store, PATHS[1]) is not None
     assert [target.location for target in pair.targets.failing] == ["two"]
 

@@ -19,7 +19,7 @@ from obstore.exceptions import BaseError
 from store.config import ObjectTarget
 from store.objects import open_object_store
 
-__all__ = ["S3Server", "running_s3_server"]
+__all__ = ["ACCESS_KEY", "SECRET_KEY", "S3Server", "running_s3_server"]
 
 ACCESS_KEY = "crl-publisher"
 SECRET_KEY = "never-in-a-log-line"
