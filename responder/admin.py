@@ -41,9 +41,11 @@ class Readiness:
 def check_readiness(settings: Settings, clock: Clock) -> Readiness:
     """Look at the store as a lookup would: issuer records, templates and the header of page 0. Blocks."""
     result = Readiness()
+    if not settings.ocsp_issuers:
+        return result
     with settings.store.client() as client:
         reader = StoreReader(client, settings.store.url)
-        for issuer in settings.issuers:
+        for issuer in settings.ocsp_issuers:
             try:
                 fault = _issuer_fault(reader, issuer, clock.now())
             except StoreError as error:

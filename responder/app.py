@@ -48,8 +48,9 @@ class Application:
             max_unverified=section.max_unverified,
             timeout=timeout,
         )
+        self._asks_store = bool(settings.ocsp_issuers)
         self.issuers = Issuers(
-            settings.issuers,
+            settings.ocsp_issuers,
             self.link,
             self.source,
             counters,
@@ -76,6 +77,8 @@ class Application:
     async def start(self) -> None:
         """Connect; wait a moment for the issuers, so that the first answers are not tryLater."""
         self._state.start()
+        if not self._asks_store:
+            return
         self.link.start(self.issuers)
         try:
             async with asyncio.timeout(WARM_UP):

@@ -100,6 +100,11 @@ class IssuerTable(IssuerSection, frozen=True):
     ocsp: Any = None
     crl: Any = None
 
+    @property
+    def has_ocsp(self) -> bool:
+        """False for a CA with CRLs alone (P-02)."""
+        return not (isinstance(self.ocsp, dict) and self.ocsp.get("enabled") is False)
+
 
 class Root(Section, frozen=True):
     """What the responder reads of ocsp.toml."""
@@ -137,9 +142,15 @@ class Settings:
         return self.root.responder
 
     @property
+    def ocsp_issuers(self) -> tuple[Issuer, ...]:
+        """Those whose certificates are answered for; the others have CRLs alone."""
+        tables = zip(self.root.issuer, self.issuers, strict=True)
+        return tuple(issuer for table, issuer in tables if table.has_ocsp)
+
+    @property
     def embedded(self) -> bool:
-        """Whether the store is a server of our own."""
-        return self.root.store.url == EMBEDDED
+        """Whether the store is a server of our own; CRLs alone need none (P-02)."""
+        return self.root.store.url == EMBEDDED and bool(self.ocsp_issuers)
 
 
 def load_settings(path: Path) -> Settings:

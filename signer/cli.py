@@ -109,6 +109,22 @@ def import_file(
     raise typer.Exit(code)
 
 
+@app.command("import-signed", epilog="Example: ocsp-signer import-signed --issuer root root.crl")
+def import_signed(
+    issuer: OneIssuer,
+    files: Annotated[list[Path], typer.Argument(metavar="FILE...", help="CRLs, DER or PEM.")],
+    config: Config = DEFAULT_CONFIG,
+    json: Json = False,
+) -> None:
+    """Publish CRLs that an offline CA signed, as they are, once all of them passed what can be checked."""
+    from signer.commands import signed
+    from store.logs import configure
+
+    configure(-1)  # to stderr
+    code = signed.import_signed(config, files, issuer=issuer, as_json=json)
+    raise typer.Exit(code)
+
+
 @app.command(epilog="Example: ocsp-signer revoke --issuer demo 2F00A1 --reason keyCompromise")
 def revoke(
     issuer: OneIssuer,

@@ -65,7 +65,9 @@ def crl_build(
 ) -> None:
     """Build, check and publish every shard now; then exit."""
     from signer.commands import crl
+    from store.logs import configure
 
+    configure(-1)  # to stderr
     raise typer.Exit(crl.build(config, issuer=issuer, dry_run=dry_run, as_json=json, quiet=bool(quiet)))
 
 

@@ -203,7 +203,13 @@ class Context:
             Target(place.location, open_object_store(place, create=True), self.clock) for place in places
         ]
         ca_name = subject_name(self.issuer(name).certificate)
-        return Catalogue(self.ledger, self.ledger_issuer(name), Targets(name, targets, ca_name), self.clock)
+        return Catalogue(
+            self.ledger,
+            self.ledger_issuer(name),
+            Targets(name, targets, ca_name),
+            self.clock,
+            offline=self.settings.issuer(name).crl.offline,
+        )
 
     def announce(self, name: str) -> IssuerRecord:
         """Write templates, then the issuer record that names them, to the store; returns the record."""

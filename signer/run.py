@@ -135,16 +135,22 @@ class Runner:
             crls = _Thread(lambda: self._run_crls(stop), stop)
             crls.start()
             try:
-                with Pool(self._file, context.settings.root.signer.worker_count) as pool:
-                    self._run_ocsp(context, pool, stop)
+                self._run_ocsp(context, stop)
             finally:
                 stop.set()
                 crls.join()
             if crls.failure is not None:
                 raise crls.failure
 
-    def _run_ocsp(self, context: Context, pool: Pool, stop: threading.Event) -> None:
+    def _run_ocsp(self, context: Context, stop: threading.Event) -> None:
         issuers = [_Issuer(table.name) for table in context.settings.root.issuer if table.ocsp.enabled]
+        if issuers:
+            with Pool(self._file, context.settings.root.signer.worker_count) as pool:
+                self._sign(context, pool, issuers, stop)
+        while not stop.wait(WATCH):  # CRLs alone (P-02)
+            _watch(context)
+
+    def _sign(self, context: Context, pool: Pool, issuers: list[_Issuer], stop: threading.Event) -> None:
         log.info("signing", issuers=[issuer.name for issuer in issuers])
         version, stepped, watched = -1, 0.0, context.clock.monotonic()
         while not stop.wait(POLL):

@@ -1,7 +1,6 @@
 """`import` and `revoke`: what changes the ledger."""
 
 import os
-import pwd
 from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,6 +13,7 @@ from signer.intake.importer import ImportReport, StagedImport, stage
 from signer.intake.revocations import allowed_reason, parse_date, read_revocations, typed_serial
 from signer.intake.rows import Notes, RowError, printable
 from signer.intake.scope import Scope, Shards
+from signer.journal import user
 from signer.ledger.crls import planned
 from signer.ledger.ledger import Ledger
 from signer.ledger.values import ImportEntry, Outcome, Revocation, RevokeResult, Serials
@@ -87,15 +87,7 @@ def _write(context: Context, issuer: str, path: Path, staged: StagedImport, *, q
     found = context.ledger_issuer(issuer, certificates=staged.certificates)
     detail = {"issuer": issuer, "file": printable(str(path.absolute())), "rows": staged.report.rows}
     with bar("record", staged.certificates, quiet=quiet) as advance:
-        staged.write(context.ledger, found.id, context.clock.now(), advance, ImportEntry(_actor(), detail))
-
-
-def _actor() -> str:
-    """Whom the journal names: the user of this process."""
-    try:
-        return pwd.getpwuid(os.getuid()).pw_name
-    except KeyError:
-        return f"uid {os.getuid()}"
+        staged.write(context.ledger, found.id, context.clock.now(), advance, ImportEntry(user(), detail))
 
 
 def _summary(report: ImportReport, seconds: float, *, written: bool, refused: bool) -> dict[str, Any]:
@@ -228,7 +220,7 @@ def revoke(
         if dry_run:
             results = ledger.plan_revocations(found.id, asked, now)
         else:
-            results = ledger.revoke(found.id, asked, now, _actor()).results
+            results = ledger.revoke(found.id, asked, now, user()).results
     counts = {one.value: sum(result.outcome is one for result in results) for one in Outcome}
     if as_json:
         print_json({**counts, "dry_run": dry_run, "results": [_described(result) for result in results]})

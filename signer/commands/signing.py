@@ -24,9 +24,10 @@ def sign(
 ) -> int:
     """Sign; returns the exit code: 1 if a page could not be signed."""
     with Context.open(file) as context:
-        names = [issuer] if issuer else [table.name for table in context.settings.root.issuer]
+        tables = context.settings.root.issuer
+        names = [issuer] if issuer else [table.name for table in tables if table.ocsp.enabled]
         for name in names:
-            context.settings.issuer(name)
+            context.settings.ocsp_signer(name)
             context.ledger.issuer(name)  # a pass never adds an issuer: its certificates come first
         faults = 0
         with Pool(file, workers or context.settings.root.signer.worker_count) as pool:

@@ -34,13 +34,15 @@ def status(file: Path, *, as_json: bool, clock: Clock | None = None) -> int:
         objects = [status_of(place, ledger, ledger.issuers()) for place in places]
     overdue = any(issuer["crls_overdue"] for issuer in issuers)
     behind = any(target["crls_behind"] != 0 for target in objects)
-    store = _store(settings, [issuer["issuer"] for issuer in issuers])
+    signed = [table.name for table in settings.root.issuer if table.ocsp.enabled]
+    store = _store(settings, signed) if signed else None
     if as_json:
         print_json({"issuers": issuers, "store": store, "objects": objects})
         return int(overdue or behind)
     for issuer in issuers:
         print_table(issuer["issuer"], issuer)
-    print_table("store", store)
+    if store is not None:
+        print_table("store", store)
     for target in objects:
         print_table("objects", target)
     if not issuers:

@@ -16,11 +16,14 @@ Shard = tuple[SeriesRow, int]  # and the index in it
 class Catalogue:
     """Of an issuer whose CRLs are built here, or signed elsewhere and brought."""
 
-    def __init__(self, ledger: Ledger, issuer: LedgerIssuer, targets: Targets, clock: Clock) -> None:
+    def __init__(
+        self, ledger: Ledger, issuer: LedgerIssuer, targets: Targets, clock: Clock, *, offline: bool = False
+    ) -> None:
         self.ledger = ledger
         self.issuer = issuer
         self.targets = targets
         self._clock = clock
+        self._offline = offline  # then the ledger does not know its certificates
 
     def shards(self) -> list[Shard]:
         """Every CRL of every series, empty ones too, and those of series that open later (U-02)."""
@@ -80,6 +83,6 @@ class Catalogue:
         """The full CRL alone where there is one: it has all that the others have (P-04)."""
         full = [self.url(shard) for shard in shards if shard[0].covers is Covers.FULL]
         urls = full or [self.url(shard) for shard in shards]
-        if not self.ledger.has_certificates(self.issuer.id):
+        if not self._offline and not self.ledger.has_certificates(self.issuer.id):
             urls = [""]  # what CCADB asks for before the first issuance
         return Disclosure(full=urls) if full else Disclosure(partitioned=urls)

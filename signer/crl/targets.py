@@ -1,7 +1,8 @@
 """The places that an issuer's CRLs are published to, each by itself: one that fails holds no other back, and catches up."""
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from typing import TypeVar
 
 import structlog
 
@@ -32,6 +33,8 @@ from store.objects import (
 __all__ = ["Target", "Targets"]
 
 log = structlog.get_logger()
+
+T = TypeVar("T")
 
 FIRST_RETRY = 5.0  # seconds after a failure; twice as long after each further one ...
 LAST_RETRY = 300.0  # ... up to this
@@ -134,25 +137,34 @@ class Targets:
 
         Raises the first target's error if no target could say.
         """
-        found: list[Crl] = []
+        found = self._live(path, self._read)
+        return max((crl for _, crl in found), key=lambda crl: crl.crl_number, default=None)
+
+    def live_octets(self, path: str) -> bytes | None:
+        """As `live`, of any CRL with a number, also one that an offline CA made."""
+        newest = max(self._live(path, _read_any), key=lambda found: found[0], default=None)
+        return newest[1] if newest else None
+
+    def _live(self, path: str, read: Callable[[Target, str], tuple[int, T] | None]) -> list[tuple[int, T]]:
+        found: list[tuple[int, T]] = []
         for target in self._targets:
             target.live.pop(path, None)
             if not target.reachable:
                 continue
             try:
-                crl = self._read(target, path)
+                crl = read(target, path)
             except StoreUnavailable as error:
                 target.unreachable(error)
             except StoreFormatError as error:
                 target.lacks(path, error)
             else:
-                target.live[path] = crl.crl_number if crl is not None else None
+                target.live[path] = crl[0] if crl is not None else None
                 found += [crl] if crl is not None else []
         if not any(path in target.live for target in self._targets):
             raise next(target.fault for target in self._targets if target.fault is not None)
-        return max(found, key=lambda crl: crl.crl_number, default=None)
+        return found
 
-    def _read(self, target: Target, path: str) -> Crl | None:
+    def _read(self, target: Target, path: str) -> tuple[int, Crl] | None:
         found = read_object(target.store, path)
         if found is None:
             return None
@@ -167,7 +179,7 @@ class Targets:
             raise StoreFormatError(
                 f"{path}: the live CRL is one of another issuer: {crl.issuer_name.hex()}", remedy=remedy
             )
-        return crl
+        return crl.crl_number, crl
 
     def publish(self, path: str, data: bytes) -> None:
         """Archive a CRL and put it at `path` on every target that `live` could ask, in place of what it saw there.
@@ -247,7 +259,11 @@ class Targets:
         if faults:
             raise faults[0]
         publish_manifest(target.store, manifest)
-        publish_ccadb(target.store, manifest.issuer, urls)
+        changed = publish_ccadb(target.store, manifest.issuer, urls)
+        if changed:  # P-05: somebody has to bring them to CCADB, in time
+            log.warning(
+                "ccadb arrays changed", target=target.location, issuer=manifest.issuer, arrays=changed
+            )
         target.finished(manifest.shards)
 
     def _bring(self, target: Target, shard: PublishedShard) -> None:
@@ -278,3 +294,8 @@ class Targets:
             f"{shard.path}: number {shard.crl_number} is on no target any more, nor archived",
             remedy="`ocsp-signer crl build` makes the next one",
         )
+
+
+def _read_any(target: Target, path: str) -> tuple[int, bytes] | None:
+    found = read_object(target.store, path)
+    return (live_number(path, found.data), found.data) if found else None
