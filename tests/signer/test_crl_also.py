@@ -91,3 +91,27 @@ def test_the_commands_say_which_target_lacks_what(
     assert status(works.file, as_json=True) == 1
     objects = json.loads(capsys.readouterr().out)["objects"]
     assert [(one["up"], one["crls_behind"]) for one in objects] == [(True, 0), (True, 3)]
+
+
+def arrays(works: Works) -> list[list[str]]:
+    crls = works.directory / "objects/crl/demo"
+    return [json.loads((crls / f"ccadb-{kind}.json").read_bytes()) for kind in ("full", "partitioned")]
+
+
+@pytest.mark.conformance("P-04")
+@pytest.mark.parametrize("full", [False, True])
+def test_ccadb_is_told_of_the_full_crl_or_of_all_parts(
+    full: bool, tmp_path: Path, store_url: str, clock: FakeClock
+) -> None:
+    """And of an empty string before the first certificate."""
+    works = Works(tmp_path, store_url, clock)
+    extra = ', full_url = "http://crl.example/full.crl"' if full else ""
+    with works.configured("shards = 3", f"shards = 3{extra}"):
+        job = works.context.crl_job("demo")
+        job.build(job.shards(), ignore)
+        assert arrays(works) == ([[""], []] if full else [[], [""]])
+        works.add_some(1)
+        clock.pass_time(60)
+        job.build(job.shards(), ignore)
+    parts = [f"http://crl.example/demo/0-{index}.crl" for index in range(3)]
+    assert arrays(works) == ([["http://crl.example/full.crl"], []] if full else [[], parts])
