@@ -194,7 +194,7 @@ class Targets:
             if path not in target.live:
                 continue
             try:
-                archive(target.store, path, data)
+                archive(target.store, path, number, data)
                 publish(target.store, path, data, target.live[path])
             except StoreUnavailable as error:
                 target.live.pop(path)
@@ -273,7 +273,7 @@ class Targets:
         found = read_object(target.store, shard.path)
         if found is None or hashlib.sha256(found.data).hexdigest() != shard.sha256:
             data = self._copy(shard)
-            archive(target.store, shard.path, data)
+            archive(target.store, shard.path, shard.crl_number, data)
             catch_up(target.store, shard.path, data)
         target.live[shard.path] = shard.crl_number
 

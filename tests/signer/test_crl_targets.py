@@ -291,7 +291,7 @@ def test_who_was_overtaken_publishes_nowhere(pair: Pair) -> None:
 
 
 def test_an_archived_number_is_not_signed_twice(pair: Pair) -> None:
-    archive(pair.first, PATHS[0], crl(2))
+    archive(pair.first, PATHS[0], 2, crl(2))
     pair.release(2)
     assert pair.numbers(pair.first) == [None, None]  # an alarm there ...
     assert [target.location for target in pair.targets.failing] == ["one"]
