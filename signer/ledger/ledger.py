@@ -12,12 +12,14 @@ from typing import Any
 from sqlalchemy import Connection, Engine
 
 from signer import journal as chain
-from signer.ledger import bulk, crls, generations, issuers, pages, positions, revocation
+from signer.ledger import bulk, crls, deeds, generations, issuers, pages, positions, reservations, revocation
 from signer.ledger.engine import WRITE, open_engine, translated
 from signer.ledger.errors import LedgerError
 from signer.ledger.values import (
+    UNSPECIFIED,
     CertificateCounts,
     CertificateRow,
+    CertificateState,
     Change,
     Covers,
     CrlPlan,
@@ -163,10 +165,11 @@ class Ledger:
         return total
 
     def recorded(self, issuer_id: int, rows: Sequence[CertificateRow]) -> dict[bytes, Recorded]:
-        """Shard and status of those serials that are known. For some thousand rows ordered by hash32."""
+        """Shard and status of those serials that are known or reserved. For some thousand rows ordered by hash32."""
         with self._read() as connection:
             found = bulk.known(connection, issuer_id, rows)
-        return {
+            reserved = reservations.of(connection, issuer_id, [row.serial for row in rows])
+        return {serial: Recorded(place, None, UNSPECIFIED) for serial, place in reserved.items()} | {
             serial: Recorded(bulk.recorded_place(row), row.revocation_time, row.reason)
             for serial, row in found.items()
         }
@@ -210,6 +213,18 @@ class Ledger:
             if any(row.covers is Covers.CA for row in crls.series(connection, issuer_id)):
                 for start in range(0, len(asked), REVOKE_BATCH):
                     revocation.plan(connection, issuer_id, asked[start : start + REVOKE_BATCH])
+
+    # The intake API
+
+    def carry_out(self, group: Sequence[deeds.Deed], now: int) -> list[list[deeds.Result]]:
+        """Deeds of several requests in one commit: a result an item of each, in the order asked."""
+        with self._write() as connection:
+            return [deeds.do(connection, deed, now) for deed in group]
+
+    def state(self, issuer_id: int, serial: bytes) -> CertificateState | None:
+        """What holds for a serial; None if it is neither issued nor reserved."""
+        with self._read() as connection:
+            return deeds.states(connection, issuer_id, [serial]).get(serial)
 
     # Changes and positions
 

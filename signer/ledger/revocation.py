@@ -22,7 +22,7 @@ from signer.ledger.values import (
 __all__ = ["apply", "check", "decide", "lookup", "plan", "write"]
 
 _c = schema.certificate.c
-_Known = Row[int, bytes, int | None, int, int | None, int, int, str]
+_Known = Row[int, bytes, int | None, int, int | None, int, int, str, int]
 
 _mark = (
     update(schema.certificate)
@@ -37,9 +37,9 @@ _mark = (
 
 
 def lookup(connection: Connection, issuer_id: int, hashes: Sequence[int]) -> dict[bytes, _Known]:
-    """What is recorded under these hash32 values, by serial: status and place."""
+    """What is recorded under these hash32 values, by serial: status, place and end."""
     columns = (_c.hash32, _c.serial, _c.revocation_time, _c.reason, _c.revoked_generation)
-    place = (_c.series, _c.shard_index, _c.placed_by)
+    place = (_c.series, _c.shard_index, _c.placed_by, _c.not_after)
     statement = select(*columns, *place).where(_c.issuer_id == issuer_id, _c.hash32.in_(hashes))
     return {row.serial: row for row in connection.execute(statement)}
 

@@ -28,6 +28,7 @@ __all__ = [
     "issuer",
     "journal",
     "metadata",
+    "reservation",
     "tail",
     "template",
 ]
@@ -106,6 +107,19 @@ Index(
     certificate.c.shard_index,
     sqlite_where=text("revoked_generation IS NOT NULL"),
     postgresql_where=text("revoked_generation IS NOT NULL"),
+)
+
+# Serials whose shard was told to the CA before their certificates are signed; gone once these are recorded.
+reservation = Table(
+    "reservation",
+    metadata,
+    Column("issuer_id", Integer, primary_key=True),
+    Column("serial", LargeBinary, primary_key=True),
+    Column("series", Integer, nullable=False),
+    Column("shard_index", Integer, nullable=False),
+    Column("reserved_at", BigInteger, nullable=False),
+    ForeignKeyConstraint(["issuer_id", "series"], ["crl_series.issuer_id", "crl_series.number"]),
+    sqlite_with_rowid=False,
 )
 
 change = Table(

@@ -14,6 +14,7 @@ __all__ = [
     "UNSPECIFIED",
     "CertificateCounts",
     "CertificateRow",
+    "CertificateState",
     "Change",
     "ChangeKind",
     "Covers",
@@ -60,7 +61,8 @@ class ChangeKind(StrEnum):
 
 
 class PlacedBy(StrEnum):
-    """Who chose a certificate's shard: the hash of its serial, a file of rows, or its own CRL distribution point.
+    """Who chose a certificate's shard: the hash of its serial, a file of rows, its own CRL distribution point, or we
+    when its CA asked before signing it.
 
     In this order: what comes later corrects what came before.
     """
@@ -68,6 +70,7 @@ class PlacedBy(StrEnum):
     HASH = "hash"
     FILE = "file"
     CERTIFICATE = "certificate"
+    RESERVATION = "reservation"
 
 
 class Placement(NamedTuple):
@@ -203,6 +206,16 @@ class LedgerCertificate:
     reason: int
     issued_generation: int
     revoked_generation: int | None
+
+
+class CertificateState(NamedTuple):
+    """What holds for a serial that was issued, or reserved: then `not_after` is None."""
+
+    serial: bytes
+    not_after: int | None
+    placement: Placement
+    revocation_time: int | None
+    reason: int
 
 
 @dataclass(frozen=True, slots=True)

@@ -78,9 +78,10 @@ def test_a_ledger_of_the_first_schema_is_upgraded(ledger: Ledger, ledger_url: st
     ledger.close()
     with sqlite3.connect(ledger_url.removeprefix("sqlite:///")) as connection:
         connection.execute("DROP INDEX certificate_by_revocation")
+        connection.execute("DROP TABLE reservation")
         connection.execute("UPDATE alembic_version SET version_num = '0001'")
     connection.close()
-    with pytest.raises(LedgerError, match="has schema 0001, this release needs schema 0002"):
+    with pytest.raises(LedgerError, match="has schema 0001, this release needs schema 0003"):
         Ledger.open(ledger_url)
     Ledger.open(ledger_url, create=True).close()
     Ledger.open(ledger_url).close()
@@ -99,7 +100,7 @@ def test_another_database_is_not_a_ledger(tmp_path: Path) -> None:
     with sqlite3.connect(path) as connection:
         connection.execute("CREATE TABLE t (x)")
     connection.close()
-    with pytest.raises(LedgerError, match="is not a ledger, this release needs schema 0002"):
+    with pytest.raises(LedgerError, match="is not a ledger, this release needs schema 0003"):
         Ledger.open(f"sqlite:///{path}")
 
 
