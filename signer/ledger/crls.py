@@ -132,17 +132,20 @@ def shard_snapshot(
 
     An entry that was in `after`, when its certificate had already expired, is left out (C-18).
     """
-    statement = _entries(issuer_id, series, index, after)
-    return ShardSnapshot(generations.current(connection, issuer_id), lambda: _tuples(connection, statement))
-
-
-def _tuples(connection: Connection, statement: Select[bytes, int, int]) -> Iterator[tuple[bytes, int, int]]:
-    """The driver's own, one by one: making SQLAlchemy's rows of them costs as much again as reading them."""
-    compiled = statement.compile(connection)
+    compiled = _entries(issuer_id, series, index, after).compile(connection)
     assert isinstance(compiled, SQLCompiler)
     parameters = compiled.construct_params()
+    values = [parameters[name] for name in compiled.positiontup or ()]
+    statement = str(compiled)
+    return ShardSnapshot(
+        generations.current(connection, issuer_id), lambda: _tuples(connection, statement, values)
+    )
+
+
+def _tuples(connection: Connection, statement: str, values: list[int]) -> Iterator[tuple[bytes, int, int]]:
+    """The driver's own, one by one: making SQLAlchemy's rows of them costs as much again as reading them."""
     with closing(connection.connection.cursor()) as cursor:
-        cursor.execute(str(compiled), [parameters[name] for name in compiled.positiontup or ()])
+        cursor.execute(statement, values)
         yield from cast(Iterator[tuple[bytes, int, int]], cursor)  # PEP 249 lets a cursor be iterated over
 
 
