@@ -7,8 +7,9 @@ import json
 import resource
 import sys
 import time
+from contextlib import redirect_stdout
 from pathlib import Path
-from typing import Any
+from typing import Any, TextIO
 
 from signer.context import Context
 from signer.crl.job import CrlJob, ShardOutcome
@@ -38,14 +39,18 @@ class SteppedClock:
 def main(config: Path) -> None:
     """Builds once for nothing, so that pkilint and the like are loaded; then answers line by line."""
     clock = SteppedClock()
-    with Context.open(config, clock) as context:
+    answers = sys.stdout
+    with (
+        redirect_stdout(sys.stderr),
+        Context.open(config, clock) as context,
+    ):  # the log goes to standard output
         warm, job = context.crl_job("warm"), context.crl_job("bench")
         _build(warm)
         idle = _memory("VmRSS")
-        _say({"idle_mib": idle / MEBIBYTE})
+        _say(answers, {"idle_mib": idle / MEBIBYTE})
         for _ in sys.stdin:
             clock.ahead += STEP
-            _say(_measured(job, idle))
+            _say(answers, _measured(job, idle))
 
 
 def _measured(job: CrlJob, idle: int) -> dict[str, Any]:
@@ -82,9 +87,9 @@ def _memory(field: str) -> int:
     raise RuntimeError(f"/proc/self/status has no {field}")
 
 
-def _say(message: dict[str, Any]) -> None:
-    sys.stdout.write(json.dumps(message) + "\n")
-    sys.stdout.flush()
+def _say(answers: TextIO, message: dict[str, Any]) -> None:
+    answers.write(json.dumps(message) + "\n")
+    answers.flush()
 
 
 if __name__ == "__main__":
