@@ -40,7 +40,7 @@ class S3Server:
     process: "subprocess.Popen[bytes]"
 
     def target(self, bucket: str, prefix: str = "prefix") -> ObjectTarget:
-        """A bucket, made when it is first written to."""
+        """A bucket, made when it is first written to; each takes some seven volumes of the server."""
         return ObjectTarget(
             f"s3://{bucket}/{prefix}",
             self.endpoint,
@@ -82,7 +82,7 @@ def _command(directory: Path, ports: list[int]) -> list[str]:
         str(Path(sys.executable).with_name("weed")), f"-logdir={directory}", "server",
         f"-dir={directory / 'data'}", "-ip=127.0.0.1", "-ip.bind=127.0.0.1", "-master.peers=none",
         "-master.electionTimeout=500ms", "-master.heartbeatInterval=100ms", "-master.telemetry=false",
-        "-master.volumeSizeLimitMB=64", "-volume.max=8", "-filer", f"-filer.localSocket={directory / 'filer'}",
+        "-master.volumeSizeLimitMB=64", "-volume.max=100", "-filer", f"-filer.localSocket={directory / 'filer'}",
         "-s3", f"-s3.localSocket={directory / 's3'}", f"-s3.config={directory / 'identities.json'}",
         "-s3.port.iceberg=0", "-s3.port.lance=0",
         *(f"-{name}={port}" for name, port in zip(PORTS, ports, strict=True)),
