@@ -21,32 +21,13 @@ from store.config import (
 )
 from store.connection import EMBEDDED, Endpoint
 from store.errors import ConfigError
+from store.listening import Address
 from store.model import Issuer, load_issuer
 
-__all__ = ["Address", "IssuerTable", "ResponderSection", "Root", "Settings", "load_settings", "read_settings"]
+__all__ = ["IssuerTable", "ResponderSection", "Root", "Settings", "load_settings", "read_settings"]
 
-MAX_PORT = 65535
 MAX_UNVERIFIED = 7 * 86400  # seconds; no answer is valid for longer
 MIN_CACHE = 1 << 20  # octets
-
-
-@dataclass(frozen=True, slots=True)
-class Address:
-    """Where a listener is bound."""
-
-    host: str
-    port: int
-
-    @classmethod
-    def parse(cls, text: str) -> "Address":
-        """`host:port` or `[v6 address]:port`. Raises ValueError."""
-        match = re.fullmatch(r"(?:\[([0-9A-Fa-f:.]+)\]|([^\[\]:]*)):(\d{1,5})", text)
-        if match is None or int(match[3]) > MAX_PORT:
-            raise ValueError(f'{text!r} is not an address such as "127.0.0.1:2560" or "[::]:2560"')
-        return cls(match[1] or match[2], int(match[3]))
-
-    def __str__(self) -> str:
-        return f"[{self.host}]:{self.port}" if ":" in self.host else f"{self.host}:{self.port}"
 
 
 class ResponderSection(Section, frozen=True):
@@ -116,6 +97,7 @@ class Root(Section, frozen=True):
     issuer: tuple[IssuerTable, ...] = ()
     signer: Any = None
     ledger: Any = None
+    intake: Any = None
     profile: Any = None
 
     def __post_init__(self) -> None:

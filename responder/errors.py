@@ -7,7 +7,6 @@ from store.errors import OcspeedError
 
 __all__ = [
     "ERROR_BODIES",
-    "AddressUnavailable",
     "CountersChanged",
     "Failed",
     "LookupFailed",
@@ -50,10 +49,6 @@ ERROR_BODIES: dict[Status, bytes] = {
     "try_later": TRY_LATER,
     "unauthorized": UNAUTHORIZED,
 }
-
-
-class AddressUnavailable(OcspeedError):
-    """A listener of ocsp.toml cannot be bound."""
 
 
 class WorkerFailed(OcspeedError):

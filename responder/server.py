@@ -14,51 +14,32 @@ from uvicorn.supervisors import Multiprocess
 
 from responder.admin import admin_app, check_readiness
 from responder.app import WorkerFactory
-from responder.config import Address, Settings
+from responder.config import Settings
 from responder.counters import CounterFile
-from responder.errors import AddressUnavailable, WorkerFailed
+from responder.errors import WorkerFailed
 from responder.logs import uvicorn_config
 from responder.metrics import registry_of
 from store.clock import SystemClock
 from store.embedded import EmbeddedStore
 from store.errors import StoreError
+from store.listening import BACKLOG, Address, bind
 
-__all__ = ["bind", "serve"]
+__all__ = ["serve"]
 
 log = structlog.get_logger()
 
-BACKLOG = 2048
 GRACE = 10  # seconds for requests under way when a worker is told to stop
 SPARE_ROWS = 16  # counter rows for workers that are being replaced
 WATCH_INTERVAL = 1.0
-
-
-def bind(field: str, address: Address) -> socket.socket:
-    """A listening socket; `::` listens for both families. Raises AddressUnavailable naming the field."""
-    family = socket.AF_INET6 if ":" in address.host else socket.AF_INET
-    listener = socket.socket(family)
-    try:
-        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        if family == socket.AF_INET6:
-            listener.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, address.host != "::")
-        listener.bind((address.host, address.port))
-        listener.listen(BACKLOG)
-    except OSError as error:
-        listener.close()
-        raise AddressUnavailable(
-            f"responder.{field} = {str(address)!r}: {error.strerror or error}",
-            remedy=f"stop what uses port {address.port}, or set `responder.{field}` to a free address of this host",
-        ) from None
-    listener.set_inheritable(True)
-    return listener
 
 
 def serve(settings: Settings, verbosity: int) -> None:
     """Serve until SIGTERM or SIGINT. Raises AddressUnavailable, StoreError, WorkerFailed."""
     section = settings.responder
     with contextlib.ExitStack() as stack:
-        public = stack.enter_context(bind("listen", Address.parse(section.listen)))
-        admin = stack.enter_context(bind("admin", Address.parse(section.admin)))
+        public = stack.enter_context(bind("responder.listen", Address.parse(section.listen)))
+        public.set_inheritable(True)  # by the workers
+        admin = stack.enter_context(bind("responder.admin", Address.parse(section.admin)))
         if settings.embedded:
             stack.enter_context(_embedded_store(settings.state_directory))
         counters = stack.enter_context(_counter_file(settings))

@@ -5,6 +5,7 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
+from ipaddress import ip_address
 from pathlib import Path
 from typing import Any, Literal
 
@@ -18,6 +19,7 @@ from store.config import (
     IssuerSection,
     ObjectsSection,
     Section,
+    Size,
     StateSection,
     StoreSection,
     check_unique_names,
@@ -25,9 +27,11 @@ from store.config import (
     load_document,
 )
 from store.errors import ConfigError
+from store.listening import Address
 
 __all__ = [
     "CrlTable",
+    "IntakeSection",
     "IssuerTable",
     "OcspTable",
     "Root",
@@ -72,6 +76,7 @@ class OcspTable(Section, frozen=True):
     cycle: Duration = Duration(24 * HOUR)
     certid_hashes: tuple[Literal["sha1", "sha256"], ...] = ("sha1", "sha256")
     page_bits: int | None = None  # absent: chosen at the first import, for about 64 certificates a page
+    url: str | None = None  # as in the certificates; the intake API tells it with a reservation
 
     def __post_init__(self) -> None:
         # R-12 to R-15: 8 h to 7 d allowed; below 16 h other deadlines hold, which this project does not offer.
@@ -88,6 +93,8 @@ class OcspTable(Section, frozen=True):
             raise ValueError("`certid_hashes` must name sha1, sha256 or both, each once")
         if self.page_bits is not None and not 0 <= self.page_bits <= 28:
             raise ValueError("`page_bits` must be 0 to 28")
+        if self.url is not None:
+            _check_url("url", self.url)
 
     @property
     def algorithms(self) -> tuple[int, ...]:
@@ -203,14 +210,43 @@ class SignerSection(Section, frozen=True):
     """The process that signs."""
 
     workers: int | None = None  # absent: one for each core
+    admin: str = "127.0.0.1:9561"  # /metrics, /livez, /healthz and the intake API: never public; "" for none
 
     def __post_init__(self) -> None:
         if self.workers is not None and not 1 <= self.workers <= 256:
             raise ValueError("`workers` must be 1 to 256")
+        if self.admin:
+            Address.parse(self.admin)
 
     @property
     def worker_count(self) -> int:
         return self.workers or len(os.sched_getaffinity(0))
+
+
+class IntakeSection(Section, frozen=True):
+    """The API by which a CA records, reserves and revokes. Off without `tokens` and `client_ca`."""
+
+    tokens: Path | None = None  # lines of NAME TOKEN
+    client_ca: Path | None = None  # PEM: who has a certificate of it may call
+    certificate: Path | None = None  # of the listener, for TLS; PEM with its chain
+    key: Path | None = None
+    body_limit: Size = Size(64 << 20)  # of a batch; one certificate has 64 KiB, as has each line
+    line_limit: int = 10_000  # lines of a batch
+    limit_concurrency: int = 64  # requests under way, then 503
+    timeout: Duration = Duration(10)  # for a request to come in, and for the ledger to have it
+
+    def __post_init__(self) -> None:
+        if (self.certificate is None) != (self.key is None):
+            raise ValueError("`certificate` and `key` go together")
+        if self.client_ca is not None and self.certificate is None:
+            raise ValueError("`client_ca` needs `certificate` and `key`: client certificates come by TLS")
+        for name in ("body_limit", "line_limit", "limit_concurrency", "timeout"):
+            if getattr(self, name) < 1:
+                raise ValueError(f"`{name}` must be at least 1")
+
+    @property
+    def enabled(self) -> bool:
+        return self.tokens is not None or self.client_ca is not None
 
 
 class LedgerSection(Section, frozen=True):
@@ -231,6 +267,7 @@ class Root(Section, frozen=True):
     state: StateSection = StateSection()
     signer: SignerSection = SignerSection()
     ledger: LedgerSection = LedgerSection()
+    intake: IntakeSection = IntakeSection()
     issuer: tuple[IssuerTable, ...] = ()
     responder: Any = None
     profile: Literal["public-tls"] = "public-tls"
@@ -239,6 +276,18 @@ class Root(Section, frozen=True):
         check_unique_names(self.issuer)
         if not self.issuer:
             raise ValueError("there is no [[issuer]]: name at least one CA")
+        if self.intake.enabled and not self.signer.admin:
+            raise ValueError("`intake` is served on `signer.admin`, which is empty")
+        if self.intake.tokens is not None and self.intake.certificate is None:
+            _check_loopback(self.signer.admin)
+
+
+def _check_loopback(admin: str) -> None:
+    host = Address.parse(admin).host
+    if host != "localhost" and not (re.fullmatch(r"[0-9A-Fa-f:.]+", host) and ip_address(host).is_loopback):
+        raise ValueError(
+            f"`signer.admin` {admin!r} is not loopback: tokens go there only with `intake.certificate`, by TLS"
+        )
 
 
 @dataclass(frozen=True, slots=True)

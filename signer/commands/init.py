@@ -38,6 +38,17 @@ EXAMPLE = """\
 
 [signer]
 # workers = 2                 # default: one for each core
+# admin = "127.0.0.1:9561"    # /metrics, /livez, /healthz and the intake API: never public; "" for none
+
+[intake]                      # the API by which a CA records, reserves and revokes: docs/intake.md
+# tokens = "intake.tokens"    # lines of NAME TOKEN; mode 0600 or 0640. Without it and client_ca the API is off
+# client_ca = "clients.pem"   # or by TLS: who has a certificate of this CA may call
+# certificate = "admin.pem"   # of the listener, for TLS; needed with client_ca and on other addresses than loopback
+# key = "admin.key"
+# body_limit = "64MiB"        # of a batch; one certificate, and each line of a batch, has 64 KiB
+# line_limit = 10000          # lines of a batch
+# limit_concurrency = 64      # requests under way, then 503
+# timeout = "10s"             # for a request to come in, and for the ledger to have it
 
 [responder]
 # listen = "127.0.0.1:2560"   # plain HTTP, put a proxy or CDN before it
@@ -79,6 +90,7 @@ certificate = "responder.pem" # a delegated responder's; leave it out if `key` i
 # cycle = "24h"               # how often every response is signed anew; less than validity / 2 and validity - 16 h
 # certid_hashes = ["sha1", "sha256"]
 # page_bits = 12              # default: chosen at the first import, about 64 certificates a page
+# url = "http://ocsp.example.com/" # as in the certificates; told to who reserves a serial
 
 [issuer.crl]                  # CRLs are signed by the CA itself
 key = "ca.key"                # default: signer.key

@@ -4,8 +4,9 @@ from pathlib import Path
 
 import pytest
 
-from responder.config import Address, load_settings
+from responder.config import load_settings
 from store.errors import ConfigError
+from store.listening import Address
 from tests.responder.ca import CA
 from tests.responder.conftest import write_config
 

@@ -179,7 +179,8 @@ def test_the_example_shows_the_defaults_and_every_key(tmp_path: Path) -> None:
     """With every `# key = value` switched on it must still load, and mean the same where it names a default."""
     lines = [line.removeprefix("# ") if line.startswith("# [[") or " = " in line[1:].split("#")[0] else line
              for line in EXAMPLE.splitlines()[3:]]  # fmt: skip
-    other = ("password_file", "kind", "file")  # without its user; another kind of key beside the one shown
+    # Without its user; another kind of key beside the one shown; of an S3 store.
+    other = ("password_file", "kind", "file", "endpoint", "region", "access_key_file", "secret_key_file")
     shown = load(tmp_path, "\n".join(line for line in lines if not line.startswith(other)) + "\n")
     plain = load(tmp_path, EXAMPLE)
     shown_issuer, plain_issuer = shown.issuer("example"), plain.issuer("example")
@@ -187,17 +188,52 @@ def test_the_example_shows_the_defaults_and_every_key(tmp_path: Path) -> None:
         assert getattr(shown_issuer.ocsp, key) == getattr(plain_issuer.ocsp, key)
     for key in ("shards", "validity", "interval", "revoked_within", "offline", "url"):
         assert getattr(shown_issuer.crl, key) == getattr(plain_issuer.crl, key)
-    assert (shown.ledger_url, shown.root.objects, shown.state_directory) == (
+    assert (shown.ledger_url, shown.root.objects.target, shown.state_directory) == (
         plain.ledger_url,
-        plain.root.objects,
+        plain.root.objects.target,
         plain.state_directory,
     )
+    assert shown.root.signer.admin == plain.root.signer.admin
+    for key in ("body_limit", "line_limit", "limit_concurrency", "timeout"):
+        assert getattr(shown.root.intake, key) == getattr(plain.root.intake, key)
+    assert shown.root.intake.enabled and not plain.root.intake.enabled
     assert shown.root.store.url == plain.root.store.url
     named = {line.split(" = ")[0] for line in lines if " = " in line} | {"series"}
-    sections = (OcspTable, CrlTable, SeriesTable, SignerTable, type(plain.root.ledger))
+    root = plain.root
+    sections = (
+        OcspTable,
+        CrlTable,
+        SeriesTable,
+        SignerTable,
+        *map(type, (root.ledger, root.signer, root.intake)),
+    )
     expected = {key for section in sections for key in section.__struct_encode_fields__}
     assert expected <= named
     assert len(shown_issuer.crl.series) == 1
+
+
+@pytest.mark.parametrize(
+    ("intake", "message"),
+    [
+        ('client_ca = "c.pem"', "`client_ca` needs `certificate` and `key`"),
+        ('certificate = "c.pem"', "`certificate` and `key` go together"),
+        ("line_limit = 0", "`line_limit` must be at least 1"),
+        ('tokens = "t"\n[signer]\nadmin = ""', "`intake` is served on `signer.admin`, which is empty"),
+        ('tokens = "t"\n[signer]\nadmin = "192.0.2.1:9561"', "is not loopback: tokens go there only"),
+        ('[signer]\nadmin = "9561"', "is not an address"),
+    ],
+)
+def test_intake_that_would_be_unsafe_or_nowhere(tmp_path: Path, intake: str, message: str) -> None:
+    with pytest.raises(ConfigError) as caught:
+        load(tmp_path, f"[intake]\n{intake}\n{ISSUER}")
+    assert message in str(caught.value)
+
+
+@pytest.mark.parametrize("admin", ["127.0.0.1:1", "[::1]:1", "localhost:1", "192.0.2.1:1"])
+def test_intake_in_safe_places(tmp_path: Path, admin: str) -> None:
+    tls = 'certificate = "c.pem"\nkey = "k.pem"' if admin.startswith("192") else ""
+    text = f'[intake]\ntokens = "t"\n{tls}\n[signer]\nadmin = "{admin}"\n{ISSUER}'
+    assert load(tmp_path, text).root.intake.tokens == tmp_path / "t"
 
 
 PKCS12 = ISSUER.replace('key = "responder.key"', 'kind = "pkcs12", file = "responder.p12"')
