@@ -133,6 +133,9 @@ def revoke(
     from_file: Annotated[
         Path | None, typer.Option("--from-file", help="Lines of serial[,reason[,date]] instead of SERIAL.")
     ] = None,
+    everything: Annotated[
+        bool, typer.Option("--all", help="Every certificate that has not expired: the CA is compromised.")
+    ] = False,
     expect: Annotated[
         int | None, typer.Option("--expect", help="How many there are; needed above 100.")
     ] = None,
@@ -142,12 +145,18 @@ def revoke(
     ] = None,
     dry_run: DryRun = False,
     json: Json = False,
+    quiet: Quiet = 0,
 ) -> None:
-    """Revoke certificates for ever. Later only an earlier date or keyCompromise can still be set."""
-    from signer.commands import certificates
+    """Revoke certificates for ever. Later only an earlier date or keyCompromise can still be set.
 
-    request = certificates.RevokeRequest(tuple(serials or ()), from_file, expect, reason, date)
-    raise typer.Exit(certificates.revoke(config, request, issuer=issuer, dry_run=dry_run, as_json=json))
+    First it is summed up what that comes to. What is recorded gets the id of
+    this batch in the journal; the same command again does what a crash left.
+    """
+    from signer.commands import revoke as command
+
+    request = command.RevokeRequest(tuple(serials or ()), from_file, everything, expect, reason, date)
+    code = command.revoke(config, request, issuer=issuer, dry_run=dry_run, as_json=json, quiet=bool(quiet))
+    raise typer.Exit(code)
 
 
 @app.command(epilog="Example: ocsp-signer status --json")

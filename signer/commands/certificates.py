@@ -1,29 +1,23 @@
-"""`import` and `revoke`: what changes the ledger."""
+"""`import`: certificates and revocations from files into the ledger."""
 
 import os
-from contextlib import closing
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from signer.commands.output import print_json, print_text, remark, rfc3339
-from signer.config import load_settings
+from signer.commands.output import print_json, print_text, remark
 from signer.context import Context
 from signer.intake.importer import ImportReport, StagedImport, stage
-from signer.intake.revocations import allowed_reason, parse_date, read_revocations, typed_serial
-from signer.intake.rows import Notes, RowError, printable
+from signer.intake.rows import Notes, printable
 from signer.intake.scope import Scope, Shards
 from signer.journal import user
 from signer.ledger.crls import planned
 from signer.ledger.ledger import Ledger
-from signer.ledger.values import ImportEntry, Outcome, Revocation, RevokeResult, Serials
+from signer.ledger.values import ImportEntry, Serials
 from signer.progress import bar
 from store.clock import Clock, SystemClock
-from store.errors import UsageError
 
-__all__ = ["RevokeRequest", "import_file", "revoke"]
+__all__ = ["import_file"]
 
-EXPECT_ABOVE = 100  # more revocations than this have to be counted by the operator too
 FAILED = 1
 REJECTED = 3  # done, but for some rows
 
@@ -172,90 +166,3 @@ def _print_summary(result: dict[str, Any], *, dry_run: bool, refused: bool) -> N
     print_text("ledger: " + ", ".join(f"{result[kind]} {kind.replace('_', ' ')}" for kind in kinds))
     if dry_run:
         print_text("nothing was written: this was a dry run")
-
-
-@dataclass(frozen=True, slots=True)
-class RevokeRequest:
-    """What the command line says: serials in hex or a file of them; reason and date for those without their own."""
-
-    serials: tuple[str, ...] = ()
-    from_file: Path | None = None
-    expect: int | None = None
-    reason: str = "unspecified"
-    date: str | None = None
-
-    def read(self, now: int) -> list[Revocation]:
-        """Raises UsageError for anything that is not exactly one meaning."""
-        if bool(self.serials) == (self.from_file is not None):
-            raise UsageError("name serials or --from-file FILE, one of the two", remedy="see revoke --help")
-        try:
-            number = allowed_reason(self.reason)
-            time = now if self.date is None else parse_date(self.date, now)
-            if self.from_file is not None:
-                asked = read_revocations(self.from_file, number, time, now)
-            else:
-                asked = [Revocation(typed_serial(one), time, number) for one in self.serials]
-        except RowError as error:
-            raise UsageError(str(error), remedy="nothing was revoked") from None
-        _check_expected(len(asked), self.expect)
-        return asked
-
-
-def revoke(
-    file: Path,
-    request: RevokeRequest,
-    *,
-    issuer: str,
-    dry_run: bool,
-    as_json: bool,
-    clock: Clock | None = None,
-) -> int:
-    """Revoke in the ledger; returns the exit code: 1 if every serial was unknown, 3 if some were."""
-    settings = load_settings(file)
-    settings.issuer(issuer)
-    now = (clock or SystemClock()).now()
-    asked = request.read(now)
-    with closing(Ledger.open(settings.ledger_url)) as ledger:
-        found = ledger.issuer(issuer)
-        if dry_run:
-            results = ledger.plan_revocations(found.id, asked, now)
-        else:
-            results = ledger.revoke(found.id, asked, now, user()).results
-    counts = {one.value: sum(result.outcome is one for result in results) for one in Outcome}
-    if as_json:
-        print_json({**counts, "dry_run": dry_run, "results": [_described(result) for result in results]})
-    else:
-        _print_results(results, counts, dry_run=dry_run)
-    rejected = counts[Outcome.REJECTED]
-    return (FAILED if rejected == len(results) else REJECTED) if rejected else 0
-
-
-def _check_expected(count: int, expect: int | None) -> None:
-    if expect is None and count > EXPECT_ABOVE:
-        raise UsageError(
-            f"{count} certificates would be revoked for ever", remedy=f"say --expect {count} if that is meant"
-        )
-    if expect is not None and expect != count:
-        raise UsageError(f"{count} certificates are named, not {expect}", remedy="nothing was revoked")
-
-
-def _described(result: RevokeResult) -> dict[str, Any]:
-    return {
-        "serial": result.serial.hex(),
-        "outcome": result.outcome,
-        "revocation_time": rfc3339(result.revocation_time),
-        "reason": result.reason,
-    }
-
-
-def _print_results(results: list[RevokeResult], counts: dict[str, int], *, dry_run: bool) -> None:
-    for result in results:
-        if result.outcome is Outcome.REJECTED:
-            remark(f"serial {result.serial.hex()}: unknown to the ledger: rejected")
-    print_text(", ".join(f"{count} {name}" for name, count in counts.items()))
-    if dry_run:
-        print_text("nothing was changed: this was a dry run")
-    elif counts[Outcome.REVOKED] or counts[Outcome.UPDATED]:
-        print_text(
-            "durable in the ledger; `ocsp-signer run` signs it at once, else the next `ocsp-signer sign` does"
-        )

@@ -9,7 +9,7 @@ from signer.intake.errors import UnreadableFile
 from signer.intake.rows import ImportRow, RowError, printable
 from store.errors import UsageError
 
-__all__ = ["MAX_LINE", "LineReader", "bounded_lines"]
+__all__ = ["BYTE_ORDER_MARK", "MAX_LINE", "LineReader", "bounded_lines"]
 
 MAX_LINE = 65_536  # octets, with what ends it
 BYTE_ORDER_MARK = b"\xef\xbb\xbf"

@@ -1,10 +1,13 @@
 """What is to be revoked, as people write it: serials, reasons by name or number, RFC 3339 times, or a file of them."""
 
+import itertools
+from collections.abc import Callable, Iterator
 from datetime import datetime
 from pathlib import Path
 
+from signer.intake.lines import BYTE_ORDER_MARK
 from signer.intake.openssl_index import parse_serial
-from signer.intake.rows import REASONS, RowError, reason_number
+from signer.intake.rows import REASONS, RowError, printable, reason_number
 from signer.ledger.values import ALLOWED_REASONS, Revocation
 from store.errors import UsageError
 
@@ -14,6 +17,7 @@ ALLOWED_NAMES = (
     "unspecified, keyCompromise, affiliationChanged, superseded, cessationOfOperation, privilegeWithdrawn"
 )
 SHOWN = 20  # bad lines
+MAX_LINE = 4_096  # octets, with what ends it: room for a remark
 
 
 def typed_serial(text: str) -> bytes:
@@ -51,29 +55,51 @@ def parse_date(text: str, now: int) -> int:
     return int(moment.timestamp())
 
 
-def read_revocations(path: Path, reason: int, time: int, now: int) -> list[Revocation]:
+def read_revocations(
+    path: Path, reason: int, time: int, now: int, progress: Callable[[int], None]
+) -> Iterator[Revocation]:
     """Lines of `serial[,reason[,date]]`; `reason` and `time` are for lines without. # begins a remark.
 
-    Raises UsageError naming every bad line, up to twenty: then nothing is to be revoked.
+    `progress` is told octets. Raises UsageError at the end of the file naming every bad line, up to twenty, and at once
+    for a line that is too long: then nothing is to be revoked.
     """
-    asked: list[Revocation] = []
     bad: list[str] = []
-    try:
-        lines = path.read_text(encoding="utf-8").splitlines()
-    except (OSError, UnicodeDecodeError) as error:
-        raise UsageError(f"{path}: cannot be read: {error}", remedy="check the path") from None
-    for number, line in enumerate(lines, start=1):
-        text = line.partition("#")[0].strip()
-        if not text:
-            continue
+    count = 0
+    for number, line in _lines(path):
+        progress(len(line))
+        text = line.decode(errors="replace").partition("#")[0].strip()
         try:
-            asked.append(_parse(text, reason, time, now))
+            if text:
+                yield _parse(text, reason, time, now)
         except RowError as error:
-            bad.append(f"{path}:{number}: {error}")
+            count += 1
+            if count <= SHOWN:
+                bad.append(f"{printable(str(path))}:{number}: {error}")
     if bad:
-        more = [f"... and {len(bad) - SHOWN} more"] if len(bad) > SHOWN else []
-        raise UsageError("\n".join(bad[:SHOWN] + more), remedy="mend these lines; nothing was revoked")
-    return asked
+        more = [f"... and {count - SHOWN} more"] if count > SHOWN else []
+        raise UsageError("\n".join(bad + more), remedy="mend these lines; nothing was revoked")
+
+
+def _lines(path: Path) -> Iterator[tuple[int, bytes]]:
+    """With their numbers from 1. What has no end of line is not read on to look for one: it may have none at all."""
+    shown = printable(str(path))
+    try:
+        with path.open("rb") as file:
+            for number in itertools.count(1):
+                line = file.readline(MAX_LINE + 1)
+                if not line:
+                    return
+                if len(line) > MAX_LINE:
+                    raise UsageError(
+                        f"{shown}:{number}: line: longer than {MAX_LINE} octets",
+                        remedy="write one serial[,reason[,date]] a line; nothing was revoked",
+                    )
+                yield number, line.removeprefix(BYTE_ORDER_MARK) if number == 1 else line
+    except (OSError, ValueError) as error:  # the second: a path that no file can have
+        reason = error.strerror if isinstance(error, OSError) else error
+        raise UsageError(
+            f"{shown}: cannot be read: {reason}", remedy="check the path; nothing was revoked"
+        ) from None
 
 
 def _parse(text: str, reason: int, time: int, now: int) -> Revocation:

@@ -12,9 +12,21 @@ from typing import Any
 from sqlalchemy import Connection, Engine
 
 from signer import journal as chain
-from signer.ledger import bulk, crls, deeds, generations, issuers, pages, positions, reservations, revocation
+from signer.ledger import (
+    bulk,
+    crls,
+    deeds,
+    generations,
+    issuers,
+    mass_revocation,
+    pages,
+    positions,
+    reservations,
+    revocation,
+)
 from signer.ledger.engine import WRITE, open_engine, translated
 from signer.ledger.errors import LedgerError
+from signer.ledger.mass_revocation import Batch, MassOutcome
 from signer.ledger.values import (
     UNSPECIFIED,
     CertificateCounts,
@@ -206,6 +218,27 @@ class Ledger:
                     chain.append(connection, now=now, actor=actor, event="revoke", detail=detail)
             results += done
         return RevocationOutcome(self.generation(issuer_id), results)
+
+    def plan_mass_revocation(
+        self, issuer_id: int, asked: Iterable[Revocation], now: int, progress: Callable[[int], None]
+    ) -> MassOutcome:
+        """What `revoke_mass` would come to. Raises LedgerError for what it would refuse."""
+        return mass_revocation.plan(self._read, issuer_id, asked, now, progress)
+
+    def revoke_mass(
+        self,
+        issuer_id: int,
+        asked: Iterable[Revocation],
+        now: int,
+        batch: Batch,
+        progress: Callable[[int], None],
+    ) -> MassOutcome:
+        """Revoke any number for ever, in bounded memory. What `plan_mass_revocation` refuses is refused on the way."""
+        return mass_revocation.revoke(self._write, issuer_id, asked, now, batch, progress)
+
+    def living(self, issuer_id: int, now: int) -> Iterator[bytes]:
+        """Serials of certificates that are neither revoked nor expired, read in parts."""
+        return mass_revocation.living(self._read, issuer_id, now)
 
     def _check_authorities(self, issuer_id: int, asked: Sequence[Revocation]) -> None:
         """Look for CA certificates among all before the first batch of them is written."""

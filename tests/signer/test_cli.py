@@ -212,8 +212,8 @@ def test_many_are_revoked_only_when_counted(imported: Path) -> None:
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        ([], "name serials or --from-file"),
-        (["0a", "--from-file", "list"], "one of the two"),
+        ([], "name serials, --from-file FILE or --all"),
+        (["0a", "--from-file", "list"], "one of the three"),
         (["xyz"], "serial: 'xyz' is not hexadecimal"),
         (["0a", "--reason", "certificateHold"], "not for subscriber certificates; allowed: unspecified"),
         (["0a", "--reason", "6"], "not for subscriber certificates"),

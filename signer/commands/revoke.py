@@ -1,0 +1,244 @@
+"""`revoke`: a few certificates, a file of them or all of a CA; summed up first, then for ever."""
+
+import itertools
+import os
+import secrets
+import shlex
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, closing
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from signer.cli_options import DEFAULT_CONFIG
+from signer.commands.output import print_json, print_text, remark, rfc3339
+from signer.config import load_settings
+from signer.intake.revocations import allowed_reason, parse_date, read_revocations, typed_serial
+from signer.intake.rows import RowError, printable
+from signer.journal import user
+from signer.ledger.ledger import Ledger
+from signer.ledger.mass_revocation import Batch, MassOutcome
+from signer.ledger.staging import Staging
+from signer.ledger.values import Outcome, Revocation, RevokeResult
+from signer.progress import bar
+from store.clock import Clock, SystemClock
+from store.errors import UsageError
+
+__all__ = ["RevokeRequest", "revoke"]
+
+EXPECT_ABOVE = 100  # more revocations than this have to be counted by the operator too
+FAILED = 1
+REJECTED = 3  # done, but for some
+REASON_NAMES = {
+    0: "unspecified",
+    1: "keyCompromise",
+    3: "affiliationChanged",
+    4: "superseded",
+    5: "cessationOfOperation",
+    9: "privilegeWithdrawn",
+}
+Source = Callable[[], Iterator[Revocation]]  # the same revocations at every call
+
+
+@dataclass(frozen=True, slots=True)
+class RevokeRequest:
+    """What the command line says: serials in hex, a file of them, or all; reason and date for those without their own."""
+
+    serials: tuple[str, ...] = ()
+    from_file: Path | None = None
+    everything: bool = False
+    expect: int | None = None
+    reason: str = "unspecified"
+    date: str | None = None
+
+    @property
+    def detail(self) -> dict[str, Any]:
+        """What the journal keeps of it."""
+        if self.from_file is not None:
+            return {"file": printable(str(self.from_file.absolute()))}
+        return {"all": True} if self.everything else {"serials": len(self.serials)}
+
+    def command(self, file: Path, issuer: str, expect: int) -> str:
+        """The command line that says the same and how many are expected."""
+        words = ["ocsp-signer", "revoke", "--issuer", issuer]
+        words += ["--config", str(file)] if file != DEFAULT_CONFIG else []
+        words += ["--from-file", str(self.from_file)] if self.from_file is not None else []
+        words += ["--all"] if self.everything else []
+        words += ["--reason", self.reason] if self.reason != "unspecified" else []
+        words += ["--date", self.date] if self.date is not None else []
+        return shlex.join([*words, "--expect", str(expect), *self.serials])
+
+    def check(self) -> None:
+        ways = bool(self.serials) + (self.from_file is not None) + self.everything
+        if ways != 1:
+            raise UsageError(
+                "name serials, --from-file FILE or --all, one of the three", remedy="see revoke --help"
+            )
+
+
+def revoke(
+    file: Path,
+    request: RevokeRequest,
+    *,
+    issuer: str,
+    dry_run: bool,
+    as_json: bool,
+    quiet: bool = True,
+    clock: Clock | None = None,
+) -> int:
+    """Revoke in the ledger; returns the exit code: 1 if every serial was unknown, 3 if some were."""
+    settings = load_settings(file)
+    settings.issuer(issuer)
+    request.check()
+    now = (clock or SystemClock()).now()
+    number, time = _reason_and_time(request, now)
+    with ExitStack() as stack:
+        if request.from_file is not None:
+            staging = stack.enter_context(Staging(settings.document.directory))
+            _stage(staging, request.from_file, number, time, now, quiet=quiet)
+        typed = _typed(request.serials, time, number)
+        ledger = stack.enter_context(closing(Ledger.open(settings.ledger_url)))
+        found = ledger.issuer(issuer).id
+
+        def source() -> Iterator[Revocation]:
+            if request.everything:
+                return (Revocation(serial, time, number) for serial in ledger.living(found, now))
+            return _staged(staging) if request.from_file is not None else iter(typed)
+
+        with bar("look up", None, quiet=quiet) as advance:
+            planned = ledger.plan_mass_revocation(found, source(), now, advance)
+        results = ledger.plan_revocations(found, typed, now) if typed else []
+        _check_expected(planned, request, file, issuer)
+        if not as_json:
+            _print_plan(issuer, planned)
+        batch = None
+        if planned.changed and not dry_run:
+            detail = {"issuer": issuer, **request.detail, "reasons": _named(planned)}
+            batch = Batch(secrets.token_hex(8), user(), detail)
+            done = _carry_out(ledger, found, source, now, batch, request.everything, planned.named, quiet)
+        else:
+            done = planned
+    _report(issuer, done, results, batch, dry_run=dry_run, as_json=as_json)
+    rejected = done.outcomes[Outcome.REJECTED]
+    return (FAILED if rejected == done.named else REJECTED) if rejected else 0
+
+
+def _reason_and_time(request: RevokeRequest, now: int) -> tuple[int, int]:
+    try:
+        return allowed_reason(request.reason), now if request.date is None else parse_date(request.date, now)
+    except RowError as error:
+        raise UsageError(str(error), remedy="nothing was revoked") from None
+
+
+def _typed(serials: tuple[str, ...], time: int, number: int) -> list[Revocation]:
+    try:
+        distinct = dict.fromkeys(typed_serial(one) for one in serials)
+    except RowError as error:
+        raise UsageError(str(error), remedy="nothing was revoked") from None
+    return [Revocation(serial, time, number) for serial in distinct]
+
+
+def _stage(staging: Staging, path: Path, number: int, time: int, now: int, *, quiet: bool) -> None:
+    """Read the file whole, sorted as the ledger is, before anything is looked up."""
+    size = path.stat().st_size if os.path.isfile(path) else None
+    with bar("read", size, quiet=quiet) as advance:
+        for one in read_revocations(path, number, time, now, advance):
+            staging.add(one.serial, 0, one.revocation_time, one.reason)
+
+
+def _staged(staging: Staging) -> Iterator[Revocation]:
+    for row in staging.merged():
+        assert row.revocation_time is not None
+        yield Revocation(row.serial, row.revocation_time, row.reason)
+
+
+def _check_expected(planned: MassOutcome, request: RevokeRequest, file: Path, issuer: str) -> None:
+    count, expect = planned.named, request.expect
+    if expect is None and count > EXPECT_ABOVE:
+        raise UsageError(
+            f"{_summary(issuer, planned)}\n{count} certificates would be revoked for ever",
+            remedy=f"say --expect {count} if that is meant: {request.command(file, issuer, count)}",
+        )
+    if expect is not None and expect != count:
+        raise UsageError(
+            f"{_summary(issuer, planned)}\n{count} certificates are named, not {expect}",
+            remedy=f"nothing was revoked; if that is meant: {request.command(file, issuer, count)}",
+        )
+
+
+def _carry_out(
+    ledger: Ledger,
+    issuer_id: int,
+    source: Source,
+    now: int,
+    batch: Batch,
+    everything: bool,
+    count: int,
+    quiet: bool,
+) -> MassOutcome:
+    with bar("revoke", count, quiet=quiet) as advance:
+        done = ledger.revoke_mass(issuer_id, source(), now, batch, advance)
+        while everything and (first := next(source(), None)) is not None:  # issued meanwhile
+            rest = itertools.chain([first], source())
+            more = ledger.revoke_mass(issuer_id, rest, now, batch, advance)
+            done.outcomes.update({Outcome.REVOKED: more.outcomes[Outcome.REVOKED]})
+            done.reasons.update(more.reasons)
+    return done
+
+
+def _named(found: MassOutcome) -> dict[str, int]:
+    return {REASON_NAMES[number]: count for number, count in sorted(found.reasons.items())}
+
+
+def _summary(issuer: str, planned: MassOutcome) -> str:
+    counts = planned.outcomes
+    line = (
+        f"{issuer}: {planned.named} certificates named: {counts[Outcome.REVOKED]} to be revoked, "
+        f"{counts[Outcome.UPDATED]} revoked with an earlier date or graver reason, "
+        f"{counts[Outcome.ALREADY]} as they are, {counts[Outcome.REJECTED]} unknown"
+    )
+    return "\n".join([line, *(f"  {name}: {count}" for name, count in _named(planned).items())])
+
+
+def _print_plan(issuer: str, planned: MassOutcome) -> None:
+    print_text(_summary(issuer, planned))
+
+
+def _report(
+    issuer: str,
+    done: MassOutcome,
+    results: list[RevokeResult],
+    batch: Batch | None,
+    *,
+    dry_run: bool,
+    as_json: bool,
+) -> None:
+    """`results` are those of serials that were typed; of a file or of all only unknown ones are listed."""
+    counts = {one.value: done.outcomes[one] for one in Outcome}
+    if as_json:
+        found: dict[str, Any] = {"issuer": issuer, **counts, "reasons": _named(done), "dry_run": dry_run}
+        found |= {"batch": batch.id if batch else None}
+        found |= {"rejected_serials": [serial.hex() for serial in done.rejected.first]}
+        print_json(found | {"results": [_described(result) for result in results]})
+        return
+    for serial in done.rejected.first:
+        remark(f"serial {serial.hex()}: unknown to the ledger: rejected")
+    if done.rejected.count > len(done.rejected.first):
+        remark(f"{done.rejected.count} serials are unknown in all")
+    print_text(", ".join(f"{count} {name}" for name, count in counts.items()))
+    if dry_run:
+        print_text("nothing was changed: this was a dry run")
+    elif batch is not None:
+        print_text(f"batch {batch.id}")
+        print_text(
+            "durable in the ledger; `ocsp-signer run` signs it at once, else the next `ocsp-signer sign` does"
+        )
+
+
+def _described(result: RevokeResult) -> dict[str, Any]:
+    return {
+        "serial": result.serial.hex(),
+        "outcome": result.outcome,
+        "revocation_time": rfc3339(result.revocation_time),
+        "reason": result.reason,
+    }

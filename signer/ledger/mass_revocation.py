@@ -1,0 +1,144 @@
+"""Revoking any number of certificates: planned first, then some thousand a commit, journalled as one batch."""
+
+import itertools
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import AbstractContextManager
+from dataclasses import dataclass, field
+from typing import Any
+
+from sqlalchemy import Connection, select, tuple_
+
+from signer import journal
+from signer.ledger import generations, issuers, revocation, schema
+from signer.ledger.values import Outcome, Revocation, RevokeResult, Serials
+
+__all__ = ["Batch", "MassOutcome", "living", "plan", "revoke"]
+
+BATCH = 1_000  # revocations a commit, so that no other writer waits long
+
+Transaction = Callable[[], AbstractContextManager[Connection]]
+_CHANGES = (Outcome.REVOKED, Outcome.UPDATED)
+
+
+@dataclass(frozen=True, slots=True)
+class Batch:
+    """What the journal says of it: under which id, by whom, and of what."""
+
+    id: str
+    actor: str
+    detail: dict[str, Any]
+
+
+@dataclass(slots=True)
+class MassOutcome:
+    """How many certificates came to what, and by which reason those are revoked that change."""
+
+    outcomes: Counter[Outcome] = field(default_factory=Counter)
+    reasons: Counter[int] = field(default_factory=Counter)
+    rejected: Serials = field(default_factory=Serials)
+
+    @property
+    def named(self) -> int:
+        return self.outcomes.total()
+
+    @property
+    def changed(self) -> int:
+        return sum(self.outcomes[one] for one in _CHANGES)
+
+    def add(self, results: Iterable[RevokeResult]) -> None:
+        for result in results:
+            self.outcomes[result.outcome] += 1
+            if result.outcome in _CHANGES:
+                self.reasons[result.reason] += 1
+            elif result.outcome is Outcome.REJECTED:
+                self.rejected.add(result.serial)
+
+
+def plan(
+    read: Transaction,
+    issuer_id: int,
+    asked: Iterable[Revocation],
+    now: int,
+    progress: Callable[[int], None],
+) -> MassOutcome:
+    """What `revoke` would come to. Raises LedgerError for what it would refuse."""
+    found = MassOutcome()
+    for some in _batches(asked):
+        revocation.check(some, now)
+        with read() as connection:
+            found.add(revocation.plan(connection, issuer_id, some))
+        progress(len(some))
+    return found
+
+
+def revoke(
+    write: Transaction,
+    issuer_id: int,
+    asked: Iterable[Revocation],
+    now: int,
+    batch: Batch,
+    progress: Callable[[int], None],
+) -> MassOutcome:
+    """Revoke for ever. What a crash leaves undone is done by the same again; each commit is journalled.
+
+    Raises LedgerError, with the commits before it done, for a reason or time that is not allowed: plan it first.
+    """
+    done = MassOutcome()
+    for some in _batches(asked):
+        revocation.check(some, now)
+        with write() as connection:
+            done.add(_commit(connection, issuer_id, some, now, batch, begins=not done.changed))
+        progress(len(some))
+    if done.changed:
+        detail = {"batch": batch.id, **{one.value: done.outcomes[one] for one in Outcome}}
+        with write() as connection:
+            journal.append(connection, now=now, actor=batch.actor, event="revoke done", detail=detail)
+    return done
+
+
+def _commit(
+    connection: Connection, issuer_id: int, asked: list[Revocation], now: int, batch: Batch, *, begins: bool
+) -> list[RevokeResult]:
+    """`begins` says that nothing of the batch was changed before."""
+    before = generations.current(connection, issuer_id)
+    results = revocation.apply(connection, issuer_id, asked, now)
+    after = generations.current(connection, issuer_id)
+    if after > before:
+        if begins:
+            detail = {"batch": batch.id, **batch.detail}
+            journal.append(connection, now=now, actor=batch.actor, event="revoke begun", detail=detail)
+        detail = {
+            "issuer": issuers.by_id(connection, issuer_id).name,
+            "batch": batch.id,
+            "certificates": after - before,
+            "first_generation": before + 1,
+            "last_generation": after,
+        }
+        journal.append(connection, now=now, actor=batch.actor, event="revoke", detail=detail)
+    return results
+
+
+def living(read: Transaction, issuer_id: int, now: int) -> Iterator[bytes]:
+    """Serials of certificates that are neither revoked nor expired, in the table's order, read in parts."""
+    c = schema.certificate.c
+    place = (-1, b"")
+    statement = (
+        select(c.hash32, c.serial)
+        .where(c.issuer_id == issuer_id, c.revocation_time.is_(None), c.not_after >= now)
+        .order_by(c.hash32, c.serial)
+        .limit(BATCH)
+    )
+    while True:
+        with read() as connection:
+            rows = connection.execute(statement.where(tuple_(c.hash32, c.serial) > place)).all()
+        if not rows:
+            return
+        yield from (row.serial for row in rows)
+        place = (rows[-1].hash32, rows[-1].serial)
+
+
+def _batches(asked: Iterable[Revocation]) -> Iterator[list[Revocation]]:
+    source = iter(asked)
+    while some := list(itertools.islice(source, BATCH)):
+        yield some
