@@ -30,5 +30,6 @@ def plot(result: dict[str, Any], path: Path) -> None:
     axes.set_xlabel("entries of one CRL")
     axes.set_ylabel("CPU seconds (median, minimum to maximum)")
     axes.set_title(f"{result['machine']}, {result['commit']}, {result['date'][:10]}", fontsize=9)
-    axes.legend(loc="best", fontsize=8)
+    if rows:
+        axes.legend(loc="best", fontsize=8)
     figure.savefig(path, metadata={"Date": None})

@@ -55,6 +55,20 @@ def test_a_slow_peer_is_held_against_the_median() -> None:
     assert ours.ratio(Series("slow", 1, runs=[Run(8.0, 8.0, 1)])) == 0.25
 
 
+@pytest.mark.parametrize("shards", [1, 128])
+def test_a_result_is_drawn_and_the_same_one_gives_the_same_picture(shards: int, tmp_path: Path) -> None:
+    pytest.importorskip("matplotlib", reason="make bench-crl installs it")
+    from bench.crl.plots import plot
+
+    series = Series("whole chain", 1_000, shards, runs=[Run(0.25, 0.5, 46_000)])
+    result = {"rows": [series.as_json()], "machine": "m", "commit": "c", "date": "2026-01-01T00:00:00Z"}
+    first, second = tmp_path / "1.svg", tmp_path / "2.svg"
+    plot(result, first)
+    plot(result, second)
+    assert first.read_bytes() == second.read_bytes()
+    assert ("<!-- whole chain -->" in first.read_text()) == (shards == 1)
+
+
 def test_a_row_that_does_not_exist_is_wrong_usage() -> None:
     done = CliRunner().invoke(app, ["--row", "fastest"])
     assert done.exit_code == 2
