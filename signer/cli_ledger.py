@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from signer.cli_options import DEFAULT_CONFIG, SETTINGS, Config, Json
+from signer.cli_options import DEFAULT_CONFIG, SETTINGS, Config, Json, Quiet
 
 __all__ = ["journal_app", "ledger_app"]
 
@@ -53,3 +53,24 @@ def journal_verify(
     from signer.commands import journal
 
     journal.verify(config, against=against, as_json=json)
+
+
+@ledger_app.command("backup", epilog="Example: ocsp-signer ledger backup /mnt/elsewhere/ledger-2026-11-21.db")
+def ledger_backup(
+    path: Annotated[Path, typer.Argument(metavar="PATH", help="A file that is not there yet.")],
+    config: Config = DEFAULT_CONFIG,
+    json: Json = False,
+    quiet: Quiet = 0,
+) -> None:
+    """Copy the ledger as of one moment, while everything runs, and check the copy."""
+    from signer.commands import ledger
+
+    ledger.backup(config, path, as_json=json, quiet=bool(quiet))
+
+
+@ledger_app.command("upgrade", epilog="Example: ocsp-signer ledger upgrade")
+def ledger_upgrade(config: Config = DEFAULT_CONFIG, json: Json = False, quiet: Quiet = 0) -> None:
+    """Bring the ledger of an older release up to date, after a backup beside it. Stop `run` before."""
+    from signer.commands import ledger
+
+    ledger.upgrade(config, as_json=json, quiet=bool(quiet))

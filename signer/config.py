@@ -306,10 +306,13 @@ class Settings:
         return self.root.state.resolve(self.document)
 
     @property
+    def ledger_path(self) -> Path:
+        """The ledger's file, absolute."""
+        return self.document.directory / self.root.ledger.url.removeprefix("sqlite:///")
+
+    @property
     def ledger_url(self) -> str:
-        """The ledger's URL with an absolute path."""
-        path = self.document.directory / self.root.ledger.url.removeprefix("sqlite:///")
-        return f"sqlite:///{path}"
+        return f"sqlite:///{self.ledger_path}"
 
     @property
     def objects_target(self) -> str:

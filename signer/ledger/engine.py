@@ -17,16 +17,17 @@ from sqlalchemy.exc import ArgumentError, DatabaseError, IntegrityError
 
 from signer.ledger.errors import LedgerError
 
-__all__ = ["WRITE", "open_engine", "translated"]
+__all__ = ["WRITE", "open_engine", "schemas", "translated"]
 
 WRITE = "ledger_write"
 FILE_MODE = 0o600
 BUSY_TIMEOUT_MS = 30_000
 CREATE_REMEDY = "create it with `ocsp-signer import`, or correct `[ledger] url`"
+UPGRADE_REMEDY = "stop every signing process, then `ocsp-signer ledger upgrade`"
 
 
-def open_engine(url: str, *, create: bool) -> Engine:
-    """An engine over a ledger whose schema is the newest; `create` makes or upgrades it first."""
+def open_engine(url: str, *, create: bool = False, upgrade: bool = False) -> Engine:
+    """An engine over a ledger whose schema is the newest; `create` makes one first, `upgrade` brings it up to date."""
     parsed = _parse(url)
     path = Path(parsed.database or "")
     if create:
@@ -38,7 +39,7 @@ def open_engine(url: str, *, create: bool) -> Engine:
     event.listen(engine, "begin", _begin)
     try:
         with translated(engine):
-            _migrate(engine, path, create=create)
+            _migrate(engine, path, create=create, upgrade=upgrade)
     except LedgerError:
         engine.dispose()
         raise
@@ -108,16 +109,46 @@ def _begin(connection: Connection) -> None:
     connection.exec_driver_sql("BEGIN IMMEDIATE" if writes else "BEGIN")
 
 
-def _migrate(engine: Engine, path: Path, *, create: bool) -> None:
+def schemas(url: str) -> tuple[str | None, str | None]:
+    """The schema of a ledger, None if it is none, and this release's. Raises LedgerError."""
+    parsed = _parse(url)
+    if not Path(parsed.database or "").is_file():
+        raise LedgerError(f"{parsed.database}: there is no ledger here", remedy=CREATE_REMEDY)
+    engine = create_engine(parsed)
+    try:
+        with translated(engine), engine.connect() as connection:
+            found = MigrationContext.configure(connection).get_current_revision()
+        return found, ScriptDirectory.from_config(_migrations()).get_current_head()
+    finally:
+        engine.dispose()
+
+
+def _migrations() -> Config:
     config = Config()
     config.set_main_option("script_location", str(Path(__file__).parent / "migrations").replace("%", "%%"))
-    head = ScriptDirectory.from_config(config).get_current_head()
-    with engine.execution_options(**{WRITE: create}).begin() as connection:
+    return config
+
+
+def _migrate(engine: Engine, path: Path, *, create: bool, upgrade: bool) -> None:
+    config = _migrations()
+    script = ScriptDirectory.from_config(config)
+    head = script.get_current_head()
+    with engine.execution_options(**{WRITE: create or upgrade}).begin() as connection:
         found = MigrationContext.configure(connection).get_current_revision()
         if found == head:
             return
-        if not create:
-            state = f"has schema {found}" if found else "is not a ledger"
-            raise LedgerError(f"{path}: {state}, this release needs schema {head}", remedy=CREATE_REMEDY)
+        if found is None and not create:
+            raise LedgerError(
+                f"{path}: is not a ledger, this release needs schema {head}", remedy=CREATE_REMEDY
+            )
+        if found is not None and found not in {one.revision for one in script.walk_revisions()}:
+            raise LedgerError(
+                f"{path}: has schema {found}, this release knows {head} and older ones",
+                remedy="run the release that upgraded it, or a later one",
+            )
+        if found is not None and not upgrade:
+            raise LedgerError(
+                f"{path}: has schema {found}, this release needs schema {head}", remedy=UPGRADE_REMEDY
+            )
         config.attributes["connection"] = connection
         command.upgrade(config, "head")

@@ -67,9 +67,12 @@ class Ledger:
         self._watching = Lock()
 
     @classmethod
-    def open(cls, url: str, *, create: bool = False) -> "Ledger":
-        """Open the ledger at `sqlite:///PATH`; `create` makes it or upgrades its schema. Raises LedgerError."""
-        return cls(open_engine(url, create=create))
+    def open(cls, url: str, *, create: bool = False, upgrade: bool = False) -> "Ledger":
+        """Open the ledger at `sqlite:///PATH`; `create` makes it, `upgrade` brings an older schema up to date.
+
+        Raises LedgerError.
+        """
+        return cls(open_engine(url, create=create, upgrade=upgrade))
 
     def close(self) -> None:
         self._watch.close()

@@ -83,8 +83,21 @@ def test_a_ledger_of_the_first_schema_is_upgraded(ledger: Ledger, ledger_url: st
     connection.close()
     with pytest.raises(LedgerError, match="has schema 0001, this release needs schema 0003"):
         Ledger.open(ledger_url)
-    Ledger.open(ledger_url, create=True).close()
+    with pytest.raises(LedgerError, match="has schema 0001") as caught:
+        Ledger.open(ledger_url, create=True)  # what an import does
+    assert caught.value.remedy is not None and "ledger upgrade" in caught.value.remedy
+    Ledger.open(ledger_url, upgrade=True).close()
     Ledger.open(ledger_url).close()
+
+
+def test_a_ledger_of_a_later_release_is_left_alone(ledger: Ledger, ledger_url: str) -> None:
+    ledger.close()
+    with sqlite3.connect(ledger_url.removeprefix("sqlite:///")) as connection:
+        connection.execute("UPDATE alembic_version SET version_num = '9999'")
+    connection.close()
+    for upgrade in (False, True):
+        with pytest.raises(LedgerError, match="has schema 9999, this release knows 0003 and older ones"):
+            Ledger.open(ledger_url, upgrade=upgrade)
 
 
 def test_opening_does_not_make_a_ledger(tmp_path: Path) -> None:

@@ -1,0 +1,121 @@
+"""Copies of the ledger: taken while others write, whole as of one moment, checked, and never over another file."""
+
+import os
+import sqlite3
+from collections.abc import Callable, Iterator
+from contextlib import closing, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from signer.ledger.errors import LedgerError
+
+__all__ = ["BackupReport", "backup", "check_whole", "copy", "sync_directory"]
+
+PAGES = 4_096  # of the database a step: 16 MB
+FILE_MODE = 0o600
+
+
+@dataclass(frozen=True, slots=True)
+class BackupReport:
+    """What a copy holds."""
+
+    size: int  # octets
+    generations: dict[str, int]  # by issuer
+    journal_entries: int
+    journal_hash: str | None  # of the last entry, hex
+
+
+def backup(source: Path, target: Path, progress: Callable[[int, int], None]) -> BackupReport:
+    """Copy a ledger to a new file, durably; `progress` is told pages done and all. Raises LedgerError.
+
+    Nothing is at `target` before the copy is complete and checked.
+    """
+    if target.exists():
+        raise _taken(target)
+    partial = target.with_name(f".{target.name}.{os.getpid()}.partial")
+    try:
+        copy(source, partial, progress)
+        report = check_whole(partial)
+        try:
+            os.link(partial, target)
+        except FileExistsError:
+            raise _taken(target) from None
+        except OSError as error:
+            raise _unwritable(target, error) from None
+        sync_directory(target.parent)
+    finally:
+        partial.unlink(missing_ok=True)
+    return report
+
+
+def copy(source: Path, target: Path, progress: Callable[[int, int], None]) -> None:
+    """A database as of one moment, into one file without a WAL, synced. What is at `target` is overwritten."""
+    if not source.is_file():
+        raise LedgerError(f"{source}: there is no such file", remedy="check the path")
+    target.unlink(missing_ok=True)
+    try:
+        os.close(os.open(target, os.O_RDWR | os.O_CREAT | os.O_EXCL, FILE_MODE))
+    except OSError as error:
+        raise _unwritable(target, error) from None
+    with _told(source), _opened(source) as origin, _opened(target) as made:
+        # One read transaction from the first page to the last: commits meanwhile neither show nor start it anew.
+        origin.execute("BEGIN")
+        origin.execute("SELECT count(*) FROM sqlite_master").fetchone()
+        origin.backup(made, pages=PAGES, progress=lambda _, left, total: progress(total - left, total))
+        made.execute("PRAGMA journal_mode = DELETE").fetchone()
+    descriptor = os.open(target, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def check_whole(path: Path) -> BackupReport:
+    """Look at every page of a copy. Raises LedgerError for damage, and for what is not a ledger."""
+    with _told(path), _opened(path) as connection:
+        found = [row[0] for row in connection.execute("PRAGMA integrity_check(10)")]
+        if found != ["ok"]:
+            raise LedgerError(
+                f"{path}: the database is damaged: {'; '.join(found)[:500]}",
+                remedy="use another backup; take a new one from the ledger if it is not damaged itself",
+            )
+        generations = dict(connection.execute("SELECT name, generation FROM issuer ORDER BY name").fetchall())
+        last = connection.execute("SELECT seq, entry_hash FROM journal ORDER BY seq DESC LIMIT 1").fetchone()
+    entries, digest = last if last else (0, None)
+    return BackupReport(path.stat().st_size, generations, entries, digest.hex() if digest else None)
+
+
+def sync_directory(path: Path) -> None:
+    """Make names in it durable."""
+    descriptor = os.open(path, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+@contextmanager
+def _opened(path: Path) -> Iterator[sqlite3.Connection]:
+    with closing(sqlite3.connect(path, timeout=30, isolation_level=None)) as connection:
+        yield connection
+
+
+@contextmanager
+def _told(path: Path) -> Iterator[None]:
+    try:
+        yield
+    except sqlite3.DatabaseError as error:
+        raise LedgerError(
+            f"{path}: cannot be copied or read as a ledger: {error}",
+            remedy="check that it is one, and that the disk has room",
+        ) from error
+
+
+def _taken(path: Path) -> LedgerError:
+    return LedgerError(f"{path}: is there already", remedy="a backup replaces nothing: name another file")
+
+
+def _unwritable(path: Path, error: OSError) -> LedgerError:
+    return LedgerError(
+        f"{path}: cannot be written: {error.strerror}", remedy="check the directory and its room"
+    )
