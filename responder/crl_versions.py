@@ -3,6 +3,7 @@
 import asyncio
 from collections import OrderedDict
 from dataclasses import dataclass, replace
+from functools import partial
 
 import structlog
 
@@ -43,6 +44,9 @@ class LoadedCrl:
         return b'"' + self.version.sha256.encode() + b'"'
 
 
+_Fetches = dict[str, "asyncio.Task[LoadedCrl | None]"]  # by path
+
+
 class CrlVersions:
     """The newest version of each path that may be served. For one event loop."""
 
@@ -54,8 +58,8 @@ class CrlVersions:
         self._octets = 0
         self._served: dict[str, CrlVersion] = {}  # the newest by path, also when it is no longer in memory
         self._refused: dict[str, tuple[StoredObject, str]] = {}  # tag without data, and why
-        self._renewing: dict[str, asyncio.Task[LoadedCrl | None]] = {}
-        self._looking: dict[str, asyncio.Task[LoadedCrl | None]] = {}
+        self._renewing: _Fetches = {}
+        self._looking: _Fetches = {}
         # Apart: who asks for what is not there holds up no renewal.
         self._renewals, self._look_ups = asyncio.Semaphore(FETCHES), asyncio.Semaphore(FETCHES)
 
@@ -80,14 +84,14 @@ class CrlVersions:
         self,
         path: str,
         issuer: Issuer,
-        under_way: dict[str, "asyncio.Task[LoadedCrl | None]"],
+        under_way: _Fetches,
         turn: asyncio.Semaphore,
     ) -> "asyncio.Task[LoadedCrl | None]":
         """One fetch for all who wait for a path."""
         if path not in under_way:
             task = asyncio.get_running_loop().create_task(self._update(path, issuer, turn))
+            task.add_done_callback(partial(_forget, under_way, path))
             under_way[path] = task
-            task.add_done_callback(lambda done: _forget(done, under_way.pop(path)))
         return under_way[path]
 
     async def _update(self, path: str, issuer: Issuer, turn: asyncio.Semaphore) -> LoadedCrl | None:
@@ -150,7 +154,7 @@ class CrlVersions:
         return asyncio.get_running_loop().time()
 
 
-def _forget(done: "asyncio.Task[LoadedCrl | None]", _: object) -> None:
-    """Nobody may be waiting any more for what a fetch raised."""
+def _forget(under_way: _Fetches, path: str, done: "asyncio.Task[LoadedCrl | None]") -> None:
+    del under_way[path]
     if not done.cancelled():
-        done.exception()
+        done.exception()  # nobody may be waiting any more for what it raised

@@ -83,7 +83,7 @@ def check_issuer(sight: Sight) -> Iterator[str]:
 
 
 def _shown(name: bytes) -> str:
-    """RFC 4514, and the octets, where two spellings of one name would look the same."""
+    """Octets: two spellings of one name would look the same in words."""
     return f"{name.hex()[:120]}{'...' if len(name) > 60 else ''}"
 
 

@@ -82,8 +82,9 @@ async def test_a_slow_object_store_takes_nothing_away(
     assert number(await versions.get(PATH, ca.issuer)) == 1
     shop.objects[PATH] = crl(ca, 2, NOW - 300)
     shop.open.clear()
-    for _ in range(3):
-        assert number(await versions.get(PATH, ca.issuer)) == 1
+    async with asyncio.timeout(20):
+        for _ in range(3):
+            assert number(await versions.get(PATH, ca.issuer)) == 1
     assert shop.asked.count(PATH) == 2  # one renewal for all who ask
     monkeypatch.setattr(crl_versions, "PATIENCE", 10.0)
     waiting = asyncio.ensure_future(versions.get(PATH, ca.issuer))
@@ -103,7 +104,8 @@ async def test_what_nobody_has_holds_up_no_renewal(
     looking = [asyncio.ensure_future(versions.get(path, ca.issuer)) for path in blocked]
     await asyncio.sleep(0)
     with pytest.raises(TooManyWaiting):
-        await versions.get("crl/demo/1-1.crl", ca.issuer)
+        async with asyncio.timeout(20):
+            await versions.get("crl/demo/1-1.crl", ca.issuer)
     assert shop.asked.count(PATH) == 1
     monkeypatch.setattr(crl_versions, "PATIENCE", 0.01)
     assert number(await versions.get(PATH, ca.issuer)) == 1
