@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from cryptography import x509
+from cryptography.hazmat.primitives.asymmetric.types import CertificatePublicKeyTypes
 
 __all__ = ["FULL", "Key", "Model", "Version"]
 
@@ -44,8 +45,9 @@ class Version:
     entries: dict[bytes, tuple[int, int]]
 
 
-def read(data: bytes) -> Version:
+def read(data: bytes, key: CertificatePublicKeyTypes) -> Version:
     crl = x509.load_der_x509_crl(data)
+    assert crl.is_signature_valid(key)  # type: ignore[arg-type]
     entries = {}
     for entry in crl:
         try:
@@ -64,7 +66,8 @@ def read(data: bytes) -> Version:
 class Model:
     """Series by number with their count and first moment; certificates; every version of every CRL."""
 
-    def __init__(self, counts: dict[int, tuple[int, int]]) -> None:
+    def __init__(self, counts: dict[int, tuple[int, int]], authority: x509.Certificate) -> None:
+        self._key = authority.public_key()
         self.series = counts
         self.certificates: dict[bytes, Certificate] = {}
         self.versions: dict[Key, list[Version]] = {}
@@ -94,7 +97,7 @@ class Model:
             data = path.read_bytes() if path.exists() else b""
             if data[:1] == b"\x30" and data != self._octets.get(key):
                 self._octets[key] = data
-                self._take(key, read(data), now, key not in failed)
+                self._take(key, read(data, self._key), now, key not in failed)
                 found += 1
         return found
 

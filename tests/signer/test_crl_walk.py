@@ -43,7 +43,7 @@ class Walk:
         self.works = works
         self.clock = clock
         self.random = random.Random(seed)
-        self.model = Model({0: (3, NOW), 1: (2, NOW + DAY)})
+        self.model = Model({0: (3, NOW), 1: (2, NOW + DAY)}, works.context.issuer("demo").certificate)
         self.directory = works.directory / "objects/crl/demo"
         self.trouble: Callable[[], None] | None = None  # how to end the present one
         self.frozen = False
@@ -105,14 +105,16 @@ class Walk:
         self.works.ledger.revoke(self.works.issuer.id, asked, now, "walk")
 
     def plant(self) -> None:
-        """Begin or end a trouble: a broken key, a damaged live CRL, a frozen publisher, a crash after publishing."""
+        """Begin or end a trouble: a broken key, a damaged live CRL, a frozen publisher, a crash after publishing ..."""
         if self.trouble is not None:
             if self.random.random() < 0.15:
                 self.trouble()
                 self.trouble, self.calm_since = None, self.clock.now()
         elif self.random.random() < 0.06:
             self.troubles += 1
-            self.trouble = self.random.choice((self._break_key, self._damage, self._freeze, self._crash))()
+            self.trouble = self.random.choice(
+                (self._break_key, self._damage, self._freeze, self._crash, self._shut)
+            )()
 
     def _break_key(self) -> Callable[[], None]:
         self.key.broken = True
@@ -141,6 +143,16 @@ class Walk:
 
         ledger.add_publication = fails  # type: ignore[method-assign]
         return lambda: delattr(ledger, "add_publication")
+
+    def _shut(self) -> Callable[[], None]:
+        """Nothing can be published."""
+        catalogue = self.service._catalogue
+
+        def fails(path: str, data: bytes) -> None:
+            raise OcspeedError("planted", remedy="none")
+
+        catalogue.targets.publish = fails  # type: ignore[method-assign]
+        return lambda: vars(catalogue.targets).pop("publish", None)
 
     def step(self) -> None:
         self.clock.pass_time(self.random.randrange(60, STEP))
@@ -202,7 +214,7 @@ def finish(walk: Walk, days: int) -> None:
 @pytest.mark.conformance("C-18", "C-19", "U-03", "U-04")
 def test_two_days(walk: Callable[[int], Walk]) -> None:
     """D3, D5, D8: entries stay until one CRL past the end, and the shards have what the ledger has, at every step."""
-    finish(walk(1), 2)
+    finish(walk(3), 2)
 
 
 @pytest.mark.slow
