@@ -172,6 +172,7 @@ def test_a_frozen_publisher_is_told_of(
 ) -> None:
     """D8: nobody builds, nothing fails; `run` logs it and `status` exits with 1."""
     step(works.context.crl_service("demo"))
+    capsys.readouterr()
     for seconds, told in ((5 * HOUR, 0), (1, 3)):
         clock.pass_time(seconds)
         with structlog.testing.capture_logs() as logged:
