@@ -1,24 +1,26 @@
-"""`ocsp-signer run`: the tail, the schedule and the CRLs of every issuer, until told to stop."""
+"""`ocsp-signer run`: the tail, the schedule, the CRLs and the intake of every issuer, until told to stop."""
 
 import fcntl
 import os
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 
 import structlog
 
+from signer.admin.listener import admin_listener
+from signer.admin.metrics import Metrics
 from signer.config import IssuerTable
 from signer.context import Context
 from signer.crl.alarm import late
-from signer.crl.job import ShardOutcome, ShardStatus
 from signer.crl.service import CrlService
 from signer.errors import SigningFault, WorkersLost
 from signer.ocsp.batch import Pool
-from signer.ocsp.pages import Tally
 from signer.ocsp.service import IssuerService, open_service
+from signer.reports import Reports
+from signer.threads import Beside
 from store.errors import OcspeedError, StoreError
 
 __all__ = ["Runner", "only_signer"]
@@ -72,28 +74,12 @@ def only_signer(directory: Path) -> Iterator[None]:
         yield
 
 
-class _Thread(threading.Thread):
-    """Work beside the main loop. If it fails, everything stops: half a signer would go unnoticed for days."""
-
-    def __init__(self, work: Callable[[], None], stop: threading.Event) -> None:
-        super().__init__(name="crl", daemon=True)
-        self._work = work
-        self._stop_all = stop
-        self.failure: BaseException | None = None
-
-    def run(self) -> None:
-        try:
-            self._work()
-        except BaseException as error:
-            self.failure = error
-            self._stop_all.set()
-
-
 class _Press:
     """The CRLs of one issuer in the loop. What goes wrong with them holds up no other's."""
 
-    def __init__(self, table: IssuerTable) -> None:
+    def __init__(self, table: IssuerTable, reports: Reports) -> None:
         self._table = table
+        self._reports = reports
         self._service: CrlService | None = None
         self._retry_at = 0.0
 
@@ -104,11 +90,12 @@ class _Press:
         try:
             if self._service is None:
                 self._service = context.crl_service(name)
-            self._service.step(lambda done: _report_shard(name, done))
+            self._service.step(lambda done: self._reports.crl(name, done))
+            self._reports.crls_well(name)
         except OcspeedError as error:
             self._service = None
             self._retry_at = now + RETRY
-            log.error("crl job failed", issuer=name, reason=str(error))
+            self._reports.crl_trouble(name, error)
 
 
 class Runner:
@@ -132,25 +119,29 @@ class Runner:
                 if not table.crl.offline:
                     context.crl_signer(table.name)
                 context.ledger_issuer(table.name)
-            crls = _Thread(lambda: self._run_crls(stop), stop)
-            crls.start()
-            try:
-                self._run_ocsp(context, stop)
-            finally:
-                stop.set()
-                crls.join()
-            if crls.failure is not None:
-                raise crls.failure
+            names = [table.name for table in context.settings.root.issuer]
+            reports = Reports(Metrics(context.ledger, names))
+            crls = Beside("crl", lambda: self._run_crls(reports, stop), stop)
+            with admin_listener(context, reports, stop):
+                crls.start()
+                try:
+                    self._run_ocsp(context, reports, stop)
+                finally:
+                    stop.set()
+                    crls.join()
+            crls.check()
 
-    def _run_ocsp(self, context: Context, stop: threading.Event) -> None:
+    def _run_ocsp(self, context: Context, reports: Reports, stop: threading.Event) -> None:
         issuers = [_Issuer(table.name) for table in context.settings.root.issuer if table.ocsp.enabled]
         if issuers:
             with Pool(self._file, context.settings.root.signer.worker_count) as pool:
-                self._sign(context, pool, issuers, stop)
+                self._sign(context, pool, issuers, reports, stop)
         while not stop.wait(WATCH):  # CRLs alone (P-02)
             _watch(context)
 
-    def _sign(self, context: Context, pool: Pool, issuers: list[_Issuer], stop: threading.Event) -> None:
+    def _sign(
+        self, context: Context, pool: Pool, issuers: list[_Issuer], reports: Reports, stop: threading.Event
+    ) -> None:
         log.info("signing", issuers=[issuer.name for issuer in issuers])
         version, stepped, watched = -1, 0.0, context.clock.monotonic()
         while not stop.wait(POLL):
@@ -165,38 +156,40 @@ class Runner:
             version, stepped = latest, now
             for issuer in issuers:
                 if not issuer.stopped and now >= issuer.retry_at:
-                    self._step(context, pool, issuer)
+                    self._step(context, pool, issuer, reports)
 
-    def _step(self, context: Context, pool: Pool, issuer: _Issuer) -> None:
+    def _step(self, context: Context, pool: Pool, issuer: _Issuer, reports: Reports) -> None:
         try:
             if issuer.service is None:
                 context.ensure_store()
                 issuer.service = open_service(context, issuer.name, pool)
                 missing = issuer.service.enqueue_missing()
                 log.info("issuer ready", issuer=issuer.name, missing_pages=missing)
-            _report(issuer.name, issuer.service.step())
+            reports.signed(issuer.name, issuer.service.step())
             now = context.clock.monotonic()
             if now >= issuer.patrol_at:
                 issuer.service.patrol()
                 issuer.patrol_at = now + PATROL
         except SigningFault as error:
             issuer.stopped = True
-            log.critical("issuer stopped", issuer=issuer.name, reason=str(error))
+            reports.trouble(issuer.name, "issuer stopped", error, critical=True)
         except WorkersLost as error:
             issuer.retry_at = context.clock.monotonic() + BACK_OFF
-            log.error("workers lost", issuer=issuer.name, reason=str(error))
+            reports.trouble(issuer.name, "workers lost", error)
         except StoreError as error:
             # What the store lost meanwhile is found by looking at every page again.
             issuer.service = None
             issuer.retry_at = context.clock.monotonic() + BACK_OFF
-            log.error("store failed", issuer=issuer.name, reason=str(error))
+            reports.trouble(issuer.name, "store failed", error)
         except OcspeedError as error:
             issuer.retry_at = context.clock.monotonic() + RETRY
-            log.error("issuer failed", issuer=issuer.name, reason=str(error))
+            reports.trouble(issuer.name, "issuer failed", error)
 
-    def _run_crls(self, stop: threading.Event) -> None:
+    def _run_crls(self, reports: Reports, stop: threading.Event) -> None:
         with Context.open(self._file) as context:
-            presses = [_Press(table) for table in context.settings.root.issuer if not table.crl.offline]
+            presses = [
+                _Press(table, reports) for table in context.settings.root.issuer if not table.crl.offline
+            ]
             while not stop.is_set():
                 for press in presses:
                     press.step(context)
@@ -218,23 +211,3 @@ def _watch(context: Context) -> None:
                 age=oldest.age,
                 next_update=oldest.next_update,
             )
-
-
-def _report(issuer: str, tally: Tally) -> None:
-    if tally.responses:
-        log.info("signed", issuer=issuer, pages=tally.pages, responses=tally.responses)
-    for fault in tally.faults:
-        log.error("page not signed", issuer=issuer, page=fault.page, reason=fault.message)
-
-
-def _report_shard(issuer: str, done: ShardOutcome) -> None:
-    if done.status is ShardStatus.REFUSED:
-        log.error("crl refused", issuer=issuer, shard_index=done.shard_index, reason=done.message)
-    else:
-        log.info(
-            "crl published",
-            issuer=issuer,
-            shard_index=done.shard_index,
-            crl_number=done.crl_number,
-            entries=done.entries,
-        )

@@ -33,7 +33,7 @@ __all__ = ["Demo", "prepare_directory"]
 ISSUER = "demo"
 SHARDS = 4
 MARKER = ".ocspeed-demo"
-PREFERRED_PORTS = (2560, 9560)
+PREFERRED_PORTS = (2560, 9560, 9561)
 READY_TIMEOUT = 20.0
 ENDING = (signal.SIGINT, signal.SIGTERM)
 
@@ -42,6 +42,9 @@ CONFIG = """\
 [responder]
 listen = "127.0.0.1:{port}"
 admin = "127.0.0.1:{admin_port}"
+
+[signer]
+admin = "127.0.0.1:{signer_port}"
 
 [[issuer]]
 name = "demo"
@@ -97,8 +100,8 @@ def _lock(marker: Path) -> IO[str]:
     return file
 
 
-def _free_ports() -> tuple[int, int]:
-    """The usual ports if nobody has them, else two that are free."""
+def _free_ports() -> list[int]:
+    """The usual ports if nobody has them, else others that are free."""
     with contextlib.ExitStack() as stack:
         ports = []
         for preferred in PREFERRED_PORTS:
@@ -109,7 +112,7 @@ def _free_ports() -> tuple[int, int]:
             except OSError:
                 probe.bind(("127.0.0.1", 0))
             ports.append(probe.getsockname()[1])
-        return ports[0], ports[1]
+        return ports
 
 
 @contextlib.contextmanager
@@ -169,8 +172,10 @@ class Demo:
                 yield context
 
     def _write_config(self) -> Path:
-        self.port, self.admin_port = _free_ports()
-        text = CONFIG.format(port=self.port, admin_port=self.admin_port, shards=SHARDS)
+        self.port, self.admin_port, signer_port = _free_ports()
+        text = CONFIG.format(
+            port=self.port, admin_port=self.admin_port, signer_port=signer_port, shards=SHARDS
+        )
         self.file.write_text(text)
         return self.file
 

@@ -18,7 +18,7 @@ from signer.intake.rows import ImportRow, RowError, fit_time, named_reason, prin
 from signer.intake.scope import Scope
 from signer.ledger.values import UNSPECIFIED, PlacedBy, Placement
 
-__all__ = ["Fields", "row_of"]
+__all__ = ["Fields", "reason_text", "row_of"]
 
 STATUSES = {"good": "good", "valid": "good", "v": "good", "revoked": "revoked", "r": "revoked",
             "expired": "expired", "e": "expired"}  # fmt: skip
@@ -46,7 +46,7 @@ def row_of(fields: Fields, scope: Scope) -> ImportRow:
         raise RowError("not_before", f"{_show(fields.not_before)} is after not_after")
     status = _status(fields.status)
     placement = _placement(fields.crl_url, scope)
-    reason, adjusted = named_reason(_text(fields.reason))
+    reason, adjusted = named_reason(reason_text(fields.reason))
     if fields.revoked_at:
         if status == "good":
             raise RowError("status", "good, but there is a revoked_at")
@@ -75,7 +75,8 @@ def _placement(url: str | None, scope: Scope) -> Placement | None:
     return scope.shards.place("crl_url", [url], PlacedBy.FILE) if url else None
 
 
-def _text(reason: str | int | None) -> str:
+def reason_text(reason: str | int | None) -> str:
+    """As `reason_number` takes it; "" for none."""
     if isinstance(reason, int):
         return str(reason) if 0 <= reason <= MAX_REASON else "out of range"
     return reason or ""

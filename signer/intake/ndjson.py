@@ -1,6 +1,7 @@
 """Newline-delimited JSON: one object a line, with the field names of `signer.intake.fields`."""
 
 import re
+from typing import TypeVar
 
 import msgspec
 
@@ -8,11 +9,13 @@ from signer.intake.fields import Fields, row_of
 from signer.intake.rows import ImportRow, RowError, printable
 from signer.intake.scope import Scope
 
-__all__ = ["JsonRows"]
+__all__ = ["JsonRows", "read_object"]
 
 # No field may hold `"name":`, so what looks like a name is one. Of a name that is there twice the decoder keeps the
 # last: a revocation might get lost.
 NAME = re.compile(rb'"((?:[^"\\]|\\.)*)"\s*:')
+
+T = TypeVar("T")
 
 
 class JsonRows:
@@ -24,14 +27,19 @@ class JsonRows:
 
     def parse(self, line: bytes) -> ImportRow:
         """Raises RowError."""
-        try:
-            fields = self._decoder.decode(line)
-        except msgspec.ValidationError as error:
-            raise RowError(*_explain(str(error))) from None
-        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
-            raise RowError("line", f"not JSON: {printable(str(error))}") from None
-        _check_names(NAME.findall(line))
-        return row_of(fields, self._scope)
+        return row_of(read_object(self._decoder, line), self._scope)
+
+
+def read_object(decoder: "msgspec.json.Decoder[T]", line: bytes) -> T:
+    """One object whose names are each there once. Raises RowError naming the field."""
+    try:
+        found = decoder.decode(line)
+    except msgspec.ValidationError as error:
+        raise RowError(*_explain(str(error))) from None
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+        raise RowError("line", f"not JSON: {printable(str(error))}") from None
+    _check_names(NAME.findall(line))
+    return found
 
 
 def _check_names(names: list[bytes]) -> None:

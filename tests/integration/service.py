@@ -40,6 +40,7 @@ class Service:
 
     def write_config(self, issuers: str) -> None:
         self.config.write_text(
+            '[signer]\nadmin = "127.0.0.1:0"\n'
             f'[responder]\nlisten = "127.0.0.1:{self.port}"\nadmin = "127.0.0.1:{self.admin_port}"\n{issuers}'
         )
 

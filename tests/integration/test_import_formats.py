@@ -159,7 +159,7 @@ def cas(service: Service) -> dict[str, Ca]:
 @pytest.fixture(scope="module")
 def served(service: Service, cas: dict[str, Ca]) -> Iterator[Service]:
     """`first` from csv, `second` from ndjson, `third` from PEM files and, revoked, from an index.txt."""
-    service.write_config("[signer]\nworkers = 1\n" + "".join(ca.table for ca in cas.values()))
+    service.write_config("".join(ca.table for ca in cas.values()))
     end, born = f"{END:%Y-%m-%dT%H:%M:%SZ}", f"{BORN:%Y-%m-%dT%H:%M:%SZ}"
     rows = "".join(f"{serial:x},{end},good\n" for serial in (SHARED, LONELY))
     write(service.directory / "first.csv", f"serial,not_after,status\n{rows}".encode())

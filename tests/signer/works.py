@@ -32,6 +32,7 @@ CONFIG = """\
 {store}
 [signer]
 workers = {workers}
+admin = "127.0.0.1:0"
 [[issuer]]
 name = "demo"
 certificate = "ca.pem"

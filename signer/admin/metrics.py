@@ -1,0 +1,92 @@
+"""What /metrics of the signer says: counters of this process, and the CRLs as the ledger has them."""
+
+import platform
+from collections.abc import Iterable, Sequence
+from importlib.metadata import version
+
+from prometheus_client import CollectorRegistry, Counter
+from prometheus_client.core import GaugeMetricFamily, Metric
+from prometheus_client.registry import Collector
+
+from signer.crl.job import ShardOutcome, ShardStatus
+from signer.ledger.errors import LedgerError
+from signer.ledger.ledger import Ledger
+from signer.ocsp.pages import Tally
+
+__all__ = ["Metrics"]
+
+CRL_GAUGES = {
+    "crl_size_bytes": ("Octets of the CRL", "size"),
+    "crl_entries": ("Entries of the CRL", "entries"),
+    "crl_next_update_timestamp_seconds": ("When the CRL ends", "next_update"),
+}
+
+
+class Metrics:
+    """Counts; safe to use from several threads."""
+
+    def __init__(self, ledger: Ledger, issuers: Sequence[str]) -> None:
+        self.registry = CollectorRegistry()
+        self._signatures = Counter(
+            "ocsp_signatures", "OCSP responses signed", ["issuer", "result"], registry=self.registry
+        )
+        self._crls = Counter("crl_generated", "CRLs built", ["issuer", "result"], registry=self.registry)
+        self._intake = Counter(
+            "intake_items",
+            "What the intake API was asked for",
+            ["issuer", "verb", "outcome"],
+            registry=self.registry,
+        )
+        for issuer in issuers:
+            for result in ("signed", "failed"):
+                self._signatures.labels(issuer, result)
+            for status in ("published", "refused"):
+                self._crls.labels(issuer, status)
+        self.registry.register(_Ledger(ledger, issuers))
+
+    def signed(self, issuer: str, tally: Tally) -> None:
+        """Pages that failed count once each."""
+        self._signatures.labels(issuer, "signed").inc(tally.responses)
+        self._signatures.labels(issuer, "failed").inc(len(tally.faults))
+
+    def crl(self, issuer: str, done: ShardOutcome) -> None:
+        refused = done.status is ShardStatus.REFUSED
+        self._crls.labels(issuer, "refused" if refused else "published").inc()
+
+    def taken_in(self, issuer: str, verb: str, outcome: str, count: int = 1) -> None:
+        self._intake.labels(issuer, verb, outcome).inc(count)
+
+
+class _Ledger(Collector):
+    """Read at every scrape."""
+
+    def __init__(self, ledger: Ledger, issuers: Sequence[str]) -> None:
+        self._ledger = ledger
+        self._issuers = issuers
+
+    def describe(self) -> Iterable[Metric]:
+        return []
+
+    def collect(self) -> Iterable[Metric]:
+        labels = {"version": version("ocspeed"), "python": platform.python_version()}
+        build = GaugeMetricFamily("ocsp_build_info", "What is running", labels=list(labels))
+        build.add_metric(list(labels.values()), 1)
+        yield build
+        yield GaugeMetricFamily("signer_leader", "1 while this process signs", value=1)
+        yield from self._crls()
+
+    def _crls(self) -> Iterable[Metric]:
+        families = {
+            name: GaugeMetricFamily(name, text, labels=["issuer", "shard"])
+            for name, (text, _) in CRL_GAUGES.items()
+        }
+        try:
+            known = [one for one in self._ledger.issuers() if one.name in self._issuers]
+            for issuer in known:
+                for crl in self._ledger.publications(issuer.id):
+                    for name, (_, field) in CRL_GAUGES.items():
+                        labels = [issuer.name, f"{crl.series}-{crl.shard_index}"]
+                        families[name].add_metric(labels, getattr(crl, field))
+        except LedgerError:
+            return  # /healthz says so
+        yield from families.values()

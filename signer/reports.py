@@ -1,0 +1,73 @@
+"""What `ocsp-signer run` has to tell of its issuers: to the log, to /metrics and to /healthz."""
+
+from threading import Lock
+
+import structlog
+
+from signer.admin.metrics import Metrics
+from signer.crl.job import ShardOutcome, ShardStatus
+from signer.ocsp.pages import Tally
+
+__all__ = ["Reports"]
+
+log = structlog.get_logger()
+
+
+class Reports:
+    """For several threads."""
+
+    def __init__(self, metrics: Metrics) -> None:
+        self.metrics = metrics
+        self._lock = Lock()
+        self._troubles: dict[tuple[str, str], str] = {}
+
+    def troubles(self) -> list[str]:
+        """What stands in the way of an issuer's work now."""
+        with self._lock:
+            return [
+                f"issuer {issuer}: {what}: {why}" for (issuer, what), why in sorted(self._troubles.items())
+            ]
+
+    def trouble(self, issuer: str, event: str, error: Exception, *, critical: bool = False) -> None:
+        """Of OCSP, until `signed` says otherwise."""
+        self._set(issuer, "ocsp", str(error))
+        (log.critical if critical else log.error)(event, issuer=issuer, reason=str(error))
+
+    def crl_trouble(self, issuer: str, error: Exception) -> None:
+        """Of all CRLs, until `crls_well` says otherwise."""
+        self._set(issuer, "crls", str(error))
+        log.error("crl job failed", issuer=issuer, reason=str(error))
+
+    def signed(self, issuer: str, tally: Tally) -> None:
+        """Pages that failed are counted; they are tried again."""
+        self._set(issuer, "ocsp", None)
+        self.metrics.signed(issuer, tally)
+        if tally.responses:
+            log.info("signed", issuer=issuer, pages=tally.pages, responses=tally.responses)
+        for fault in tally.faults:
+            log.error("page not signed", issuer=issuer, page=fault.page, reason=fault.message)
+
+    def crls_well(self, issuer: str) -> None:
+        self._set(issuer, "crls", None)
+
+    def crl(self, issuer: str, done: ShardOutcome) -> None:
+        refused = done.status is ShardStatus.REFUSED
+        self._set(issuer, f"crl {done.series}-{done.shard_index}", done.message if refused else None)
+        self.metrics.crl(issuer, done)
+        if refused:
+            log.error("crl refused", issuer=issuer, shard_index=done.shard_index, reason=done.message)
+        else:
+            log.info(
+                "crl published",
+                issuer=issuer,
+                shard_index=done.shard_index,
+                crl_number=done.crl_number,
+                entries=done.entries,
+            )
+
+    def _set(self, issuer: str, what: str, why: str | None) -> None:
+        with self._lock:
+            if why is None:
+                self._troubles.pop((issuer, what), None)
+            else:
+                self._troubles[issuer, what] = why
