@@ -68,6 +68,33 @@ def ledger_backup(
     ledger.backup(config, path, as_json=json, quiet=bool(quiet))
 
 
+@ledger_app.command(
+    "restore", epilog="Example: ocsp-signer ledger restore /mnt/elsewhere/ledger-2026-11-21.db"
+)
+def ledger_restore(
+    path: Annotated[Path, typer.Argument(metavar="PATH", help="A backup.")],
+    config: Config = DEFAULT_CONFIG,
+    without_crls: Annotated[
+        bool, typer.Option("--without-crls", help="Do not read the published CRLs: they are lost too.")
+    ] = False,
+    without_store: Annotated[
+        bool, typer.Option("--without-store", help="Do not read the store: it is lost too.")
+    ] = False,
+    json: Json = False,
+    quiet: Quiet = 0,
+) -> None:
+    """Put a backup in the ledger's place, with all that CRLs and store know since.
+
+    Stop every signing process before. Revocations newer than the backup are
+    read back from the published CRLs and the signed responses in the store,
+    and nothing is un-revoked. The ledger that is there is kept beside it.
+    """
+    from signer.commands import restore
+
+    sources = restore.Sources(crls=not without_crls, store=not without_store)
+    restore.restore(config, path, sources, as_json=json, quiet=bool(quiet))
+
+
 @ledger_app.command("upgrade", epilog="Example: ocsp-signer ledger upgrade")
 def ledger_upgrade(config: Config = DEFAULT_CONFIG, json: Json = False, quiet: Quiet = 0) -> None:
     """Bring the ledger of an older release up to date, after a backup beside it. Stop `run` before."""

@@ -27,10 +27,15 @@ class StoreReader:
         fields = self._hash(issuer_key(name))
         return IssuerRecord.decode(name, fields) if fields else None
 
-    def template(self, number: int) -> Template | None:
-        """One template by its number."""
+    def template_octets(self, number: int) -> bytes | None:
+        """One template by its number, as it is stored."""
         with translated(self._url):
             value: Any = self._client.get(template_key(number))
+        return None if value is None else bytes(value)
+
+    def template(self, number: int) -> Template | None:
+        """One template by its number."""
+        value = self.template_octets(number)
         if value is None:
             return None
         try:
@@ -52,6 +57,11 @@ class StoreReader:
             return None
         header = _header(value, issuer, page)
         return (header, fields) if header.count == len(fields) else None
+
+    def fields(self, issuer: str, page_epoch: int, page: int) -> tuple[bytes | None, dict[bytes, bytes]]:
+        """What is there of a page, whole or not: its header as it is, and its records by serial."""
+        fields = self._hash(page_key(issuer, page_epoch, page))
+        return fields.pop(HEADER_FIELD, None), fields
 
     def records(self, wanted: Iterable[tuple[bytes, bytes]]) -> list[bytes | None]:
         """Single records by (page key, serial), in that order; None for what is not there."""

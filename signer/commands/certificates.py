@@ -106,6 +106,7 @@ def _summary(report: ImportReport, seconds: float, *, written: bool, refused: bo
             "placed": outcome.placed,
             "kept_revoked": outcome.kept_revoked.count,
             "moved_entries": outcome.moved_entries.count,
+            "ended": outcome.ended,
         }
     return {**result, "seconds": round(seconds, 3)}
 

@@ -9,10 +9,11 @@ from pathlib import Path
 
 from signer.ledger.errors import LedgerError
 
-__all__ = ["BackupReport", "backup", "check_whole", "copy", "sync_directory"]
+__all__ = ["BackupReport", "backup", "check_whole", "copy", "is_database", "opened", "sync_directory"]
 
 PAGES = 4_096  # of the database a step: 16 MB
 FILE_MODE = 0o600
+MAGIC = b"SQLite format 3\0"  # https://sqlite.org/fileformat.html, section 1.3
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,7 +58,7 @@ def copy(source: Path, target: Path, progress: Callable[[int, int], None]) -> No
         os.close(os.open(target, os.O_RDWR | os.O_CREAT | os.O_EXCL, FILE_MODE))
     except OSError as error:
         raise _unwritable(target, error) from None
-    with _told(source), _opened(source) as origin, _opened(target) as made:
+    with _told(source), opened(source) as origin, opened(target) as made:
         # One read transaction from the first page to the last: commits meanwhile neither show nor start it anew.
         origin.execute("BEGIN")
         origin.execute("SELECT count(*) FROM sqlite_master").fetchone()
@@ -72,7 +73,7 @@ def copy(source: Path, target: Path, progress: Callable[[int, int], None]) -> No
 
 def check_whole(path: Path) -> BackupReport:
     """Look at every page of a copy. Raises LedgerError for damage, and for what is not a ledger."""
-    with _told(path), _opened(path) as connection:
+    with _told(path), opened(path) as connection:
         found = [row[0] for row in connection.execute("PRAGMA integrity_check(10)")]
         if found != ["ok"]:
             raise LedgerError(
@@ -85,6 +86,18 @@ def check_whole(path: Path) -> BackupReport:
     return BackupReport(path.stat().st_size, generations, entries, digest.hex() if digest else None)
 
 
+def is_database(path: Path) -> bool:
+    """Whether a file begins as a database. SQLite would throw away the WAL of one that does not.
+
+    Not for one that this process has open: closing a descriptor of it gives up its locks.
+    """
+    try:
+        with path.open("rb") as file:
+            return file.read(len(MAGIC)) == MAGIC
+    except OSError:
+        return False
+
+
 def sync_directory(path: Path) -> None:
     """Make names in it durable."""
     descriptor = os.open(path, os.O_RDONLY | os.O_DIRECTORY)
@@ -95,8 +108,10 @@ def sync_directory(path: Path) -> None:
 
 
 @contextmanager
-def _opened(path: Path) -> Iterator[sqlite3.Connection]:
-    with closing(sqlite3.connect(path, timeout=30, isolation_level=None)) as connection:
+def opened(path: Path, seconds: float = 30) -> Iterator[sqlite3.Connection]:
+    """A database that is there; waits so long for who holds it. Never makes one."""
+    address = f"{path.absolute().as_uri()}?mode=rw"
+    with closing(sqlite3.connect(address, timeout=seconds, isolation_level=None, uri=True)) as connection:
         yield connection
 
 

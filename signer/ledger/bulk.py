@@ -11,6 +11,7 @@ from signer.ledger.errors import LedgerError
 from signer.ledger.placement import Misplaced, correction
 from signer.ledger.values import (
     CA_SERIES,
+    UNKNOWN_END,
     UNSPECIFIED,
     CertificateRow,
     Change,
@@ -49,6 +50,13 @@ _place = (
     )
 )
 
+_known_end = (
+    update(schema.certificate)
+    .where(_c.issuer_id == bindparam("b_issuer"), _c.hash32 == bindparam("b_hash32"))
+    .where(_c.serial == bindparam("b_serial"))
+    .values(not_after=bindparam("b_end"))
+)
+
 
 @dataclass(frozen=True, slots=True)
 class _Move:
@@ -68,10 +76,11 @@ class Difference:
     new: Sequence[CertificateRow] = ()
     revoked: list[RevokeResult] = field(default_factory=list)
     moved: list[_Move] = field(default_factory=list)
+    ended: list[CertificateRow] = field(default_factory=list)
 
     @property
     def nothing(self) -> bool:
-        return not (self.new or self.revoked or self.moved)
+        return not (self.new or self.revoked or self.moved or self.ended)
 
 
 def compare(
@@ -95,6 +104,9 @@ def compare(
         move = _moved(row, recorded)
         _settle(found, row, recorded, says_good=says_good, moves=move is not None)
         _check_reason(row, recorded, move)
+        if recorded.not_after == UNKNOWN_END != row.not_after:
+            found.ended.append(row)
+            found.outcome.ended += 1
         if move is not None:
             found.moved.append(move)
             if move.entry and _is_published(connection, issuer_id, recorded, published):
@@ -212,6 +224,8 @@ def add_batch(
         _move(connection, issuer.id, found.moved)
     if found.revoked:
         revocation.write(connection, issuer.id, found.revoked, now)
+    if found.ended:
+        _end(connection, issuer.id, found.ended)
     if found.new:
         _insert_new(connection, issuer, series, found.new, now, urgent=urgent)
 
@@ -237,6 +251,15 @@ def _move(connection: Connection, issuer_id: int, moved: Sequence[_Move]) -> Non
             for one in moved
         ],
     )
+
+
+def _end(connection: Connection, issuer_id: int, ended: Sequence[CertificateRow]) -> None:
+    """No response changes at once: the next of each page has the new end."""
+    rows = [
+        {"b_issuer": issuer_id, "b_hash32": row.hash32, "b_serial": row.serial, "b_end": row.not_after}
+        for row in ended
+    ]
+    connection.execute(_known_end, rows)
 
 
 def _insert_new(

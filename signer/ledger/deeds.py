@@ -14,6 +14,7 @@ from signer import journal
 from signer.ledger import bulk, crls, generations, issuers, reservations, revocation
 from signer.ledger.errors import LedgerError
 from signer.ledger.values import (
+    UNKNOWN_END,
     CertificateRow,
     CertificateState,
     Outcome,
@@ -167,7 +168,7 @@ def _check_ends(connection: Connection, issuer_id: int, rows: Sequence[Certifica
     """Two certificates of one serial, or a precertificate and its certificate, that end at different times."""
     there = bulk.known(connection, issuer_id, rows)
     for row in rows:
-        if row.serial in there and there[row.serial].not_after != row.not_after:
+        if row.serial in there and there[row.serial].not_after not in (row.not_after, UNKNOWN_END):
             raise Conflict(
                 f"serial {row.serial.hex()}: recorded with another not_after",
                 remedy="a serial is one certificate's and its precertificate's: find out which of the two is right",

@@ -105,7 +105,7 @@ def add_template(connection: Connection, issuer_id: int, content: bytes) -> Stor
     for one in known:
         if one.content == content:
             return one
-    slot = len(known)  # slots are never given back: old records still name them
+    slot = known[-1].slot + 1 if known else 0  # never given back: old records still name them
     if slot > MAX_SLOT:
         raise LedgerError(
             "all 256 template slots of this issuer are taken", remedy="a new page epoch is needed"

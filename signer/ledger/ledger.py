@@ -189,6 +189,12 @@ class Ledger:
             for serial, row in found.items()
         }
 
+    def statuses(self, issuer_id: int, rows: Sequence[CertificateRow]) -> dict[bytes, tuple[int | None, int]]:
+        """Revocation time and reason of those that were issued. For some thousand rows ordered by hash32."""
+        with self._read() as connection:
+            found = bulk.known(connection, issuer_id, rows)
+        return {serial: (row.revocation_time, row.reason) for serial, row in found.items()}
+
     def plan_revocations(self, issuer_id: int, asked: Sequence[Revocation], now: int) -> list[RevokeResult]:
         """What `revoke` would do, in the order asked, without doing it. Raises LedgerError as it would."""
         revocation.check(asked, now)

@@ -11,6 +11,7 @@ __all__ = [
     "FULL_SERIES",
     "KEY_COMPROMISE",
     "MAX_SERIES",
+    "UNKNOWN_END",
     "UNSPECIFIED",
     "CertificateCounts",
     "CertificateRow",
@@ -44,6 +45,8 @@ UNSPECIFIED = 0
 KEY_COMPROMISE = 1
 # CRLReason values a subscriber certificate may have (RFC 5280 section 5.3.1, BR 7.2.2; conformance C-15).
 ALLOWED_REASONS = frozenset({UNSPECIFIED, KEY_COMPROMISE, 3, 4, 5, 9})
+# notAfter of a certificate that a restore found in CRLs or store alone: what RFC 5280 section 4.1.2.5 writes for none.
+UNKNOWN_END = 253_402_300_799  # 9999-12-31T23:59:59Z
 MAX_SERIALS = 1_000  # named of a kind; all are counted
 # Numbers of an issuer's two CRLs that are no shards; shards have the numbers below, in the order of configuration.
 FULL_SERIES = 65_534
@@ -294,7 +297,7 @@ class Serials:
 
 @dataclass(slots=True)
 class ImportOutcome:
-    """What an import did to the ledger, counted in distinct serials: all but `moved_entries` add up to them."""
+    """What an import did to the ledger, counted in distinct serials: but for the last two they add up to them."""
 
     new: int = 0
     unchanged: int = 0
@@ -304,6 +307,7 @@ class ImportOutcome:
     kept_revoked: Serials = field(default_factory=Serials)  # the import says good, the ledger says revoked
     # Among the others: revoked ones that a published CRL carries and now go to another shard.
     moved_entries: Serials = field(default_factory=Serials)
+    ended: int = 0  # also among them: whose notAfter was not known before
 
     @property
     def serials(self) -> int:
@@ -317,6 +321,7 @@ class ImportOutcome:
         self.placed += other.placed
         self.kept_revoked.extend(other.kept_revoked)
         self.moved_entries.extend(other.moved_entries)
+        self.ended += other.ended
 
 
 @dataclass(frozen=True, slots=True)

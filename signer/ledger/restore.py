@@ -1,0 +1,142 @@
+"""Putting a ledger back from a backup: made ready beside the present one, then in its place at one stroke."""
+
+import os
+import sqlite3
+from collections.abc import Callable
+from datetime import UTC, datetime
+from pathlib import Path
+
+from sqlalchemy import Engine, insert, select, text, update
+
+from signer.ledger import schema
+from signer.ledger.backup import check_whole, copy, is_database, opened, sync_directory
+from signer.ledger.engine import WRITE, open_engine, translated
+from signer.ledger.errors import LedgerError
+
+__all__ = ["Restored", "epoch_of", "prepare", "put_in_place"]
+
+MAX_EPOCH = (1 << 16) - 1
+TEMPLATE_GAP = 256  # numbers given out after the backup, more than there are slots: none is given twice
+
+
+def epoch_of(generation: int) -> int:
+    """The ledger epoch that a generation is of."""
+    return generation >> schema.EPOCH_SHIFT
+
+
+def prepare(backup: Path, ledger: Path, progress: Callable[[int, int], None]) -> Path:
+    """A checked copy of the backup beside the ledger, with this release's schema. Raises LedgerError."""
+    check_whole(backup)
+    made = ledger.with_name(f"{ledger.name}.restoring")
+    for leftover in (f"{made.name}-wal", f"{made.name}-shm"):
+        made.with_name(leftover).unlink(missing_ok=True)
+    copy(backup, made, progress)
+    open_engine(f"sqlite:///{made}", upgrade=True).dispose()
+    return made
+
+
+class Restored:
+    """What only a restore may write to a ledger. For the copy that `prepare` made. Use as a context manager."""
+
+    def __init__(self, path: Path) -> None:
+        self._engine: Engine = open_engine(f"sqlite:///{path}")
+        self._writer = self._engine.execution_options(**{WRITE: True})
+
+    def __enter__(self) -> "Restored":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._engine.dispose()
+
+    def raise_epoch(self, issuer_id: int, above: int) -> int:
+        """Have the issuer's generations go on in an epoch above its own and `above`; returns it."""
+        column = schema.issuer.c
+        with translated(self._engine), self._writer.begin() as connection:
+            generation = connection.execute(
+                select(column.generation).where(column.id == issuer_id)
+            ).scalar_one()
+            epoch = max(epoch_of(generation), above) + 1
+            if epoch > MAX_EPOCH:
+                raise LedgerError(f"ledger epoch {epoch} is above {MAX_EPOCH}: none is left")
+            connection.execute(
+                update(schema.issuer)
+                .where(column.id == issuer_id)
+                .values(generation=epoch << schema.EPOCH_SHIFT)
+            )
+        return epoch
+
+    def put_template(self, issuer_id: int, slot: int, number: int, content: bytes) -> bool:
+        """Record a template that the store has; False if it was there. Raises LedgerError if another one is."""
+        column = schema.template.c
+        with translated(self._engine), self._writer.begin() as connection:
+            found = connection.execute(
+                select(column.number, column.issuer_id, column.slot, column.content).where(
+                    (column.number == number) | ((column.issuer_id == issuer_id) & (column.slot == slot))
+                )
+            ).first()
+            if found is None:
+                values = {"number": number, "issuer_id": issuer_id, "slot": slot, "content": content}
+                connection.execute(insert(schema.template).values(values))
+                return True
+        if tuple(found) != (number, issuer_id, slot, content):
+            raise LedgerError(
+                f"the store has another template {number} in slot {slot} than the backup: it is another ledger's",
+                remedy="point store.url at this ledger's own store, or restore --without-store",
+            )
+        return False
+
+    def skip_template_numbers(self) -> None:
+        """Leave out those that may have been given since the backup: responders keep templates by number."""
+        statement = "UPDATE sqlite_sequence SET seq = seq + :gap WHERE name = 'template'"
+        with translated(self._engine), self._writer.begin() as connection:
+            connection.execute(text(statement), {"gap": TEMPLATE_GAP})
+
+
+def put_in_place(made: Path, ledger: Path, now: int) -> Path | None:
+    """Replace the ledger, which is kept under another name: returned, None if there was none.
+
+    Whatever moment it is killed at, one whole ledger is there. Raises LedgerError if another process has it open.
+    """
+    _close_wal(made)
+    aside = None
+    if ledger.exists():
+        if is_database(ledger):
+            _close_wal(ledger, damaged=True)
+        aside = _aside(ledger, now)
+        os.link(ledger, aside)
+        for ending in ("-wal", "-shm"):  # of a damaged one; never to be taken for the new one's
+            beside = ledger.with_name(ledger.name + ending)
+            if beside.exists():
+                beside.rename(aside.with_name(aside.name + ending))
+    os.replace(made, ledger)
+    sync_directory(ledger.parent)
+    return aside
+
+
+def _close_wal(path: Path, *, damaged: bool = False) -> None:
+    """Bring a database into its one file. Only who has it for himself can. `damaged`: it need not be one any more."""
+    try:
+        with opened(path, seconds=1) as connection:
+            mode = connection.execute("PRAGMA journal_mode = DELETE").fetchone()
+    except sqlite3.OperationalError as error:
+        if "locked" not in str(error) and damaged:
+            return
+        raise LedgerError(
+            f"{path}: another process uses the ledger: {error}",
+            remedy="stop every `ocsp-signer` that uses it; nothing was replaced",
+        ) from None
+    except sqlite3.DatabaseError:
+        if not damaged:
+            raise
+        return
+    if mode != ("delete",) and not damaged:
+        raise LedgerError(f"{path}: its write-ahead log cannot be closed")
+
+
+def _aside(ledger: Path, now: int) -> Path:
+    """A name that is not taken: two restores may come in one second."""
+    stem = f"{ledger.name}.before-restore.{datetime.fromtimestamp(now, UTC):%Y%m%dT%H%M%SZ}"
+    number = 0
+    while (path := ledger.with_name(f"{stem}.{number}" if number else stem)).exists():
+        number += 1
+    return path

@@ -1,0 +1,377 @@
+"""What CRLs and store know that a ledger put back from a backup does not: found, proven, and recorded in it."""
+
+import hashlib
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass, field
+from itertools import islice
+from typing import TypeVar
+
+from cryptography import x509
+from cryptography.exceptions import InvalidSignature
+from cryptography.hazmat.primitives.asymmetric import ec, padding, rsa
+from cryptography.x509 import ocsp
+from cryptography.x509.oid import ExtendedKeyUsageOID
+
+from _fastpath.certid import SHA1, SHA256
+from _fastpath.errors import FastpathError
+from _fastpath.page import PageHeader, assemble, decode_record, hash32, record_slot
+from _fastpath.template import Template
+from signer.context import Context
+from signer.crl.catalogue import Catalogue, Shard
+from signer.crl.verify_read import ReadCrl, read_crl
+from signer.intake.rows import fit_reason
+from signer.ledger.errors import LedgerError
+from signer.ledger.ledger import Ledger
+from signer.ledger.restore import Restored, epoch_of
+from signer.ledger.staging import Staging
+from signer.ledger.values import (
+    KEY_COMPROMISE,
+    UNKNOWN_END,
+    CertificateRow,
+    Covers,
+    ImportEntry,
+    ImportOutcome,
+    PlacedBy,
+    Placement,
+    Publication,
+    Serials,
+)
+from store.model import Issuer
+from store.reader import StoreReader
+from store.schema import IssuerRecord
+
+__all__ = ["News", "Seen", "adopt", "look"]
+
+ROWS = 5_000  # looked up in the ledger at a time
+PAGES_AT_A_TIME = 64
+
+
+@dataclass(slots=True)
+class Seen:
+    """What CRLs and store of one issuer say, beside the ledger."""
+
+    crls: int = 0
+    entries: int = 0  # of all of them
+    pages: int = 0
+    records: int = 0
+    epoch: int = 0  # highest of the ledger that anything names
+    unknown: int = 0  # statements about serials that the ledger does not have
+    unrevoked: int = (
+        0  # revocations that it does not have, or later, or with another reason than keyCompromise
+    )
+    unsigned: int = 0  # records that say good of what it has as revoked: they are signed anew
+    unproven: Serials = field(default_factory=Serials)  # records that nobody entitled signed: not taken over
+
+    @property
+    def agrees(self) -> bool:
+        """Whether the ledger has all that CRLs and store prove."""
+        return not (self.unknown or self.unrevoked)
+
+
+@dataclass(slots=True)
+class News:
+    """Statements that the ledger lacks, to be recorded."""
+
+    seen: Seen
+    rows: Staging
+    publications: list[Publication] = field(default_factory=list)
+    templates: dict[int, tuple[int, bytes]] = field(default_factory=dict)  # slot -> number, content
+    revocations: int = 0  # among the rows, known once they are recorded
+
+    def merged(self) -> Iterator[CertificateRow]:
+        """Each serial once."""
+        for row in self.rows.merged():
+            self.revocations += row.revoked
+            yield row
+
+
+def look(
+    context: Context,
+    name: str,
+    rows: Staging,
+    progress: Callable[[int], None],
+    *,
+    crls: bool = True,
+    store: bool = True,
+) -> News:
+    """Compare one issuer's CRLs and stored records with the ledger; news go into `rows`.
+
+    Raises OcspeedError for what cannot be read, and for a CRL that the CA did not sign.
+    """
+    news = News(Seen(), rows)
+    if crls:
+        _look_at_crls(context, name, news, progress)
+    if store and context.settings.issuer(name).ocsp.enabled:
+        context.ensure_store()
+        with context.endpoint.client() as client:
+            _StoredPages(context, name, StoreReader(client, context.endpoint.url), news).look(progress)
+    return news
+
+
+def _look_at_crls(context: Context, name: str, news: News, progress: Callable[[int], None]) -> None:
+    """Those of shards before the full one: only they tell where a certificate belongs."""
+    catalogue, certificate = context.crl_catalogue(name), context.issuer(name).certificate
+    offline = context.settings.issuer(name).crl.offline
+    listed = catalogue.listed_generations()
+    news.seen.epoch = max(map(epoch_of, listed.values()), default=0)
+    for shard in sorted(catalogue.shards(), key=lambda shard: shard[0].covers is Covers.FULL):
+        path = catalogue.path(shard)
+        data = catalogue.targets.live_octets(path)
+        if data is None:
+            continue
+        crl = _proven(path, data, certificate)
+        news.seen.crls += 1
+        published = _publication(catalogue, shard, crl, listed.get(path, 0))
+        if published is not None:
+            news.publications.append(published)
+        if not offline:
+            news.seen.entries += _add_entries(context.ledger, catalogue, shard, crl, news)
+        progress(1)
+
+
+def _proven(path: str, data: bytes, certificate: x509.Certificate) -> ReadCrl:
+    """Raises LedgerError unless the CA signed it."""
+    try:
+        crl = read_crl(data)
+        key = certificate.public_key()
+        signed = x509.load_der_x509_crl(data).is_signature_valid(key)  # type: ignore[arg-type]  # of a CA
+    except (FastpathError, ValueError, TypeError):
+        signed = False
+    if not signed:
+        raise LedgerError(
+            f"{path}: not a CRL that the CA signed",
+            remedy="find out who wrote it and move it away, or restore --without-crls",
+        )
+    return crl
+
+
+def _publication(catalogue: Catalogue, shard: Shard, crl: ReadCrl, listed: int) -> Publication | None:
+    """The live CRL as the ledger would have recorded it; None if it has it, or a later one."""
+    latest = catalogue.latest(shard)
+    number, this_update, next_update = crl.crl_number, crl.this_update_seconds, crl.next_update_seconds
+    if number is None or this_update is None or next_update is None:
+        raise LedgerError(f"{catalogue.path(shard)}: a CRL without number or dates")
+    if latest is not None and latest.crl_number >= number:
+        return None
+    return Publication(
+        issuer_id=catalogue.issuer.id,
+        series=shard[0].number,
+        shard_index=shard[1],
+        crl_number=number,
+        this_update=this_update,
+        next_update=next_update,
+        # Of what was recorded after the backup none counts as in it, so that each stays for one CRL more (C-18).
+        generation=max(latest.generation if latest else 0, listed),
+        entries=sum(1 for _ in crl.entries()),
+        size=len(crl.data),
+        sha256=hashlib.sha256(crl.data).digest(),
+        published_at=this_update,
+    )
+
+
+def _add_entries(ledger: Ledger, catalogue: Catalogue, shard: Shard, crl: ReadCrl, news: News) -> int:
+    """Stage what the ledger does not have; how many entries there were."""
+    series, index = shard
+    place = None if series.covers is Covers.FULL else Placement(series.number, index, PlacedBy.FILE)
+    count = 0
+    for some in _batches(crl.entries()):
+        rows = sorted(
+            CertificateRow(hash32(serial), serial, UNKNOWN_END, time, fit_reason(reason)[0], place)
+            for serial, time, reason in some
+        )
+        for row in _missing(ledger, catalogue.issuer.id, rows, news.seen):
+            _stage(news.rows, row)
+        count += len(rows)
+    return count
+
+
+def _missing(
+    ledger: Ledger, issuer_id: int, rows: list[CertificateRow], seen: Seen
+) -> Iterator[CertificateRow]:
+    """Rows that say more than the ledger has; of what it knows without a place. `rows` ordered by hash32."""
+    known = ledger.statuses(issuer_id, rows) if rows else {}
+    for row in rows:
+        if row.serial not in known:
+            seen.unknown += 1
+            yield row
+            continue
+        time, reason = known[row.serial]
+        if row.revocation_time is None:
+            seen.unsigned += time is not None
+        elif time is None or row.revocation_time < time or (row.reason == KEY_COMPROMISE != reason):
+            seen.unrevoked += 1
+            yield row._replace(placement=None)
+
+
+def _stage(rows: Staging, row: CertificateRow) -> None:
+    rows.add(row.serial, row.not_after, row.revocation_time, row.reason, row.placement)
+
+
+class _StoredPages:
+    """The pages of one issuer as the store has them, whole or not."""
+
+    def __init__(self, context: Context, name: str, reader: StoreReader, news: News) -> None:
+        self._context = context
+        self._reader = reader
+        self._news = news
+        self._name = name
+        self._issuer = context.issuer(name)
+        self._issuer_id = context.ledger_issuer(name).id
+        self._templates: dict[int, _StoredTemplate] = {}  # by slot
+
+    def look(self, progress: Callable[[int], None]) -> None:
+        record = self._reader.issuer(self._name)
+        if record is None:
+            return  # nothing was ever signed, or all of it is lost
+        if record.fingerprint != self._issuer.id.fingerprint:
+            raise LedgerError(
+                f"issuer {self._name}: the store's record is of another CA",
+                remedy="point store.url at this ledger's own store, or restore --without-store",
+            )
+        self._read_templates(record)
+        for first in range(0, 1 << record.page_bits, PAGES_AT_A_TIME):
+            pages = range(first, min(first + PAGES_AT_A_TIME, 1 << record.page_bits))
+            rows: dict[bytes, tuple[CertificateRow, bytes]] = {}
+            for page in pages:
+                self._read_page(record, page, rows)
+            self._compare(rows)
+            progress(len(pages))
+
+    def _read_templates(self, record: IssuerRecord) -> None:
+        for slot, number in record.templates.items():
+            content = self._reader.template_octets(number)
+            if content is None:
+                continue  # its records cannot be proven
+            try:
+                self._templates[slot] = _StoredTemplate(number, Template.decode(content), self._issuer)
+            except (FastpathError, ValueError):
+                continue
+            self._news.templates[slot] = number, content
+
+    def _read_page(
+        self, record: IssuerRecord, page: int, rows: dict[bytes, tuple[CertificateRow, bytes]]
+    ) -> None:
+        seen = self._news.seen
+        header, fields = self._reader.fields(self._name, record.page_epoch, page)
+        seen.pages += header is not None
+        try:
+            if header is not None:
+                seen.epoch = max(seen.epoch, epoch_of(PageHeader.decode(header).as_of))
+        except FastpathError:
+            pass  # the signer writes such a page anew
+        for serial, octets in fields.items():
+            seen.records += 1
+            row = self._row(serial, octets)
+            if row is None:
+                seen.unproven.add(serial)
+            else:
+                rows[serial] = row, octets
+
+    def _row(self, serial: bytes, octets: bytes) -> CertificateRow | None:
+        """What a record says; None if it is damaged or of an unknown template."""
+        try:
+            template = self._templates[record_slot(octets)].template
+            response = decode_record(self._issuer.id, template, serial, octets).response
+        except (FastpathError, KeyError, ValueError):
+            return None
+        return CertificateRow(
+            hash32(serial), serial, UNKNOWN_END, response.revocation_time, response.reason or 0
+        )
+
+    def _compare(self, rows: dict[bytes, tuple[CertificateRow, bytes]]) -> None:
+        """Only news has to be proven: what the ledger says too needs no signature."""
+        seen = self._news.seen
+        ordered = sorted(row for row, _ in rows.values())
+        trial = Seen()
+        for row in _missing(self._context.ledger, self._issuer_id, ordered, trial):
+            octets = rows[row.serial][1]
+            if not self._templates[record_slot(octets)].proves(row.serial, octets):
+                seen.unproven.add(row.serial)
+                continue
+            known = row.serial in self._context.ledger.statuses(self._issuer_id, [row])
+            seen.unrevoked += known
+            seen.unknown += not known
+            _stage(self._news.rows, row)
+        seen.unsigned += trial.unsigned
+
+
+class _StoredTemplate:
+    """A template of the store, and whether its signer speaks for the issuer (G3)."""
+
+    def __init__(self, number: int, template: Template, issuer: Issuer) -> None:
+        self.number = number
+        self.template = template
+        self._issuer = issuer
+        self._key = _entitled_key(template, issuer)
+
+    def proves(self, serial: bytes, octets: bytes) -> bool:
+        """Whether a record has a right signature."""
+        for algorithm in (SHA1, SHA256):
+            answer = assemble(self.template, self.number, self._issuer.id, algorithm, serial, octets)
+            if answer is not None:
+                return self._key is not None and _is_signed(
+                    ocsp.load_der_ocsp_response(answer.body), self._key
+                )
+        return False
+
+
+_Key = ec.EllipticCurvePublicKey | rsa.RSAPublicKey
+
+
+def _entitled_key(template: Template, issuer: Issuer) -> _Key | None:
+    """The key of a certificate that is the CA's own, or that the CA gave to a responder."""
+    certificate = issuer.certificate
+    if template.certificates:
+        try:
+            certificate = x509.load_der_x509_certificate(template.certificates)
+            if certificate != issuer.certificate and not _is_delegated(certificate, issuer.certificate):
+                return None
+        except (ValueError, TypeError, InvalidSignature):
+            return None
+    key = certificate.public_key()
+    return key if isinstance(key, _Key) else None
+
+
+def _is_delegated(certificate: x509.Certificate, ca: x509.Certificate) -> bool:
+    """Raises what cryptography raises for one that the CA did not issue."""
+    certificate.verify_directly_issued_by(ca)
+    try:
+        usage = certificate.extensions.get_extension_for_class(x509.ExtendedKeyUsage).value
+    except x509.ExtensionNotFound:
+        return False
+    return ExtendedKeyUsageOID.OCSP_SIGNING in usage
+
+
+def _is_signed(response: ocsp.OCSPResponse, key: _Key) -> bool:
+    digest = response.signature_hash_algorithm
+    if digest is None:
+        return False
+    try:
+        if isinstance(key, ec.EllipticCurvePublicKey):
+            key.verify(response.signature, response.tbs_response_bytes, ec.ECDSA(digest))
+        else:
+            key.verify(response.signature, response.tbs_response_bytes, padding.PKCS1v15(), digest)
+    except InvalidSignature:
+        return False
+    return True
+
+
+def adopt(
+    ledger: Ledger, restored: Restored, issuer_id: int, news: News, now: int, entry: ImportEntry
+) -> ImportOutcome:
+    """Record all news in an epoch of the issuer above everything seen. Nothing is ever un-revoked."""
+    restored.raise_epoch(issuer_id, news.seen.epoch)
+    for slot, (number, content) in news.templates.items():
+        restored.put_template(issuer_id, slot, number, content)
+    for publication in news.publications:
+        ledger.add_publication(publication)
+    return ledger.add_certificates(issuer_id, news.merged(), now, says_good=False, entry=entry)
+
+
+T = TypeVar("T")
+
+
+def _batches(source: Iterable[T]) -> Iterator[list[T]]:
+    iterator = iter(source)
+    while some := list(islice(iterator, ROWS)):
+        yield some
