@@ -5,7 +5,7 @@ from contextlib import closing
 from datetime import UTC, datetime
 from typing import cast
 
-from sqlalchemy import Connection, Select, and_, func, insert, not_, select, update
+from sqlalchemy import ColumnElement, Connection, FromClause, Select, and_, func, insert, not_, select, update
 from sqlalchemy.sql.compiler import SQLCompiler
 
 from _fastpath.page import hash32
@@ -203,28 +203,20 @@ def latest_publication(connection: Connection, issuer_id: int, series: int, inde
 
 def publications(connection: Connection, issuer_id: int) -> list[Publication]:
     """The latest publication of every shard that has one: looked up one by one, for there may be years of them."""
-    number, table = schema.crl_number, schema.crl_publication
-    of_shard = and_(
-        table.c.issuer_id == number.c.issuer_id,
-        table.c.series == number.c.series,
-        table.c.shard_index == number.c.shard_index,
-    )
-    highest = select(func.max(table.c.crl_number)).where(of_shard).correlate(number).scalar_subquery()
-    newest = select(number, highest.label("highest")).where(number.c.issuer_id == issuer_id).subquery()
+    number, table, other = schema.crl_number, schema.crl_publication, schema.crl_publication.alias()
+    highest = select(func.max(other.c.crl_number)).where(_same_shard(other, number)).correlate(number)
+    newest = and_(_same_shard(table, number), table.c.crl_number == highest.scalar_subquery())
     statement = (
         select(table)
-        .join(
-            newest,
-            and_(
-                table.c.issuer_id == newest.c.issuer_id,
-                table.c.series == newest.c.series,
-                table.c.shard_index == newest.c.shard_index,
-                table.c.crl_number == newest.c.highest,
-            ),
-        )
-        .order_by(table.c.series, table.c.shard_index)
+        .select_from(number.join(table, newest))
+        .where(number.c.issuer_id == issuer_id)
+        .order_by(number.c.series, number.c.shard_index)
     )
     return [Publication(*row) for row in connection.execute(statement)]
+
+
+def _same_shard(one: FromClause, other: FromClause) -> ColumnElement[bool]:
+    return and_(*(one.c[name] == other.c[name] for name in ("issuer_id", "series", "shard_index")))
 
 
 def revoked_since(connection: Connection, issuer_id: int, generation: int) -> Revoked:

@@ -8,9 +8,9 @@ from pathlib import Path
 import pytest
 from alembic.autogenerate import compare_metadata
 from alembic.runtime.migration import MigrationContext
-from sqlalchemy import create_engine, inspect
+from sqlalchemy import create_engine, event, inspect
 
-from signer.ledger import schema
+from signer.ledger import crls, schema
 from signer.ledger.errors import LedgerError
 from signer.ledger.ledger import Ledger
 from signer.ledger.values import LedgerIssuer, Revocation
@@ -186,3 +186,14 @@ def test_a_journal_altered_behind_our_back_is_noticed(
     connection.close()
     with pytest.raises(LedgerError, match="journal entry 2: it was changed"):
         ledger.verify_journal()
+
+
+def test_the_latest_crls_are_looked_up_one_by_one(ledger: Ledger, r1: LedgerIssuer) -> None:
+    """There is a row for each CRL of years: reading them all every few seconds would take a core."""
+    with ledger._engine.connect() as connection:
+        seen: list[str] = []
+        event.listen(connection, "before_cursor_execute", lambda *call: seen.append(call[2]))
+        crls.publications(connection, r1.id)
+        plan = connection.exec_driver_sql(f"EXPLAIN QUERY PLAN {seen[-1]}", (r1.id,)).fetchall()
+    assert not any("SCAN" in row[3] for row in plan)
+    assert "crl_number (issuer_id=?)" in plan[0][3].replace("sqlite_autoindex_crl_number_1", "crl_number")
