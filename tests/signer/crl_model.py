@@ -149,12 +149,9 @@ class Model:
         found = []
         for serial, one in self.certificates.items():
             for recorded, _, _ in one.revocations[-1:]:
-                if now - recorded <= limit:
-                    continue
                 for key in (one.homes[-1][1], FULL):
-                    since = max(recorded, one.homes[-1][0] if key != FULL else 0)
-                    built = [version for version in self.versions[key] if version.this_update >= since]
-                    if not built and now - since > limit:
+                    since = recorded if key == FULL else max(recorded, one.homes[-1][0])
+                    if now - since > limit and self.versions[key][-1].this_update < since:
                         found.append(f"{serial.hex()} in {key}")
         return found
 
