@@ -4,26 +4,29 @@ import json
 import sqlite3
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from _fastpath.crl_reader import Crl
-from _fastpath.page import page_number
+from _fastpath.ocsp import SingleResponse
+from _fastpath.page import encode_record, page_number
+from _fastpath.template import Template
 from signer.commands.restore import Sources, restore
 from signer.ledger.backup import backup
 from signer.ledger.errors import LedgerError
 from signer.ledger.ledger import Ledger
 from signer.ledger.restore import epoch_of
-from signer.ledger.values import UNKNOWN_END, CertificateRow
+from signer.ledger.values import UNKNOWN_END
 from signer.ocsp.schedule import PageRange
 from signer.ocsp.tail import Tail
 from signer.run import only_signer
 from store.errors import OcspeedError
 from store.schema import page_key
 from tests.signer.ledgers import NOW, YEAR, certificate_rows
-from tests.signer.works import DAY, FakeClock, Works
+from tests.signer.works import DAY, FakeClock, Works, row_in_page
 
 EVERY_PAGE = PageRange(0, 3)
 
@@ -134,6 +137,22 @@ def test_nothing_is_lost_that_crls_or_store_have(lived: tuple[Town, set[bytes]])
     town.check(revoked)
 
 
+@pytest.mark.slow
+@pytest.mark.conformance("R-20")
+def test_a_backup_a_thousand_revocations_old(town: Town) -> None:
+    new = town.works.add(certificate_rows(1_400, seed=3))
+    for start in range(0, 1_000, 100):
+        town.works.revoke(*(row.serial for row in new[start : start + 100]), reason=1)
+        town.sign()
+        if start == 400:
+            town.publish()
+    revoked = town.revoked()
+    town.lose()
+    result = town.restore()
+    assert (result["certificates_recovered"], result["revocations_recovered"]) == (1_400, 1_000)
+    town.check(revoked)
+
+
 def test_a_restore_is_journalled_with_what_it_was_made_of(lived: tuple[Town, set[bytes]]) -> None:
     town, _ = lived
     town.lose()
@@ -222,24 +241,45 @@ def test_a_template_of_later_keeps_its_number_and_slot(lived: tuple[Town, set[by
     town.check(revoked)
 
 
-def forge_record(works: Works, row: CertificateRow) -> None:
-    """A writer in the store puts one certificate's revoked record under another's serial."""
-    page = page_number(row.serial, 2)
-    key = page_key("demo", 1, page)
-    stored = works.stored(page)
+def misplaced(works: Works, serial: bytes) -> bytes:
+    """The record of a revoked certificate of the same page."""
+    stored = works.stored(page_number(serial, 2))
     assert stored is not None
-    other = next(record for serial, record in stored[1].items() if works.is_revoked(serial))
-    works.context.client.hset(key, row.serial, other)
+    return next(record for other, record in stored[1].items() if works.is_revoked(other))
 
 
-def test_a_record_that_nobody_signed_revokes_nothing(lived: tuple[Town, set[bytes]]) -> None:
+def forged(works: Works, serial: bytes) -> bytes:
+    """A record that is right in everything but its signatures: its checksum needs no key."""
+    stored = next(iter(works.ledger.templates(works.issuer.id).values()))
+    template, now = Template.decode(stored.content), works.clock.now()
+    response = SingleResponse(
+        serial,
+        this_update=now,
+        produced_at=now,
+        next_update=now + template.validity,
+        revocation_time=now,
+        reason=1,
+    )
+    issuer = works.context.issuer("demo").id
+    return encode_record(issuer, template, stored.slot, response, b"\x11" * 64, b"\x22" * 64)
+
+
+@pytest.mark.parametrize("forge", [misplaced, forged])
+def test_a_record_that_nobody_signed_revokes_nothing(
+    lived: tuple[Town, set[bytes]], forge: Callable[[Works, bytes], bytes]
+) -> None:
+    """C2: who can write to the store can revoke nothing by it, nor make up a certificate."""
     town, revoked = lived
-    good = next(row for row in town.old if row.serial not in revoked)
-    forge_record(town.works, good)
+    good = next(row.serial for row in town.old if row.serial not in revoked)
+    unissued = row_in_page(page_number(good, 2), 7).serial
+    for serial in (good, unissued):
+        key = page_key("demo", 1, page_number(serial, 2))
+        town.works.context.client.hset(key, serial, forge(town.works, serial))
     town.lose()
     result = town.restore()
-    assert result["unproven_serials"] == [good.serial.hex()]
+    assert set(result["unproven_serials"]) == {good.hex(), unissued.hex()}
     assert town.revoked() == revoked
+    assert town.works.ledger.find(town.works.issuer.id, unissued) is None
 
 
 def test_a_crl_that_the_ca_did_not_sign_stops_it(lived: tuple[Town, set[bytes]]) -> None:
