@@ -8,6 +8,8 @@ import msgspec
 
 __all__ = ["print_json", "print_table", "print_text", "remark", "rfc3339"]
 
+FIRST, LAST = -62_135_596_800, 253_402_300_799  # years 1 and 9999
+
 
 def print_json(value: Any) -> None:
     """One object on one line; field names are part of the interface."""
@@ -38,5 +40,7 @@ def print_table(title: str, values: dict[str, Any]) -> None:
 
 
 def rfc3339(seconds: int | None) -> str | None:
-    """`2026-11-21T10:00:00Z`."""
-    return None if seconds is None else f"{datetime.fromtimestamp(seconds, UTC):%Y-%m-%dT%H:%M:%SZ}"
+    """`2026-11-21T10:00:00Z`; the first or last second that has this form for one before or after."""
+    if seconds is None:
+        return None
+    return datetime.fromtimestamp(max(FIRST, min(seconds, LAST)), UTC).isoformat()[:19] + "Z"

@@ -98,7 +98,7 @@ class Signer:
         return self.client.post(f"/intake/v1/{issuer}/{verb}", **options)
 
     def issue(self, serial: str, **more: Any) -> httpx.Response:
-        return self.post("certificates", {"serial": serial, "not_after": END, **more})
+        return self.post("certificates", {"serial": serial, "not_after": END} | more)
 
     def revoke(self, serial: str, **more: Any) -> httpx.Response:
         return self.post("revocations", {"serial": serial, **more})
@@ -324,6 +324,20 @@ def test_callers_that_are_not_known(signer: Signer) -> None:
 )  # fmt: skip
 def test_what_says_nothing_certain(signer: Signer, verb: str, body: bytes, status: int, says: str) -> None:
     assert says in problem(signer.post(verb, body), status)["detail"]
+
+
+@pytest.mark.parametrize(
+    ("not_after", "told"),
+    [
+        ("0502-08-09T20:01:06.5-22:31", "0502-08-10T18:32:06Z"),
+        ("0001-01-01T00:00:00+23:59", "0001-01-01T00:00:00Z"),
+        ("9999-12-31T23:59:59-23:59", "9999-12-31T23:59:59Z"),
+    ],
+)
+def test_times_at_the_ends(signer: Signer, not_after: str, told: str) -> None:
+    """An import takes them too."""
+    serial = f"0c{not_after[:4]}"
+    assert signer.issue(serial, not_after=not_after).json()["not_after"] == told
 
 
 def test_elsewhere_and_otherwise(signer: Signer) -> None:
