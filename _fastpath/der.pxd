@@ -5,7 +5,7 @@ recurses: nesting depth is that of the calling code. Tags above 30 and indefinit
 types read here and are refused. Functions return a `DerStatus`; only the `def` functions of a module raise.
 """
 
-from libc.stdint cimport int64_t, uint8_t
+from libc.stdint cimport int64_t, uint8_t, uint32_t
 from libc.string cimport memcpy
 
 
@@ -191,6 +191,24 @@ cdef inline uint8_t* put_unsigned(uint8_t* out, const uint8_t* value, Py_ssize_t
     return put_bytes(out, value, size)
 
 
+cdef struct Civil:
+    # A time in UTC, in the Gregorian calendar.
+    uint32_t year
+    uint32_t month
+    uint32_t day
+    uint32_t weekday  # 0: Thursday, as the first of 1970 was
+    uint32_t hour
+    uint32_t minute
+    uint32_t second
+
+
+cdef inline uint8_t* put_two(uint8_t* out, uint32_t value) noexcept nogil:
+    """Two decimal digits."""
+    out[0] = <uint8_t>(48 + value // 10)
+    out[1] = <uint8_t>(48 + value % 10)
+    return out + 2
+
+
 cdef enum:
     GENERALIZED_TIME_SIZE = 17  # TLV of YYYYMMDDHHMMSSZ
     UTC_TIME_SIZE = 15  # TLV of YYMMDDHHMMSSZ
@@ -202,4 +220,4 @@ cdef int read_utc_time(const Cursor* content, int64_t* seconds) noexcept nogil
 cdef int read_unsigned(const Cursor* content, Cursor* value) noexcept nogil
 cdef object der_error(int status, str what)
 cdef int64_t days_from_civil(int64_t year, int64_t month, int64_t day) noexcept nogil
-cdef void civil_from_days(int64_t days, int64_t* year, int64_t* month, int64_t* day) noexcept nogil
+cdef void civil_of(int64_t seconds, Civil* civil) noexcept nogil

@@ -6,6 +6,7 @@ thin Python faces, for tests and for what is written once.
 """
 
 from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_FromStringAndSize, PyBytes_GET_SIZE
+from libc.stdint cimport uint64_t
 
 from _fastpath.errors import MalformedDer
 
@@ -24,6 +25,11 @@ cdef object der_error(int status, str what):
     return MalformedDer(f"{what}: {REASONS[status]}")
 
 
+cdef enum:
+    ERA = 146097  # days in 400 years
+    DAYS_BEFORE = 719468 + ERA  # from the first of March of the year -400, which no written time is before
+
+
 cdef int64_t days_from_civil(int64_t year, int64_t month, int64_t day) noexcept nogil:
     """Days since 1970-01-01 of a proleptic Gregorian date (year >= 0)."""
     cdef int64_t shifted = year - (month <= 2)
@@ -33,40 +39,39 @@ cdef int64_t days_from_civil(int64_t year, int64_t month, int64_t day) noexcept 
     return era * 146097 + year_of_era * 365 + year_of_era // 4 - year_of_era // 100 + day_of_year - 719468
 
 
-cdef void civil_from_days(int64_t days, int64_t* year, int64_t* month, int64_t* day) noexcept nogil:
-    cdef int64_t shifted = days + 719468
-    cdef int64_t era = shifted // 146097
-    cdef int64_t day_of_era = shifted - era * 146097
-    cdef int64_t year_of_era = (
+cdef void civil_of(int64_t seconds, Civil* civil) noexcept nogil:
+    """Years are counted from March, so that a leap day is the last. Unsigned, as constants then divide fast."""
+    cdef uint64_t shifted = <uint64_t>(seconds + <int64_t>DAYS_BEFORE * 86400)
+    cdef uint32_t days = <uint32_t>(shifted // 86400)
+    cdef uint32_t rest = <uint32_t>(shifted - <uint64_t>days * 86400)
+    cdef uint32_t era = days // ERA
+    cdef uint32_t day_of_era = days - era * ERA
+    cdef uint32_t year_of_era = (
         day_of_era - day_of_era // 1460 + day_of_era // 36524 - day_of_era // 146096
     ) // 365
-    cdef int64_t day_of_year = day_of_era - (365 * year_of_era + year_of_era // 4 - year_of_era // 100)
-    cdef int64_t month_from_march = (5 * day_of_year + 2) // 153
-    day[0] = day_of_year - (153 * month_from_march + 2) // 5 + 1
-    month[0] = month_from_march + (3 if month_from_march < 10 else -9)
-    year[0] = year_of_era + era * 400 + (month[0] <= 2)
-
-
-cdef inline uint8_t* put_two(uint8_t* out, int64_t value) noexcept nogil:
-    out[0] = <uint8_t>(48 + value // 10)
-    out[1] = <uint8_t>(48 + value % 10)
-    return out + 2
+    cdef uint32_t day_of_year = day_of_era - (365 * year_of_era + year_of_era // 4 - year_of_era // 100)
+    cdef uint32_t month_from_march = (5 * day_of_year + 2) // 153
+    civil.day = day_of_year - (153 * month_from_march + 2) // 5 + 1
+    civil.month = month_from_march + 3 if month_from_march < 10 else month_from_march - 9
+    civil.year = year_of_era + era * 400 - 400 + (civil.month <= 2)
+    civil.weekday = (days + 6) % 7  # that first of March was a Wednesday
+    civil.hour = rest // 3600
+    civil.minute = rest // 60 % 60
+    civil.second = rest % 60
 
 
 cdef uint8_t* put_date_and_time(uint8_t* out, int64_t seconds, bint century) noexcept nogil:
-    """[YY]YYMMDDHHMMSSZ. Python's floor division makes times before 1970 come out right as well."""
-    cdef int64_t year = 0, month = 0, day = 0
-    cdef int64_t days = seconds // 86400
-    cdef int64_t rest = seconds - days * 86400
-    civil_from_days(days, &year, &month, &day)
+    """[YY]YYMMDDHHMMSSZ."""
+    cdef Civil civil
+    civil_of(seconds, &civil)
     if century:
-        out = put_two(out, year // 100)
-    out = put_two(out, year % 100)
-    out = put_two(out, month)
-    out = put_two(out, day)
-    out = put_two(out, rest // 3600)
-    out = put_two(out, rest // 60 % 60)
-    out = put_two(out, rest % 60)
+        out = put_two(out, civil.year // 100)
+    out = put_two(out, civil.year % 100)
+    out = put_two(out, civil.month)
+    out = put_two(out, civil.day)
+    out = put_two(out, civil.hour)
+    out = put_two(out, civil.minute)
+    out = put_two(out, civil.second)
     out[0] = 90  # Z
     return out + 1
 

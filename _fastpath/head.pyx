@@ -58,9 +58,12 @@ cdef inline bint is_value(const Cursor* value, const char* lower_case, Py_ssize_
 
 
 cdef inline void skip_kind(Cursor* cursor, uint8_t kind) noexcept nogil:
-    while cursor.left > 0 and KINDS[cursor.pos[0]] & kind:
-        cursor.pos += 1
-        cursor.left -= 1
+    cdef const uint8_t* pos = cursor.pos
+    cdef const uint8_t* end = pos + cursor.left
+    while pos < end and KINDS[pos[0]] & kind:
+        pos += 1
+    cursor.pos = pos
+    cursor.left = end - pos
 
 
 cdef inline bint take_octets(Cursor* cursor, const char* octets, Py_ssize_t size) noexcept nogil:

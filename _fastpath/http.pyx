@@ -9,7 +9,7 @@ from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_GET_SIZE
 from libc.stdint cimport int8_t, uint32_t
 from libc.string cimport memcpy, memset
 
-from _fastpath.der cimport civil_from_days
+from _fastpath.der cimport Civil, civil_of, put_two
 
 from _fastpath.errors import MalformedRequest
 
@@ -21,7 +21,6 @@ TOLERATED_URL_ALPHABET = URL_ALPHABET
 TOLERATED_DOUBLE_ENCODING = DOUBLE_ENCODING
 
 cdef enum:
-    HOUR = 3600
     DAY = 86400
 
 cdef const char* ALPHABET = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/"
@@ -126,17 +125,24 @@ cdef inline bint take(Base64* base64, int octet, int* tolerated) noexcept nogil:
 
 cdef inline void take_quanta(Base64* base64, PathReader* reader) noexcept nogil:
     """Four plain digits at a time, as long as there are such; most of most paths is made of them."""
-    cdef int first, second, third, fourth
-    while reader.end - reader.pos >= 4:
-        first = DIGITS[reader.pos[0]]
-        second = DIGITS[reader.pos[1]]
-        third = DIGITS[reader.pos[2]]
-        fourth = DIGITS[reader.pos[3]]
-        if first | second | third | fourth < 0:
-            return
-        base64.bits = <uint32_t>(first << 18 | second << 12 | third << 6 | fourth)
-        put_octets(base64, 3)
-        reader.pos += 4
+    cdef const uint8_t* pos = reader.pos
+    cdef const uint8_t* end = reader.end
+    cdef uint8_t* out = base64.out
+    cdef uint32_t bits
+    while end - pos >= 4:
+        bits = (
+            <uint32_t>DIGITS[pos[0]] << 18 | <uint32_t>DIGITS[pos[1]] << 12
+            | <uint32_t>DIGITS[pos[2]] << 6 | <uint32_t>DIGITS[pos[3]]
+        )
+        if bits >> 24:  # one of them is no digit
+            break
+        out[0] = <uint8_t>(bits >> 16)
+        out[1] = <uint8_t>(bits >> 8)
+        out[2] = <uint8_t>bits
+        out += 3
+        pos += 4
+    base64.out = out
+    reader.pos = pos
 
 
 cdef inline bint finish(Base64* base64, int* tolerated) noexcept nogil:
@@ -197,36 +203,33 @@ def decode_get_path(bytes raw_path not None, *, bint strict=False):
     return <bytes>out[:size], tolerated
 
 
-cdef inline uint8_t* put_name(uint8_t* out, const char* names, int64_t index) noexcept nogil:
+cdef inline uint8_t* put_name(uint8_t* out, const char* names, uint32_t index) noexcept nogil:
     """The three letters of a weekday or month."""
     memcpy(out, names + 3 * index, 3)
     return out + 3
 
 
-cdef inline uint8_t* put_number(uint8_t* out, int64_t value, uint8_t after) noexcept nogil:
+cdef inline uint8_t* put_number(uint8_t* out, uint32_t value, uint8_t after) noexcept nogil:
     """Two digits and what follows them."""
-    out[0] = <uint8_t>(c"0" + value // 10)
-    out[1] = <uint8_t>(c"0" + value % 10)
-    out[2] = after
-    return out + 3
+    out = put_two(out, value)
+    out[0] = after
+    return out + 1
 
 
 cdef uint8_t* put_imf_fixdate(uint8_t* out, int64_t seconds) noexcept nogil:
     """29 octets for a time in the years 0 to 9999."""
-    cdef int64_t year = 0, month = 0, day = 0
-    cdef int64_t days = seconds // DAY
-    cdef int64_t rest = seconds - days * DAY
-    civil_from_days(days, &year, &month, &day)
-    out = put_name(out, WEEKDAYS, days % 7)
+    cdef Civil civil
+    civil_of(seconds, &civil)
+    out = put_name(out, WEEKDAYS, civil.weekday)
     out[0] = c","
     out[1] = c" "
-    out = put_name(put_number(out + 2, day, c" "), MONTHS, month - 1)
+    out = put_name(put_number(out + 2, civil.day, c" "), MONTHS, civil.month - 1)
     out[0] = c" "
-    out = put_number(out + 1, year // 100, 0) - 1  # the century, right before the other two digits
-    out = put_number(out, year % 100, c" ")
-    out = put_number(out, rest // HOUR, c":")
-    out = put_number(out, rest // 60 % 60, c":")
-    out = put_number(out, rest % 60, c" ")
+    out = put_two(out + 1, civil.year // 100)
+    out = put_number(out, civil.year % 100, c" ")
+    out = put_number(out, civil.hour, c":")
+    out = put_number(out, civil.minute, c":")
+    out = put_number(out, civil.second, c" ")
     memcpy(out, b"GMT", 3)
     return out + 3
 

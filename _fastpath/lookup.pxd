@@ -17,10 +17,10 @@ cdef class Signer:
     cdef int64_t not_before  # of the signer's certificate
     cdef int64_t not_after
     cdef object verify  # body -> bool
-    cdef Py_ssize_t interval
-    cdef Py_ssize_t seen
-    cdef bint failed
-    cdef bint passes(self, bytes body) except -1
+    cdef double interval  # seconds
+    cdef double due  # monotonic time of the next one
+    cdef bint last_good
+    cdef bint passes(self, bytes body, double now) except -1
 
 
 @cython.final

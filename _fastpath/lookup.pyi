@@ -14,8 +14,8 @@ from _fastpath.template import Template
 class Signer:
     """A template whose signer holds for the issuer, and the sample of its signatures that is verified (C2).
 
-    The first of every `interval` responses is handed to `verify`, and every one after a failure. The times are
-    those of the signer's certificate, in seconds since 1970.
+    A response is handed to `verify` if none was for `interval` seconds of the event loop's time, or if the last one
+    was bad: where lookups are few, every one. The times are those of the signer's certificate, in seconds since 1970.
     """
 
     def __init__(
@@ -26,7 +26,7 @@ class Signer:
         not_before: int,
         not_after: int,
         verify: Callable[[bytes], bool],
-        interval: int,
+        interval: float,
     ) -> None: ...
     @property
     def number(self) -> int: ...

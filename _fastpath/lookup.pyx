@@ -52,7 +52,7 @@ cdef class Signer:
         int64_t not_before,
         int64_t not_after,
         verify,
-        Py_ssize_t interval,
+        double interval,
     ):
         self.number = number
         self.template = template
@@ -61,14 +61,13 @@ cdef class Signer:
         self.verify = verify
         self.interval = interval
 
-    cdef bint passes(self, bytes body) except -1:
-        """Verify the first of every `interval` responses; after a failure every one."""
-        cdef bint chosen = self.failed or self.seen % self.interval == 0
-        self.seen += 1
-        if not chosen:
+    cdef bint passes(self, bytes body, double now) except -1:
+        """Verify a response if none was for `interval` seconds, or if the last one was bad."""
+        if self.last_good and now < self.due:
             return True
-        self.failed = not self.verify(body)
-        return not self.failed
+        self.due = now + self.interval
+        self.last_good = self.verify(body)
+        return self.last_good
 
 
 @cython.final
@@ -402,7 +401,7 @@ cdef class StatusSource:
         )
         if answer is None:
             return "no_signature"
-        if not signer.passes(answer.body):
+        if not signer.passes(answer.body, lookup.sent_at):
             return "bad_signature"
         entry = make_entry(answer, signer.not_before, signer.not_after)
         self.cache.put(lookup.key, entry, lookup.page_key)

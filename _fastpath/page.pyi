@@ -11,7 +11,7 @@ HEADER_SIZE: Final[int]  # 21
 
 def crc32c(data: bytes, seed: int = 0) -> int: ...
 def hash32(serial_number: bytes) -> int:
-    """First four octets, big-endian, of SHA-256 over the minimal serial."""
+    """First four octets, big-endian, of SHA-256 over the minimal serial. Raises ValueError beyond 55 octets."""
 
 def page_number(serial_number: bytes, page_bits: int) -> int:
     """0 if page_bits is 0, else hash32 >> (32 - page_bits); page_bits is 0 to 32."""

@@ -17,8 +17,6 @@ from libc.string cimport memcpy
 from _fastpath.certid cimport HASH_SHA1, HASH_SHA256
 from _fastpath.ocsp cimport build_response
 
-from hashlib import sha256
-
 from _fastpath.errors import RecordDamaged, UnknownFormat
 
 
@@ -27,7 +25,14 @@ cdef extern from "crc32c.h":
     uint32_t ocspeed_crc32c(uint32_t state, const uint8_t* data, size_t size) noexcept nogil
 
 
+cdef extern from "hash32.h":
+    enum: OCSPEED_HASH32_LONGEST
+    void ocspeed_hash32_init()
+    uint32_t ocspeed_hash32(const uint8_t* serial, size_t size) noexcept nogil
+
+
 ocspeed_crc32c_init()
+ocspeed_hash32_init()
 
 cdef enum:
     FORMAT = 1
@@ -96,10 +101,15 @@ def crc32c(bytes data not None, uint32_t seed=0):
     return ocspeed_crc32c(seed, octets(data), <size_t>PyBytes_GET_SIZE(data))
 
 
+cdef uint32_t hash_of(bytes serial_number) except? 0:
+    if PyBytes_GET_SIZE(serial_number) > OCSPEED_HASH32_LONGEST:
+        raise ValueError(f"a serial of {len(serial_number)} octets")
+    return ocspeed_hash32(octets(serial_number), <size_t>PyBytes_GET_SIZE(serial_number))
+
+
 def hash32(bytes serial_number not None):
     """First four octets, big-endian, of SHA-256 over the minimal serial."""
-    cdef bytes digest = sha256(serial_number).digest()
-    return get_u32(octets(digest))
+    return hash_of(serial_number)
 
 
 def page_number(bytes serial_number not None, int page_bits):
@@ -110,11 +120,7 @@ def page_number(bytes serial_number not None, int page_bits):
 
 
 cdef uint32_t page_of(bytes serial_number, int page_bits) except? 0:
-    cdef bytes digest
-    if page_bits == 0:
-        return 0
-    digest = sha256(serial_number).digest()
-    return get_u32(octets(digest)) >> (32 - page_bits)
+    return 0 if page_bits == 0 else hash_of(serial_number) >> (32 - page_bits)
 
 
 # Page headers.

@@ -15,7 +15,8 @@ cdef class Command:
 
 @cython.final
 cdef class ReplyQueue:
-    cdef object queue
+    cdef list queue  # None where the reply was taken already
+    cdef Py_ssize_t gone  # how many those are, at the beginning
     cdef list outgoing
     cdef object reader
     cdef object gets
@@ -29,5 +30,7 @@ cdef class ReplyQueue:
     cdef Histogram seconds
     cdef bint closed
     cpdef str submit(self, Command command, double now)
+    cpdef put(self, Command command, double now)
+    cdef Command next(self)
     cdef int answer(self, Command command, reply) except -1
     cdef int push(self, message) except -1

@@ -7,12 +7,11 @@ cimport cython
 
 from libc.math cimport INFINITY
 
-from collections import deque
-
 import hiredis
 
 cdef enum:
     MAX_REPLY = 1 << 20  # octets of a reply not yet whole; records are below 8 KiB
+    MOST_GONE = 4096  # places at the beginning of the queue that are kept empty, for a while
 
 cdef object NOT_ENOUGH = Ellipsis  # no RESP value decodes to it
 cdef type PUSH = hiredis.PushNotification
@@ -54,7 +53,7 @@ cdef class ReplyQueue:
         Py_ssize_t slot,
         bounds,
     ):
-        self.queue = deque()
+        self.queue = []
         self.outgoing = []
         self.flush = flush
         self.arm = arm
@@ -68,23 +67,23 @@ cdef class ReplyQueue:
         tally.fill(&self.seconds, slot, bounds)
 
     def __len__(self):
-        return len(self.queue)
+        return len(self.queue) - self.gone
 
     @property
     def oldest(self):
         """When the oldest command without a reply was queued, in loop time; None when there is none."""
-        return (<Command>self.queue[0]).sent_at if self.queue else None
+        return (<Command>self.queue[self.gone]).sent_at if self.queue else None
 
     cpdef str submit(self, Command command, double now):
         """Queue a command; `flush` is called for the first. The cause why it cannot be, else None."""
         if self.closed:
             return "store_down"
-        if len(self.queue) >= self.room:
+        if len(self.queue) - self.gone >= self.room:
             return "waiting_room"
         self.put(command, now)
         return None
 
-    def put(self, Command command not None, double now):
+    cpdef put(self, Command command, double now):
         """The same, however many wait already."""
         command.sent_at = now
         self.queue.append(command)
@@ -94,6 +93,16 @@ cdef class ReplyQueue:
         if command.deadline < self.sweeps_at:
             self.sweeps_at = command.deadline
             self.arm(command.deadline)
+
+    cdef Command next(self):
+        """Take the command whose reply comes next off the queue, which has one."""
+        cdef Command command = <Command>self.queue[self.gone]
+        self.queue[self.gone] = None
+        self.gone += 1
+        if self.gone == len(self.queue) or self.gone == MOST_GONE:
+            del self.queue[:self.gone]
+            self.gone = 0
+        return command
 
     def take_outgoing(self):
         """What has to be written now."""
@@ -115,7 +124,7 @@ cdef class ReplyQueue:
                     continue
                 if not self.queue:
                     raise Surprise("a reply without a command")
-                command = <Command>self.queue.popleft()
+                command = self.next()
                 self.tally.observe(&self.seconds, now - command.sent_at)
                 self.answer(command, reply)
         except hiredis.ProtocolError as error:
@@ -146,7 +155,7 @@ cdef class ReplyQueue:
         their places."""
         cdef Command command
         self.sweeps_at = INFINITY
-        for command in list(self.queue):
+        for command in self.queue[self.gone:]:
             if command.deadline <= now:
                 command.fail("lookup_timeout")
                 command.deadline = INFINITY
@@ -161,5 +170,5 @@ cdef class ReplyQueue:
         self.closed = True
         self.outgoing.clear()
         while self.queue:
-            command = <Command>self.queue.popleft()
+            command = self.next()
             command.fail(cause)

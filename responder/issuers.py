@@ -25,7 +25,7 @@ __all__ = ["IssuerView", "Issuers", "PinnedIssuer"]
 log = structlog.get_logger()
 
 RELOAD_INTERVAL = 1.0  # seconds between two reloads that a record asks for
-SAMPLE_INTERVAL = 256  # one record in so many is verified, and the first of each template (C2)
+SAMPLE_INTERVAL = 0.01  # seconds between two signatures that are verified, by template (C2): 80 us each
 MAX_RELOADS = 3  # in a row, while invalidations keep coming
 PAGE_PREFIX = KEY_PREFIX + b"page:"
 
@@ -72,7 +72,7 @@ class Issuers:
         self._link = link
         self._source = source
         self._counters = counters
-        self._sample_interval = 1 if verify_all else SAMPLE_INTERVAL
+        self._sample_interval = 0.0 if verify_all else SAMPLE_INTERVAL
         self._timeout = timeout
         for pinned in self.pinned:
             self._set(pinned, None)

@@ -42,7 +42,7 @@ class Source:
         *,
         template: Template | None = None,
         page_bits: int = PAGE_BITS,
-        interval: int = 1 << 40,
+        interval: float = 1e12,
         max_unverified: float = 300.0,
         room: int = 1 << 40,
     ) -> None:

@@ -320,8 +320,8 @@ def test_a_record_without_the_signature_that_is_asked_for() -> None:
 
 
 def test_a_sample_is_verified_and_all_after_a_failure() -> None:
-    """C2: the first of each interval; what fails is not kept."""
-    source = Source(interval=3)
+    """C2: the first of each interval of time; what fails is not kept."""
+    source = Source(interval=3.0)
     verdicts: list[bool] = []
     answers = iter((True, False, False, True, True, True))
 
@@ -331,8 +331,11 @@ def test_a_sample_is_verified_and_all_after_a_failure() -> None:
 
     source.verifies = verify
     serials = [serial_from_int(number) for number in range(1, 10)]
-    outcomes = [source.fetch(serial) for serial in serials]
-    #        verified: 1st, 4th (fails), 5th (fails), 6th (holds), then 7th
+    outcomes = []
+    for serial in serials:
+        outcomes.append(source.fetch(serial))
+        source.monotonic += 1.0
+    #        verified: 1st, 4th (fails), 5th (fails), 6th (holds), then 9th
     assert verdicts == [True, False, False, True, True]
     assert [isinstance(outcome, Entry) for outcome in outcomes] == [True] * 3 + [False] * 2 + [True] * 4
     assert outcomes[3] == outcomes[4] == "bad_signature"
