@@ -1,10 +1,12 @@
 """HTTP answers at C level: what is kept of a signed response, and how it becomes octets to send."""
 
 cimport cython
-from libc.stdint cimport int64_t, uint8_t
+from libc.stdint cimport int64_t, uint8_t, uint64_t
 
+from _fastpath.certid cimport IssuerID
 from _fastpath.der cimport Cursor
-from _fastpath.page cimport Answer
+from _fastpath.page cimport RecordView
+from _fastpath.template cimport Template
 
 
 cdef enum:
@@ -54,7 +56,16 @@ cdef class Entry:
     cdef bint has_etag(self, const Cursor* value) noexcept
 
 
-cdef Entry make_entry(Answer answer, int64_t not_before, int64_t not_after)
+cdef Entry make_entry(
+    const RecordView* view,
+    Template template,
+    uint64_t template_number,
+    IssuerID issuer,
+    int hash_algorithm,
+    bytes serial_number,
+    int64_t not_before,
+    int64_t not_after,
+)
 cdef str fault_of(Entry entry, int64_t now)
 cdef bytes write_answer(
     Entry entry, const uint8_t* date, int64_t now, int64_t cap, bint not_modified, bint closes

@@ -1,6 +1,7 @@
 from typing import Literal, final
 
-from _fastpath.page import Answer
+from _fastpath.certid import IssuerID
+from _fastpath.template import Template
 
 @final
 class Entry:
@@ -20,7 +21,8 @@ class Entry:
 
     @property
     def entity_tag(self) -> bytes:
-        """ETag with its quotes (H-07)."""
+        """ETag with its quotes: lower-case hex of the raw signature's first 32 octets, then of the template number in
+        the fewest octets, big-endian, one at least (H-07)."""
 
     def fault(self, now: int) -> Fault | None:
         """Why the answer may not be sent at `now`, or None: not valid yet or no more, by its own times less a
@@ -31,8 +33,21 @@ class Entry:
 
 Fault = Literal["expired", "not_yet_valid", "template_untrusted"]
 
-def entry_of(answer: Answer, not_before: int, not_after: int) -> Entry:
-    """The entry for an answer whose signer's certificate is valid from `not_before` to `not_after`."""
+def assemble(
+    template: Template,
+    template_number: int,
+    issuer: IssuerID,
+    hash_algorithm: int,
+    serial_number: bytes,
+    record: bytes,
+    not_before: int,
+    not_after: int,
+) -> Entry | None:
+    """Check the record's checksum and make the answer to (issuer, hash_algorithm, serial_number).
+
+    `not_before` and `not_after` are the times of the signer's certificate, in seconds since 1970. None when the
+    record has no signature for that algorithm. Raises RecordDamaged, UnknownFormat.
+    """
 
 def error_response(body: bytes, now: int) -> bytes:
     """A whole HTTP 200 with an OCSPResponse of 5 octets, which no cache keeps (H-01, H-06). Raises ValueError."""

@@ -8,8 +8,14 @@ cimport cython
 from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_FromStringAndSize, PyBytes_GET_SIZE
 from libc.string cimport memcmp
 
+from _fastpath.certid cimport HASH_SHA1, HASH_SHA256
 from _fastpath.der cimport put_bytes
 from _fastpath.http cimport IMF_FIXDATE_SIZE, SAFETY_MARGIN, cache_lifetime, put_imf_fixdate
+from _fastpath.ocsp cimport ResponseLayout, lay_out_response, put_response
+from _fastpath.page cimport view_of
+
+cdef enum:
+    ETAG_OCTETS = 32  # of the raw signature (H-07)
 
 cdef bytes OK_LINE = b"HTTP/1.1 200 OK\r\ndate: "
 cdef bytes NOT_MODIFIED_LINE = b"HTTP/1.1 304 Not Modified\r\ndate: "
@@ -29,7 +35,7 @@ cdef class Entry:
     """One signed response, ready to be sent. Times are seconds since 1970, UTC."""
 
     def __init__(self):
-        raise TypeError("an Entry comes from entry_of or a lookup")
+        raise TypeError("an Entry comes from assemble or a lookup")
 
     @property
     def body(self):
@@ -62,33 +68,97 @@ cdef inline uint8_t* put_text(uint8_t* out, const char* text, Py_ssize_t size) n
     return put_bytes(out, <const uint8_t*>text, size)
 
 
-cdef Entry make_entry(Answer answer, int64_t not_before, int64_t not_after):
-    """The entry for an answer whose signer's certificate is valid between these times."""
-    cdef Entry entry = Entry.__new__(Entry)
-    cdef Py_ssize_t body_size = PyBytes_GET_SIZE(answer.body)
-    cdef uint8_t* start
+cdef inline uint8_t* put_hex(uint8_t* out, const uint8_t* data, Py_ssize_t size) noexcept nogil:
+    cdef const char* digits = b"0123456789abcdef"
+    cdef Py_ssize_t index
+    for index in range(size):
+        out[2 * index] = <uint8_t>digits[data[index] >> 4]
+        out[2 * index + 1] = <uint8_t>digits[data[index] & 0x0F]
+    return out + 2 * size
+
+
+cdef inline Py_ssize_t octets_needed(uint64_t number) noexcept nogil:
+    """In how few octets a number can be written, one at least."""
+    cdef Py_ssize_t used = 1
+    while used < 8 and number >> (8 * used):
+        used += 1
+    return used
+
+
+cdef inline uint8_t* put_entity_tag(
+    uint8_t* out, const uint8_t* raw_signature, Py_ssize_t taken, uint64_t template_number
+) noexcept nogil:
+    """H-07: quote, hex of the signature's first octets, hex of the template number in as few octets as it needs,
+    quote."""
+    cdef uint8_t number[8]
+    cdef Py_ssize_t used = octets_needed(template_number)
+    cdef int index
+    for index in range(8):
+        number[index] = <uint8_t>(template_number >> (56 - 8 * index))
+    out[0] = b'"'
+    out = put_hex(put_hex(out + 1, raw_signature, taken), number + 8 - used, used)
+    out[0] = b'"'
+    return out + 1
+
+
+cdef inline const uint8_t* signature_of(const RecordView* view, int hash_algorithm) noexcept nogil:
+    if hash_algorithm == HASH_SHA1:
+        return view.sha1_signature
+    return view.sha256_signature if hash_algorithm == HASH_SHA256 else NULL
+
+
+cdef Entry make_entry(
+    const RecordView* view,
+    Template template,
+    uint64_t template_number,
+    IssuerID issuer,
+    int hash_algorithm,
+    bytes serial_number,
+    int64_t not_before,
+    int64_t not_after,
+):
+    """The entry that a record makes, or None where it has no signature for that algorithm."""
+    cdef const uint8_t* signature = signature_of(view, hash_algorithm)
+    cdef ResponseLayout layout
+    cdef Entry entry
+    cdef Py_ssize_t size
+    if signature == NULL:
+        return None
+    size = lay_out_response(
+        &layout, template, issuer, hash_algorithm, <const uint8_t*>PyBytes_AS_STRING(serial_number),
+        PyBytes_GET_SIZE(serial_number), &view.status, signature,
+    )
+    entry = Entry.__new__(Entry)
+    entry.this_update = view.status.this_update
+    entry.produced_at = view.status.produced_at
+    entry.next_update = view.status.next_update
+    entry.revoked = view.status.revoked
+    entry.not_before = not_before
+    entry.not_after = not_after
+    fill(entry, size, signature, min(ETAG_OCTETS, template.signature_size), template_number)
+    put_response(<uint8_t*>PyBytes_AS_STRING(entry.text) + entry.body_at, &layout, template)
+    return entry
+
+
+cdef int fill(
+    Entry entry, Py_ssize_t body_size, const uint8_t* signature, Py_ssize_t taken, uint64_t template_number
+) except -1:
+    """Write everything but the body, which follows."""
     cdef uint8_t* out
     # No parameters: nginx compares the media type whole (K-05).
     cdef const char* content = b"content-type: application/ocsp-response\r\ncontent-length: "
-    entry.etag_size = PyBytes_GET_SIZE(answer.etag)
+    entry.etag_size = 2 + 2 * (taken + octets_needed(template_number))
     entry.freshness = 57 + decimal_size(body_size) + 2
     entry.etag = entry.freshness + 15 + IMF_FIXDATE_SIZE + 8
     entry.body_at = entry.etag + entry.etag_size + 11 + IMF_FIXDATE_SIZE + 25
     entry.text = PyBytes_FromStringAndSize(NULL, entry.body_at + body_size)
-    start = <uint8_t*>PyBytes_AS_STRING(entry.text)
-    out = put_text(put_decimal(put_text(start, content, 57), body_size), b"\r\n", 2)
-    out = put_imf_fixdate(put_text(out, b"last-modified: ", 15), answer.produced_at)
-    out = put_all(put_text(out, b"\r\netag: ", 8), answer.etag)
-    out = put_imf_fixdate(put_text(out, b"\r\nexpires: ", 11), answer.next_update)
-    out = put_text(out, b"\r\ncache-control: max-age=", 25)
-    put_all(out, answer.body)
-    entry.this_update = answer.this_update
-    entry.produced_at = answer.produced_at
-    entry.next_update = answer.next_update
-    entry.revoked = answer.revoked
-    entry.not_before = not_before
-    entry.not_after = not_after
-    return entry
+    out = <uint8_t*>PyBytes_AS_STRING(entry.text)
+    out = put_text(put_decimal(put_text(out, content, 57), body_size), b"\r\n", 2)
+    out = put_imf_fixdate(put_text(out, b"last-modified: ", 15), entry.produced_at)
+    out = put_entity_tag(put_text(out, b"\r\netag: ", 8), signature, taken, template_number)
+    out = put_imf_fixdate(put_text(out, b"\r\nexpires: ", 11), entry.next_update)
+    put_text(out, b"\r\ncache-control: max-age=", 25)
+    return 0
 
 
 cdef str fault_of(Entry entry, int64_t now):
@@ -149,9 +219,25 @@ cdef bytes write_error(bytes body, const uint8_t* date, bint closes):
     return result
 
 
-def entry_of(Answer answer not None, int64_t not_before, int64_t not_after):
-    """`make_entry`."""
-    return make_entry(answer, not_before, not_after)
+def assemble(
+    Template template not None,
+    uint64_t template_number,
+    IssuerID issuer not None,
+    int hash_algorithm,
+    bytes serial_number not None,
+    bytes record not None,
+    int64_t not_before,
+    int64_t not_after,
+):
+    """The entry for (issuer, hash_algorithm, serial_number) that a record makes, once it was checked.
+
+    None when the record has no signature for that algorithm. Raises RecordDamaged, UnknownFormat.
+    """
+    cdef RecordView view
+    view_of(record, template, issuer, serial_number, &view)
+    return make_entry(
+        &view, template, template_number, issuer, hash_algorithm, serial_number, not_before, not_after
+    )
 
 
 def error_response(bytes body not None, int64_t now):

@@ -22,6 +22,7 @@ TOLERATED_DOUBLE_ENCODING = DOUBLE_ENCODING
 
 cdef enum:
     DAY = 86400
+    NO_BITS = 1 << 24  # more than four digits have
 
 cdef const char* ALPHABET = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/"
 cdef int8_t DIGITS[256]
@@ -123,8 +124,31 @@ cdef inline bint take(Base64* base64, int octet, int* tolerated) noexcept nogil:
     return put_digit(base64, octet)
 
 
+cdef inline uint32_t escaped_bits(const uint8_t** pos, const uint8_t* end) noexcept nogil:
+    """The bits of four digits of which some are percent-encoded; NO_BITS, and nothing taken, if they are none."""
+    cdef const uint8_t* at = pos[0]
+    cdef uint32_t bits = 0
+    cdef int octet, value, digits
+    for digits in range(4):
+        if at == end:
+            return NO_BITS
+        octet = at[0]
+        at += 1
+        if octet == c"%":
+            if end - at < 2 or hex_digit(at[0]) < 0 or hex_digit(at[1]) < 0:
+                return NO_BITS
+            octet = hex_digit(at[0]) << 4 | hex_digit(at[1])
+            at += 2
+        value = DIGITS[octet]
+        if value < 0:
+            return NO_BITS
+        bits = bits << 6 | <uint32_t>value
+    pos[0] = at
+    return bits
+
+
 cdef inline void take_quanta(Base64* base64, PathReader* reader) noexcept nogil:
-    """Four plain digits at a time, as long as there are such; most of most paths is made of them."""
+    """Four digits at a time, as long as there are such; most of most paths is made of them."""
     cdef const uint8_t* pos = reader.pos
     cdef const uint8_t* end = reader.end
     cdef uint8_t* out = base64.out
@@ -134,13 +158,16 @@ cdef inline void take_quanta(Base64* base64, PathReader* reader) noexcept nogil:
             <uint32_t>DIGITS[pos[0]] << 18 | <uint32_t>DIGITS[pos[1]] << 12
             | <uint32_t>DIGITS[pos[2]] << 6 | <uint32_t>DIGITS[pos[3]]
         )
-        if bits >> 24:  # one of them is no digit
-            break
+        if bits < NO_BITS:
+            pos += 4
+        else:  # one of them is no digit
+            bits = escaped_bits(&pos, end)
+            if bits == NO_BITS:
+                break
         out[0] = <uint8_t>(bits >> 16)
         out[1] = <uint8_t>(bits >> 8)
         out[2] = <uint8_t>bits
         out += 3
-        pos += 4
     base64.out = out
     reader.pos = pos
 

@@ -20,7 +20,7 @@ cdef class Signer:
     cdef double interval  # seconds
     cdef double due  # monotonic time of the next one
     cdef bint last_good
-    cdef bint passes(self, bytes body, double now) except -1
+    cdef bint passes(self, Entry entry, double now) except -1
 
 
 @cython.final

@@ -13,10 +13,8 @@ from _fastpath.certid cimport HASH_SHA1, HASH_SHA256, CertID
 from _fastpath.der cimport put_bytes
 from _fastpath.page cimport (
     RECORD_OK,
-    Answer,
     PageHeader,
     RecordView,
-    answer_of,
     page_of,
     read_record,
     record_error,
@@ -61,12 +59,12 @@ cdef class Signer:
         self.verify = verify
         self.interval = interval
 
-    cdef bint passes(self, bytes body, double now) except -1:
+    cdef bint passes(self, Entry entry, double now) except -1:
         """Verify a response if none was for `interval` seconds, or if the last one was bad."""
         if self.last_good and now < self.due:
             return True
         self.due = now + self.interval
-        self.last_good = self.verify(body)
+        self.last_good = self.verify(entry.body)
         return self.last_good
 
 
@@ -379,7 +377,6 @@ cdef class StatusSource:
         """The entry that a record makes, kept from now on, or the cause why it makes none."""
         cdef View view = lookup.view
         cdef RecordView fields
-        cdef Answer answer
         cdef Entry entry
         cdef Signer signer
         cdef int status
@@ -396,14 +393,14 @@ cdef class StatusSource:
         )
         if status != RECORD_OK:
             return self.condemn(lookup, record_error(status, record))
-        answer = answer_of(
-            &fields, signer.template, signer.number, view.issuer, lookup.hash_algorithm, lookup.serial
+        entry = make_entry(
+            &fields, signer.template, signer.number, view.issuer, lookup.hash_algorithm, lookup.serial,
+            signer.not_before, signer.not_after,
         )
-        if answer is None:
+        if entry is None:
             return "no_signature"
-        if not signer.passes(answer.body, lookup.sent_at):
+        if not signer.passes(entry, lookup.sent_at):
             return "bad_signature"
-        entry = make_entry(answer, signer.not_before, signer.not_after)
         self.cache.put(lookup.key, entry, lookup.page_key)
         return entry
 

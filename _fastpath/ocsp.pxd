@@ -4,6 +4,7 @@ cimport cython
 from libc.stdint cimport int64_t, uint8_t
 
 from _fastpath.certid cimport IssuerID
+from _fastpath.der cimport Cursor
 from _fastpath.template cimport Template
 
 
@@ -23,7 +24,29 @@ cdef class SingleResponse:
     cdef SingleStatus status
 
 
-cdef bytes build_response(
+cdef struct ResponseLayout:
+    # What one response is made of (borrowed) and the content octets of each of its constructed values.
+    const uint8_t* cert_id_prefix
+    Py_ssize_t cert_id_prefix_size
+    const uint8_t* serial
+    Py_ssize_t serial_size
+    const SingleStatus* status
+    const uint8_t* raw_signature
+    Cursor r  # ECDSA: the two integers of raw_signature, minimal
+    Cursor s
+    Py_ssize_t cert_id
+    Py_ssize_t revoked_info  # 0 when good
+    Py_ssize_t single_response
+    Py_ssize_t response_data
+    Py_ssize_t sig_value  # ECDSA-Sig-Value; 0 for RSA
+    Py_ssize_t signature  # BIT STRING content after the unused-bits octet
+    Py_ssize_t basic_response
+    Py_ssize_t response_bytes
+    Py_ssize_t response  # OCSPResponse
+
+
+cdef Py_ssize_t lay_out_response(
+    ResponseLayout* layout,
     Template template,
     IssuerID issuer,
     int hash_algorithm,
@@ -31,4 +54,7 @@ cdef bytes build_response(
     Py_ssize_t serial_size,
     const SingleStatus* status,
     const uint8_t* raw_signature,
-)
+) noexcept nogil
+cdef uint8_t* put_response(
+    uint8_t* out, const ResponseLayout* layout, Template template
+) noexcept nogil

@@ -120,27 +120,6 @@ cdef void check_status(const SingleStatus* status) except *:
 
 # Responses: one function lays out, giving every length; the writers follow it without looking back.
 
-cdef struct ResponseLayout:
-    # What one response is made of (borrowed) and the content octets of each of its constructed values.
-    const uint8_t* cert_id_prefix
-    Py_ssize_t cert_id_prefix_size
-    const uint8_t* serial
-    Py_ssize_t serial_size
-    const SingleStatus* status
-    const uint8_t* raw_signature
-    Cursor r  # ECDSA: the two integers of raw_signature, minimal
-    Cursor s
-    Py_ssize_t cert_id
-    Py_ssize_t revoked_info  # 0 when good
-    Py_ssize_t single_response
-    Py_ssize_t response_data
-    Py_ssize_t sig_value  # ECDSA-Sig-Value; 0 for RSA
-    Py_ssize_t signature  # BIT STRING content after the unused-bits octet
-    Py_ssize_t basic_response
-    Py_ssize_t response_bytes
-    Py_ssize_t response  # OCSPResponse
-
-
 cdef inline Py_ssize_t lay_out_response_data(
     ResponseLayout* layout,
     IssuerID issuer,
@@ -234,7 +213,7 @@ cdef inline uint8_t* put_signature(
     return put_unsigned(out, layout.s.pos, layout.s.left)
 
 
-cdef inline Py_ssize_t lay_out_response(
+cdef Py_ssize_t lay_out_response(
     ResponseLayout* layout,
     Template template,
     IssuerID issuer,
@@ -244,6 +223,10 @@ cdef inline Py_ssize_t lay_out_response(
     const SingleStatus* status,
     const uint8_t* raw_signature,
 ) noexcept nogil:
+    """Octets of the whole OCSPResponse, or -1 for a hash algorithm that is not ours.
+
+    The status was checked, and the raw signature has the template's size.
+    """
     cdef Py_ssize_t response_data = lay_out_response_data(
         layout, issuer, hash_algorithm, serial, serial_size, status
     )
@@ -258,9 +241,10 @@ cdef inline Py_ssize_t lay_out_response(
     return tlv_size(layout.response)
 
 
-cdef inline uint8_t* put_response(
+cdef uint8_t* put_response(
     uint8_t* out, const ResponseLayout* layout, Template template
 ) noexcept nogil:
+    """A successful OCSPResponse."""
     out = put_header(out, SEQUENCE, layout.response)
     out = put_bytes(out, <const uint8_t*>SUCCESSFUL, SUCCESSFUL_SIZE)
     out = put_header(out, EXPLICIT_0, tlv_size(layout.response_bytes))
@@ -272,28 +256,6 @@ cdef inline uint8_t* put_response(
     out = put_bytes(out, template.algorithm, template.algorithm_size)
     out = put_signature(out, layout, template)
     return put_bytes(out, template.certs_octets, template.certs_size)
-
-
-cdef bytes build_response(
-    Template template,
-    IssuerID issuer,
-    int hash_algorithm,
-    const uint8_t* serial,
-    Py_ssize_t serial_size,
-    const SingleStatus* status,
-    const uint8_t* raw_signature,
-):
-    """A successful OCSPResponse. The status was checked and the raw signature has the template's size."""
-    cdef ResponseLayout layout
-    cdef bytes result
-    cdef Py_ssize_t size = lay_out_response(
-        &layout, template, issuer, hash_algorithm, serial, serial_size, status, raw_signature
-    )
-    if size < 0:
-        raise ValueError(f"no CertID hash algorithm {hash_algorithm}")
-    result = PyBytes_FromStringAndSize(NULL, size)
-    put_response(<uint8_t*>PyBytes_AS_STRING(result), &layout, template)
-    return result
 
 
 def encode_tbs_response_data(
@@ -325,9 +287,13 @@ def encode_response(
     bytes raw_signature not None,
 ):
     """The OCSPResponse around a signature from `signature_to_raw`. Raises ValueError for another size."""
+    cdef ResponseLayout layout
+    cdef Py_ssize_t size
+    cdef bytes result
     if PyBytes_GET_SIZE(raw_signature) != template.signature_size:
         raise ValueError(f"a raw signature of this template has {template.signature_size} octets")
-    return build_response(
+    size = lay_out_response(
+        &layout,
         template,
         issuer,
         hash_algorithm,
@@ -336,6 +302,11 @@ def encode_response(
         &response.status,
         <const uint8_t*>PyBytes_AS_STRING(raw_signature),
     )
+    if size < 0:
+        raise ValueError(f"no CertID hash algorithm {hash_algorithm}")
+    result = PyBytes_FromStringAndSize(NULL, size)
+    put_response(<uint8_t*>PyBytes_AS_STRING(result), &layout, template)
+    return result
 
 
 # Signatures, and reading back.

@@ -35,15 +35,6 @@ cdef class Record:
     cdef readonly bytes sha256_signature
 
 
-cdef class Answer:
-    cdef readonly bytes body
-    cdef readonly int64_t this_update
-    cdef readonly int64_t produced_at
-    cdef readonly int64_t next_update
-    cdef readonly bint revoked
-    cdef readonly bytes etag
-
-
 cdef int read_record(
     const uint8_t* record,
     Py_ssize_t record_size,
@@ -56,11 +47,6 @@ cdef int read_record(
 cdef object record_error(int status, bytes record)
 cdef int slot_of(bytes record) noexcept
 cdef uint32_t page_of(bytes serial_number, int page_bits) except? 0
-cdef Answer answer_of(
-    const RecordView* view,
-    Template template,
-    uint64_t template_number,
-    IssuerID issuer,
-    int hash_algorithm,
-    bytes serial_number,
-)
+cdef int view_of(
+    bytes record, Template template, IssuerID issuer, bytes serial_number, RecordView* view
+) except -1

@@ -1,4 +1,4 @@
-"""Records and pages of the store, and the response that a record becomes."""
+"""Records and pages of the store."""
 
 from typing import Final, final
 
@@ -62,35 +62,3 @@ def record_slot(record: bytes) -> int:
 
 def decode_record(issuer: IssuerID, template: Template, serial_number: bytes, record: bytes) -> Record:
     """Unpack and check a record against the issuer and serial it was asked for. Raises RecordDamaged, UnknownFormat."""
-
-@final
-class Answer:
-    """A whole OCSPResponse and what the HTTP header needs of it. Times are seconds since 1970, UTC."""
-
-    @property
-    def body(self) -> bytes: ...
-    @property
-    def this_update(self) -> int: ...
-    @property
-    def produced_at(self) -> int: ...
-    @property
-    def next_update(self) -> int: ...
-    @property
-    def revoked(self) -> bool: ...
-    @property
-    def etag(self) -> bytes:
-        """With its quotes: lower-case hex of the raw signature's first 32 octets, then of the template number in
-        the fewest octets, big-endian, one at least (H-07)."""
-
-def assemble(
-    template: Template,
-    template_number: int,
-    issuer: IssuerID,
-    hash_algorithm: int,
-    serial_number: bytes,
-    record: bytes,
-) -> Answer | None:
-    """Check the record's checksum and build the response to (issuer, hash_algorithm, serial_number).
-
-    None when the record has no signature for that algorithm. Raises RecordDamaged, UnknownFormat.
-    """

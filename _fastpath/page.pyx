@@ -1,4 +1,4 @@
-"""Records and pages of the store, and the way from a record to the response that is sent.
+"""Records and pages of the store.
 
 A record of format 1 is, big-endian:
 
@@ -14,8 +14,6 @@ cimport cython
 from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_FromStringAndSize, PyBytes_GET_SIZE
 from libc.string cimport memcpy
 
-from _fastpath.certid cimport HASH_SHA1, HASH_SHA256
-from _fastpath.ocsp cimport build_response
 
 from _fastpath.errors import RecordDamaged, UnknownFormat
 
@@ -55,9 +53,6 @@ cdef enum:  # offsets and sizes in a record
     REVOCATION_SIZE = 5
     HIGHEST_SLOT = 255
     LONGEST_SERIAL = 255  # its length is one octet in the checksum
-
-cdef enum:
-    ETAG_OCTETS = 32  # of the raw signature (H-07)
 
 HEADER_FIELD = b""
 HEADER_SIZE = PAGE_HEADER_SIZE
@@ -405,91 +400,3 @@ def decode_record(
     if view.sha256_signature != NULL:
         decoded.sha256_signature = view.sha256_signature[:template.signature_size]
     return decoded
-
-
-# From a record to the answer.
-
-cdef inline uint8_t* put_hex(uint8_t* out, const uint8_t* data, Py_ssize_t size) noexcept nogil:
-    cdef const char* digits = b"0123456789abcdef"
-    cdef Py_ssize_t index
-    for index in range(size):
-        out[2 * index] = <uint8_t>digits[data[index] >> 4]
-        out[2 * index + 1] = <uint8_t>digits[data[index] & 0x0F]
-    return out + 2 * size
-
-
-cdef bytes entity_tag(const uint8_t* raw_signature, Py_ssize_t signature_size, uint64_t template_number):
-    """H-07: quote, hex of the signature's first 32 octets, hex of the template number in as few octets as it
-    needs (one at least), quote."""
-    cdef uint8_t number[8]
-    cdef Py_ssize_t used = 1
-    cdef Py_ssize_t taken = min(ETAG_OCTETS, signature_size)
-    cdef bytes tag
-    cdef uint8_t* out
-    cdef int index
-    for index in range(8):
-        number[index] = <uint8_t>(template_number >> (56 - 8 * index))
-    while used < 8 and template_number >> (8 * used):
-        used += 1
-    tag = PyBytes_FromStringAndSize(NULL, 2 + 2 * (taken + used))
-    out = <uint8_t*>PyBytes_AS_STRING(tag)
-    out[0] = b'"'
-    out = put_hex(out + 1, raw_signature, taken)
-    out = put_hex(out, number + 8 - used, used)
-    out[0] = b'"'
-    return tag
-
-
-@cython.final
-cdef class Answer:
-    """A whole OCSPResponse and what the HTTP header needs of it. Times are seconds since 1970, UTC."""
-
-    def __init__(self):
-        raise TypeError("an Answer comes from assemble")
-
-
-cdef Answer answer_of(
-    const RecordView* view,
-    Template template,
-    uint64_t template_number,
-    IssuerID issuer,
-    int hash_algorithm,
-    bytes serial_number,
-):
-    """The answer of a record that was read, or None where it has no signature for that algorithm."""
-    cdef const uint8_t* signature = NULL
-    cdef Answer answer
-    if hash_algorithm == HASH_SHA1:
-        signature = view.sha1_signature
-    elif hash_algorithm == HASH_SHA256:
-        signature = view.sha256_signature
-    if signature == NULL:
-        return None
-    answer = Answer.__new__(Answer)
-    answer.body = build_response(
-        template, issuer, hash_algorithm,
-        octets(serial_number), PyBytes_GET_SIZE(serial_number), &view.status, signature,
-    )
-    answer.this_update = view.status.this_update
-    answer.produced_at = view.status.produced_at
-    answer.next_update = view.status.next_update
-    answer.revoked = view.status.revoked
-    answer.etag = entity_tag(signature, template.signature_size, template_number)
-    return answer
-
-
-def assemble(
-    Template template not None,
-    uint64_t template_number,
-    IssuerID issuer not None,
-    int hash_algorithm,
-    bytes serial_number not None,
-    bytes record not None,
-):
-    """Check the record and build the response to (issuer, hash_algorithm, serial_number).
-
-    None when the record has no signature for that algorithm. Raises RecordDamaged, UnknownFormat.
-    """
-    cdef RecordView view
-    view_of(record, template, issuer, serial_number, &view)
-    return answer_of(&view, template, template_number, issuer, hash_algorithm, serial_number)

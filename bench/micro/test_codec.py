@@ -10,10 +10,11 @@ from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.serialization import Encoding
 from cryptography.x509 import ocsp
 
+from _fastpath.answer import assemble
 from _fastpath.certid import SHA1, SHA256
 from _fastpath.crl import encode_tbs_cert_list
 from _fastpath.ocsp import SingleResponse, encode_tbs_response_data, signature_to_raw
-from _fastpath.page import assemble, encode_record
+from _fastpath.page import encode_record
 from _fastpath.template import Template
 from signer.demo.authority import create_authority
 from signer.keys.file import load_key
@@ -66,7 +67,9 @@ def test_parse_request_cryptography(benchmark: Any, parts: dict[str, Any]) -> No
 
 @pytest.mark.benchmark(group="a stored record into an answer")
 def test_assemble(benchmark: Any, parts: dict[str, Any]) -> None:
-    answer = benchmark(assemble, parts["template"], 1, parts["issuer"].id, SHA1, SERIAL, parts["record"])
+    answer = benchmark(
+        assemble, parts["template"], 1, parts["issuer"].id, SHA1, SERIAL, parts["record"], 0, NOW
+    )
     assert answer.next_update == NOW + 345_599
 
 

@@ -77,7 +77,16 @@ def test_a_newer_source_is_seen(tmp_path: Path) -> None:
 
 def test_sources_are_followed_through_cimports() -> None:
     names = {path.name for path in cython_sources("page")}
-    assert names >= {"page.pyx", "page.pxd", "crc32c.h", "hash32.h", "ocsp.pxd", "template.pxd", "certid.pxd", "der.pxd"}
+    assert names >= {
+        "page.pyx",
+        "page.pxd",
+        "crc32c.h",
+        "hash32.h",
+        "ocsp.pxd",
+        "template.pxd",
+        "certid.pxd",
+        "der.pxd",
+    }
 
 
 def test_setup_builds_every_cython_module_and_nothing_is_left_of_old_ones() -> None:

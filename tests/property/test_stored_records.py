@@ -7,13 +7,13 @@ from dataclasses import dataclass
 import pytest
 from hypothesis import strategies as st
 
+from _fastpath.answer import assemble
 from _fastpath.certid import SHA1, SHA256, IssuerID, minimal_serial
 from _fastpath.errors import FastpathError, RecordDamaged, UnknownFormat
 from _fastpath.ocsp import SingleResponse, encode_response, encode_tbs_response_data, signature_to_raw
 from _fastpath.page import (
     HEADER_SIZE,
     PageHeader,
-    assemble,
     decode_record,
     encode_record,
     hash32,
@@ -95,7 +95,7 @@ def test_a_record_comes_back_as_it_was_packed(case: Stored) -> None:
     assert facts(decoded.response) == facts(case.response)
     assert (decoded.sha1_signature, decoded.sha256_signature) == (case.sha1_signature, case.sha256_signature)
     for hash_algorithm, raw in ((SHA1, case.sha1_signature), (SHA256, case.sha256_signature)):
-        answer = assemble(template, 1, issuer, hash_algorithm, serial, case.record)
+        answer = assemble(template, 1, issuer, hash_algorithm, serial, case.record, 0, 1 << 40)
         if raw is None:
             assert answer is None
         else:
@@ -118,7 +118,7 @@ def test_what_is_served_from_a_record_is_the_response_that_was_signed(
         bodies.append(encode_response(template, issuer, hash_algorithm, response, signatures[-1]))
     record = encode_record(issuer, template, 7, response, *signatures)
     for hash_algorithm, body in zip((SHA1, SHA256), bodies, strict=True):
-        answer = assemble(template, 1, issuer, hash_algorithm, response.serial_number, record)
+        answer = assemble(template, 1, issuer, hash_algorithm, response.serial_number, record, 0, 1 << 40)
         assert answer is not None
         assert answer.body == body
         times = (answer.this_update, answer.produced_at, answer.next_update)
@@ -133,7 +133,7 @@ def is_refused(
     whose, what = issuer or authority.issuer, serial or case.response.serial_number
     for read in (
         lambda: decode_record(whose, authority.template, what, record),
-        lambda: assemble(authority.template, 1, whose, SHA1, what, record),
+        lambda: assemble(authority.template, 1, whose, SHA1, what, record, 0, 1 << 40),
     ):
         try:
             read()

@@ -4,10 +4,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from _fastpath.answer import Entry, entry_of
+from _fastpath.answer import Entry, assemble
 from _fastpath.certid import SHA1, serial_from_int
 from _fastpath.http import MARGIN
-from _fastpath.page import assemble
 from responder.answers import Conditions, error_answer, http_refusal, not_modified, ocsp_answer
 from responder.errors import ERROR_BODIES
 from tests.responder.ca import CA, SLOT, TEMPLATE_NUMBER, good
@@ -20,10 +19,10 @@ def answer_with(this_update: int, validity: int) -> Entry:
     response = good(5, this_update=this_update, next_update=this_update + validity)
     record = AUTHORITY.record(response, (SHA1,))
     answer = assemble(
-        AUTHORITY.template, TEMPLATE_NUMBER, AUTHORITY.issuer.id, SHA1, serial_from_int(5), record
+        AUTHORITY.template, TEMPLATE_NUMBER, AUTHORITY.issuer.id, SHA1, serial_from_int(5), record, 0, 1 << 40
     )
     assert answer is not None
-    return entry_of(answer, 0, 1 << 40)
+    return answer
 
 
 @pytest.mark.conformance("H-04", "R-11")
