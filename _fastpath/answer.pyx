@@ -88,8 +88,7 @@ cdef inline Py_ssize_t octets_needed(uint64_t number) noexcept nogil:
 cdef inline uint8_t* put_entity_tag(
     uint8_t* out, const uint8_t* raw_signature, Py_ssize_t taken, uint64_t template_number
 ) noexcept nogil:
-    """H-07: quote, hex of the signature's first octets, hex of the template number in as few octets as it needs,
-    quote."""
+    """H-07: in quotes, hex of the signature's first octets and of the template number in few."""
     cdef uint8_t number[8]
     cdef Py_ssize_t used = octets_needed(template_number)
     cdef int index

@@ -28,6 +28,8 @@ cdef class Connection(Client):
     cdef object write  # the transport's
     cdef object protocol  # the HTTP library's, None until it is needed
     cdef bytes asked  # octets of the request that waits and all that followed
+    cdef Py_ssize_t body_size  # of a POST of which exactly the head is in `asked`, else 0
+    cdef bint closes  # whether the connection ends with the answer to that
     cdef Exchange exchange  # None while it waits for the rest of a POST, or for nothing
     cdef readonly bint plain  # whether the fast path may have what comes next
     cdef bint blocked  # the client does not read
@@ -38,6 +40,7 @@ cdef class Connection(Client):
     cdef Py_ssize_t unread  # octets that lay unread then
     cdef object to_library(self)
     cdef int offer(self, bytes data) except -1
+    cdef int offer_body(self, bytes body) except -1
     cdef int go_on(self, answer, bytes data) except -1
     cdef int rest(self) except -1
     cdef int leave_to_library(self, bytes data) except -1

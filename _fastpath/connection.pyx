@@ -146,6 +146,8 @@ cdef class Connection(Client):
         elif self.exchange is not None:
             self.asked += data
             self.hold()
+        elif PyBytes_GET_SIZE(data) == self.body_size:
+            self.offer_body(data)
         else:
             self.offer(self.asked + data)
 
@@ -170,12 +172,30 @@ cdef class Connection(Client):
             answer = None
         return self.go_on(answer, data[start:] if start else data)
 
+    cdef int offer_body(self, bytes body) except -1:
+        """The body of a POST came by itself, as most clients send it: its head is not read again."""
+        answer = None
+        try:
+            if not self.blocked:
+                answer = self.path.respond_to_body(self, body, PyBytes_GET_SIZE(self.asked), self.closes)
+                if type(answer) is bytes:
+                    self.write(answer)
+                    return self.end() if self.closes else self.rest()
+        except Exception:
+            self.path.failed()
+            answer = None
+        return self.go_on(answer, self.asked + body)
+
     cdef int go_on(self, answer, bytes data) except -1:
         """What follows where the fast path has no answer at hand."""
         self.plain = False
+        self.body_size = 0
         if answer is None:
             return self.leave_to_library(data)
         if answer is False:
+            if PyBytes_GET_SIZE(data) == self.path.head_size:
+                self.body_size = self.path.size - self.path.head_size
+                self.closes = self.path.closes
             if not self.asked or PyBytes_GET_SIZE(data) < PyBytes_GET_SIZE(self.asked):
                 # Another message than was waited for.
                 self.due = <double>self.path.source.monotonic() + self.shared.body_timeout

@@ -40,7 +40,7 @@ cdef int64_t days_from_civil(int64_t year, int64_t month, int64_t day) noexcept 
 
 
 cdef void civil_of(int64_t seconds, Civil* civil) noexcept nogil:
-    """Years are counted from March, so that a leap day is the last. Unsigned, as constants then divide fast."""
+    """Years begin in March, so that a leap day is the last. Unsigned: constants divide that fast."""
     cdef uint64_t shifted = <uint64_t>(seconds + <int64_t>DAYS_BEFORE * 86400)
     cdef uint32_t days = <uint32_t>(shifted // 86400)
     cdef uint32_t rest = <uint32_t>(shifted - <uint64_t>days * 86400)

@@ -125,11 +125,11 @@ cdef inline bint take(Base64* base64, int octet, int* tolerated) noexcept nogil:
 
 
 cdef inline uint32_t escaped_bits(const uint8_t** pos, const uint8_t* end) noexcept nogil:
-    """The bits of four digits of which some are percent-encoded; NO_BITS, and nothing taken, if they are none."""
+    """The bits of four digits, some percent-encoded; NO_BITS, and nothing is taken, if they are none."""
     cdef const uint8_t* at = pos[0]
     cdef uint32_t bits = 0
-    cdef int octet, value, digits
-    for digits in range(4):
+    cdef int octet, value, _digits
+    for _digits in range(4):
         if at == end:
             return NO_BITS
         octet = at[0]

@@ -63,11 +63,13 @@ cdef class FastPath:
     cdef Py_ssize_t head_limit
     cdef Py_ssize_t body_limit
     cdef Py_ssize_t size  # octets of the request last answered, begun, or to be awaited
+    cdef Py_ssize_t head_size  # of the POST to be awaited
     cdef bint closes  # whether the connection ends with that answer
     cdef readonly uint64_t answered
     cdef int64_t dated  # the second that `date` is
     cdef uint8_t date[IMF_FIXDATE_SIZE]
     cdef object respond(self, Client client, bytes data, Py_ssize_t start)
+    cdef object respond_to_body(self, Client client, bytes body, Py_ssize_t head_size, bint closes)
     cdef bint locate(self, Question* question, const uint8_t* octets, uint8_t* buffer) noexcept
     cdef object answer(self, Client client, Question* question)
     cdef void count(self, int kind, bint post, Py_ssize_t der_size, double waited) noexcept

@@ -9,7 +9,7 @@ channel of the source is somebody else's to send.
 cimport cython
 from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_GET_SIZE
 from libc.stdint cimport int64_t, uint8_t, uint64_t
-from libc.string cimport memcmp
+from libc.string cimport memcmp, memset
 
 from _fastpath.answer cimport Entry, fault_of, write_answer, write_error
 from _fastpath.certid cimport HASH_OTHER, CertIDView
@@ -117,7 +117,8 @@ cdef class FastPath:
         """Answer the request that begins at `start`.
 
         The HTTP answer; or an Exchange, when the client will be told of it; or False for a POST of which
-        `size` octets are to be awaited first; or None for what the slow path must have.
+        `size` octets are to be awaited first, `head_size` of them its head; or None for what the slow path
+        must have.
         """
         cdef Question question
         cdef uint8_t buffer[LONGEST_HEAD]
@@ -128,11 +129,23 @@ cdef class FastPath:
         self.size = question.head.size + question.head.content_length
         if question.head.content_length > self.body_limit:
             return None
-        if self.size > left:
-            return False
         if not self.locate(&question, octets, buffer):
             return None
         self.closes = question.head.closes
+        if self.size > left:
+            self.head_size = question.head.size
+            return False
+        return self.answer(client, &question)
+
+    cdef object respond_to_body(self, Client client, bytes body, Py_ssize_t head_size, bint closes):
+        """The same for the body of a POST whose head, of so many octets, was read before."""
+        cdef Question question
+        memset(&question.head, 0, sizeof(question.head))
+        question.head.post = True
+        question.head.closes = self.closes = closes
+        question.der = <const uint8_t*>PyBytes_AS_STRING(body)
+        question.der_size = PyBytes_GET_SIZE(body)
+        self.size = head_size + question.der_size
         return self.answer(client, &question)
 
     cdef bint locate(self, Question* question, const uint8_t* octets, uint8_t* buffer) noexcept:

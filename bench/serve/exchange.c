@@ -24,7 +24,7 @@ enum { KEEP = 0, CLOSE = 1 };
 enum { SILENCE = 5 }; /* seconds after which nobody waits any longer, for an answer or a connection */
 
 struct request {
-    uint32_t offset, size, first; /* first: octets that go ahead in a segment of their own; 0: all in one */
+    uint32_t offset, size, first; /* first: octets that go ahead in a write of their own; 0: all in one */
 };
 
 struct plan {
@@ -34,6 +34,7 @@ struct plan {
     uint32_t connections;
     uint16_t port;
     uint8_t mode;
+    uint8_t apart; /* what follows `first` is held back until nothing else is left to do */
     uint8_t wrap;  /* start again at the end of a connection's requests */
     uint64_t nanoseconds;
     uint32_t every; /* keep one answer of so many */
@@ -130,8 +131,10 @@ static int begin_request(struct run *run, struct connection *c)
     run->busy++;
     r = &run->plan->requests[c->current];
     send_part(run, c, 0, r->first ? r->first : r->size);
-    if (r->first)
+    if (r->first && run->plan->apart)
         run->second[run->seconds++] = (uint32_t)(c - run->all);
+    else if (r->first)
+        send_part(run, c, r->first, r->size);
     return 1;
 }
 

@@ -66,9 +66,14 @@ class Sides:
         return Side("ours, 90 % cached", self.fleet.outnumbered, load, self._timed())
 
     def posts(self, connections: int) -> Side:
-        """Kept connections, the body in a segment of its own."""
+        """Kept connections, head and body in two writes, one right after the other, as clients do."""
         load = self._of(self.corpus.questions.posts, self.fleet.warm, connections)
         return Side("ours, POST", self.fleet.cached, load, self._timed(), store_commands=NONE)
+
+    def parted_posts(self, connections: int) -> Side:
+        """The same, the body held back, so that hardly ever both are read at once."""
+        schedule = replace(self._timed(), apart=True)
+        return replace(self.posts(connections), name="ours, POST in parts", schedule=schedule)
 
     def closing(self, name: str, server: Server, connections: int) -> Side:
         """A new connection for each request."""
@@ -152,6 +157,9 @@ ROWS = {
     "mixed": Kind("mixed_vs_nginx", lambda sides, count: (sides.mixed(count), sides.nginx(count))),
     "conn": Kind("conn_vs_nginx", _connection_each, 1.5),
     "post": Kind("post_vs_get", lambda sides, count: (sides.posts(count), sides.cached(count)), 1.15),
+    "parted": Kind(
+        "parted_post_vs_get", lambda sides, count: (sides.parted_posts(count), sides.cached(count))
+    ),
     "unknown": Kind("unknown_vs_miss", lambda sides, count: (sides.unissued(count), sides.from_store(count))),
     "hostile": Kind("hostile_vs_get", lambda sides, count: (sides.hostile(count), sides.cached(count))),
     "h2load": Kind("h2load_vs_nginx", _by_h2load, 0.8, CONNECTIONS[:1]),
