@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Callable
+from http import HTTPStatus
 
 import msgspec
 import structlog
@@ -22,6 +23,7 @@ __all__ = ["admin_app"]
 
 log = structlog.get_logger()
 
+ELSEWHERE = "docs/intake.md and /intake/v1/openapi.json name them all"
 FAULT = Refusal(500, "a fault of ocsp-signer", "the log of ocsp-signer says more; sent again it is no harm")
 
 
@@ -40,31 +42,24 @@ def admin_app(intake: IntakeEndpoints, metrics: Metrics, causes: Callable[[], li
         text = await asyncio.to_thread(generate_latest, metrics.registry)
         return Response(text, media_type=CONTENT_TYPE_LATEST)
 
+    async def problem(request: Request, error: Exception) -> Response:
+        found = _problem_of(request, error)
+        metrics.refused(found.refusal.status)
+        await discard(request)
+        return response(found)
+
     own = [Route("/livez", livez), Route("/healthz", healthz), Route("/metrics", serve_metrics)]
-    return Starlette(
-        routes=own + intake.routes(),
-        exception_handlers={Problem: _problem, HTTPException: _http, Exception: _fault},
-    )
+    handlers = {Problem: problem, HTTPException: problem, Exception: problem}
+    return Starlette(routes=own + intake.routes(), exception_handlers=handlers)
 
 
-async def _problem(request: Request, error: Exception) -> Response:
-    assert isinstance(error, Problem)
-    if error.refusal.status == 503:
+def _problem_of(request: Request, error: Exception) -> Problem:
+    if isinstance(error, HTTPException):  # a path or method that there is not
+        refusal = Refusal(error.status_code, error.detail, ELSEWHERE)
+        return Problem(refusal, headers=dict(error.headers or {}))
+    if not isinstance(error, Problem):
+        log.error("intake failed", path=request.url.path, exc_info=error)
+        return Problem(FAULT)
+    if error.refusal.status == HTTPStatus.SERVICE_UNAVAILABLE:
         log.warning("intake refused", path=request.url.path, reason=error.refusal.message)
-    await discard(request)
-    return response(error)
-
-
-async def _http(request: Request, error: Exception) -> Response:
-    """A path or method that there is not."""
-    assert isinstance(error, HTTPException)
-    remedy = "docs/intake.md and /intake/v1/openapi.json name them all"
-    await discard(request)
-    return response(
-        Problem(Refusal(error.status_code, error.detail, remedy), headers=dict(error.headers or {}))
-    )
-
-
-async def _fault(request: Request, error: Exception) -> Response:
-    log.error("intake failed", path=request.url.path, exc_info=error)
-    return response(Problem(FAULT))
+    return error

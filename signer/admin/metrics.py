@@ -37,6 +37,9 @@ class Metrics:
             ["issuer", "verb", "outcome"],
             registry=self.registry,
         )
+        self._problems = Counter(
+            "intake_problems", "Requests that the admin listener refused", ["status"], registry=self.registry
+        )
         for issuer in issuers:
             for result in ("signed", "failed"):
                 self._signatures.labels(issuer, result)
@@ -55,6 +58,9 @@ class Metrics:
 
     def taken_in(self, issuer: str, verb: str, outcome: str, count: int = 1) -> None:
         self._intake.labels(issuer, verb, outcome).inc(count)
+
+    def refused(self, status: int) -> None:
+        self._problems.labels(str(status)).inc()
 
 
 class _Ledger(Collector):
