@@ -43,6 +43,10 @@ class ReplyQueue:
     ) -> None: ...
     def __len__(self) -> int: ...
     @property
+    def under_way(self) -> int:
+        """How many commands were taken to be written and have no reply."""
+
+    @property
     def oldest(self) -> float | None:
         """When the oldest command without a reply was queued."""
 

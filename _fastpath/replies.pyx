@@ -70,6 +70,11 @@ cdef class ReplyQueue:
         return len(self.queue) - self.gone
 
     @property
+    def under_way(self):
+        """How many commands were taken to be written and have no reply."""
+        return len(self.queue) - self.gone - len(self.outgoing)
+
+    @property
     def oldest(self):
         """When the oldest command without a reply was queued, in loop time; None when there is none."""
         return (<Command>self.queue[self.gone]).sent_at if self.queue else None

@@ -1,4 +1,4 @@
-"""One connection to the store: commands out in one write a loop tick, replies and invalidations in, in server order.
+"""One connection to the store: commands out in few writes, replies and invalidations in, in server order.
 
 Replies belong to the connection their commands went over: each connection has its own queue, and when anything
 about it is in doubt it is closed with all who wait on it, so that a reply can never reach another lookup (C1, E6).
@@ -79,6 +79,7 @@ class Wire(asyncio.Protocol):
         )
         self._transport: asyncio.WriteTransport | None = None
         self._sweeper: asyncio.Handle | None = None
+        self._put_off = False  # whether what is queued waits for another tick
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         # A cast, because the classes of uvloop's transports have no base in asyncio.
@@ -95,7 +96,7 @@ class Wire(asyncio.Protocol):
         return self.replies.oldest
 
     def send(self, command: Command) -> TryLaterCause | None:
-        """Queue a command; it leaves with all others of this loop tick. The cause why it cannot be, else None."""
+        """Queue a command; it leaves with others of this loop tick or the next. The cause why it cannot be, else None."""
         cause: TryLaterCause | None = self.replies.submit(command, self._loop.time())
         return cause
 
@@ -104,6 +105,12 @@ class Wire(asyncio.Protocol):
         self.replies.put(heartbeat, self._loop.time())
 
     def _flush(self) -> None:
+        """Write what is queued; a tick later while replies are awaited, as then more will be queued to go along."""
+        if self.replies.under_way > 0 and not self._put_off:
+            self._put_off = True
+            self._loop.call_soon(self._flush)
+            return
+        self._put_off = False
         if not self.lost.is_set() and self._transport is not None:
             self._transport.write(self.replies.take_outgoing())
 
