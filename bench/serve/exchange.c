@@ -34,7 +34,6 @@ struct plan {
     uint32_t connections;
     uint16_t port;
     uint8_t mode;
-    uint8_t apart; /* what follows `first` is held back until nothing else is left to do */
     uint8_t wrap;  /* start again at the end of a connection's requests */
     uint64_t nanoseconds;
     uint32_t every; /* keep one answer of so many */
@@ -70,8 +69,6 @@ struct run {
     int poll;
     uint64_t start;
     uint32_t busy;
-    uint32_t *second; /* connections whose second segment has to follow */
-    uint32_t seconds;
     uint32_t *spare; /* open loop: connections without a request, the one that rested longest first */
     uint32_t spares, first_spare;
     uint64_t waited; /* CPU time spent on looking when there was nothing */
@@ -131,21 +128,9 @@ static int begin_request(struct run *run, struct connection *c)
     run->busy++;
     r = &run->plan->requests[c->current];
     send_part(run, c, 0, r->first ? r->first : r->size);
-    if (r->first && run->plan->apart)
-        run->second[run->seconds++] = (uint32_t)(c - run->all);
-    else if (r->first)
+    if (r->first)
         send_part(run, c, r->first, r->size);
     return 1;
-}
-
-static void send_second_segments(struct run *run)
-{
-    while (run->seconds > 0) {
-        struct connection *c = &run->all[run->second[--run->seconds]];
-        const struct request *r = &run->plan->requests[c->current];
-        if (c->busy && c->fd >= 0)
-            send_part(run, c, r->first, r->size);
-    }
 }
 
 /* Value of a field, from the octet after its colon to the end of the head; NULL if it is not there. */
@@ -274,7 +259,6 @@ static void closed_loop(struct run *run)
     int ready, silent = 0, going = 1;
     for (index = 0; index < run->plan->connections; index++)
         begin_request(run, &run->all[index]);
-    send_second_segments(run);
     while (run->busy > 0) {
         ready = look(run, events);
         going = going && clock_of(CLOCK_MONOTONIC) - run->start < run->plan->nanoseconds;
@@ -286,8 +270,7 @@ static void closed_loop(struct run *run)
             if (receive(run, c) && going)
                 begin_request(run, c);
         }
-        send_second_segments(run);
-    }
+        }
     run->out->failures += run->busy;
 }
 
@@ -312,8 +295,7 @@ static void open_loop(struct run *run)
             if (!begin_request(run, c))
                 limit = 0; /* the server is gone */
         }
-        send_second_segments(run);
-        int ready = epoll_wait(run->poll, events, BATCH, 0);
+            int ready = epoll_wait(run->poll, events, BATCH, 0);
         for (int place = 0; place < ready; place++)
             receive(run, &run->all[events[place].data.u32]);
     }
@@ -326,9 +308,8 @@ static int prepare(struct run *run)
     run->poll = epoll_create1(EPOLL_CLOEXEC);
     memset(run->out, 0, sizeof *run->out);
     run->all = calloc(plan->connections, sizeof *run->all);
-    run->second = calloc(plan->connections, sizeof *run->second);
     run->spare = calloc(plan->connections, sizeof *run->spare);
-    if (run->poll < 0 || run->all == NULL || run->second == NULL || run->spare == NULL)
+    if (run->poll < 0 || run->all == NULL || run->spare == NULL)
         return -1;
     for (uint32_t index = 0; index < plan->connections; index++)
         run->all[index].fd = -1;
@@ -364,7 +345,6 @@ int exchange(const struct plan *plan, struct outcome *out)
     if (run.poll >= 0)
         close(run.poll);
     free(run.all);
-    free(run.second);
     free(run.spare);
     return status;
 }

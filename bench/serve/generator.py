@@ -59,14 +59,10 @@ class Load:
 
 @dataclass(frozen=True, slots=True)
 class Schedule:
-    """How long requests go on. Without `seconds`: until every connection has sent each of its requests once.
-
-    What follows the first write of a request is written right after it or, `apart`, once nothing else is to be done.
-    """
+    """How long requests go on. Without `seconds`: until every connection has sent each of its requests once."""
 
     seconds: float | None = None
     mode: Mode = Mode.KEEP
-    apart: bool = False
     keep_every: int = 1000
     due: Sequence[int] = ()  # open loop: nanoseconds from the start at which each request has to be sent
 
@@ -105,7 +101,6 @@ class _Plan(ctypes.Structure):
         ("connections", ctypes.c_uint32),
         ("port", ctypes.c_uint16),
         ("mode", ctypes.c_uint8),
-        ("apart", ctypes.c_uint8),
         ("wrap", ctypes.c_uint8),
         ("nanoseconds", ctypes.c_uint64),
         ("every", ctypes.c_uint32),
@@ -175,7 +170,6 @@ def run(load: Load, port: int, schedule: Schedule) -> Outcome:
         connections=len(load.connections),
         port=port,
         mode=schedule.mode,
-        apart=schedule.apart,
         wrap=timed or bool(due),
         nanoseconds=int((schedule.seconds or 0) * 1e9) if timed else NO_LIMIT,
         every=schedule.keep_every,

@@ -65,14 +65,14 @@ class Questions:
 
         return _spread(request, serials, connections, turn)
 
-    def posts(self, serials: Sequence[int], connections: int, *, turn: int = 0) -> Load:
-        """Kept connections, the body in a segment of its own."""
+    def posts(self, serials: Sequence[int], connections: int, *, turn: int = 0, parts: bool = True) -> Load:
+        """Kept connections, the body in a write of its own unless not in `parts`."""
 
         def request(number: int, _index: int, serial: int) -> Request:
             body = self.der(serial)
             head = b"POST / HTTP/1.1\r\nContent-Type: application/ocsp-request\r\n"
             head += b"Content-Length: %d\r\n" % len(body) + _fields(number)
-            return Request(head + body, serial, first=len(head))
+            return Request(head + body, serial, first=len(head) if parts else 0)
 
         return _spread(request, serials, connections, turn)
 

@@ -4,6 +4,7 @@ import itertools
 import random
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
+from functools import partial
 
 from bench.serve.corpus import Corpus
 from bench.serve.fleet import Fleet
@@ -70,10 +71,10 @@ class Sides:
         load = self._of(self.corpus.questions.posts, self.fleet.warm, connections)
         return Side("ours, POST", self.fleet.cached, load, self._timed(), store_commands=NONE)
 
-    def parted_posts(self, connections: int) -> Side:
-        """The same, the body held back, so that hardly ever both are read at once."""
-        schedule = replace(self._timed(), apart=True)
-        return replace(self.posts(connections), name="ours, POST in parts", schedule=schedule)
+    def whole_posts(self, connections: int) -> Side:
+        """Head and body in one write."""
+        load = self._of(partial(self.corpus.questions.posts, parts=False), self.fleet.warm, connections)
+        return replace(self.posts(connections), name="ours, POST whole", load=load)
 
     def closing(self, name: str, server: Server, connections: int) -> Side:
         """A new connection for each request."""
@@ -157,8 +158,8 @@ ROWS = {
     "mixed": Kind("mixed_vs_nginx", lambda sides, count: (sides.mixed(count), sides.nginx(count))),
     "conn": Kind("conn_vs_nginx", _connection_each, 1.5),
     "post": Kind("post_vs_get", lambda sides, count: (sides.posts(count), sides.cached(count)), 1.15),
-    "parted": Kind(
-        "parted_post_vs_get", lambda sides, count: (sides.parted_posts(count), sides.cached(count))
+    "whole": Kind(
+        "whole_post_vs_get", lambda sides, count: (sides.whole_posts(count), sides.cached(count)), 1.15
     ),
     "unknown": Kind("unknown_vs_miss", lambda sides, count: (sides.unissued(count), sides.from_store(count))),
     "hostile": Kind("hostile_vs_get", lambda sides, count: (sides.hostile(count), sides.cached(count))),
