@@ -13,9 +13,10 @@ from asn1crypto import ocsp as asn1_ocsp
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 
+from _fastpath.answer import assemble
 from _fastpath.certid import SHA1
 from _fastpath.der import encode
-from _fastpath.page import assemble, hash32
+from _fastpath.page import hash32
 from _fastpath.template import Template
 from signer.crl.build import CrlFields, CrlSigner, build_shard
 from signer.keys.file import load_key
@@ -90,7 +91,7 @@ class Ward:
             hash32(serial), serial, expected.not_after, expected.revocation_time, expected.reason
         )
         answer = assemble(
-            template, NUMBER, issuer.id, SHA1, serial, signer.record(row, self.now, self.now + 2)
+            template, NUMBER, issuer.id, SHA1, serial, signer.record(row, self.now, self.now + 2), 0, 1 << 40
         )
         assert answer is not None
         return answer.body

@@ -13,9 +13,10 @@ from cryptography.hazmat.primitives.serialization import Encoding
 from cryptography.x509 import ocsp
 from cryptography.x509.oid import ExtensionOID
 
+from _fastpath.answer import assemble
 from _fastpath.certid import SHA1, IssuerID, serial_from_int
 from _fastpath.crl_reader import Crl
-from _fastpath.page import assemble, hash32
+from _fastpath.page import hash32
 from signer.demo.authority import create_authority
 from signer.errors import SignerExpiring
 from signer.keys.responder_certificate import check_responder_certificate
@@ -146,7 +147,14 @@ def test_gnutls_verifies_both_forms(tmp_path: Path, store_url: str, form: str) -
         row = works.add([row_in_page(0, 1, not_after=now + LIFE)])[0]
         signer = context.response_signer("demo")
         answer = assemble(
-            signer.template, 1, signer.issuer.id, SHA1, row.serial, signer.record(row, now - 1, now - 1)
+            signer.template,
+            1,
+            signer.issuer.id,
+            SHA1,
+            row.serial,
+            signer.record(row, now - 1, now - 1),
+            0,
+            1 << 40,
         )
     assert answer is not None
     (tmp_path / "answer.der").write_bytes(answer.body)

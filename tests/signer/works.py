@@ -10,8 +10,9 @@ from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509 import ocsp
 
+from _fastpath.answer import assemble
 from _fastpath.certid import SHA1, SHA256
-from _fastpath.page import PageHeader, assemble, hash32, page_number
+from _fastpath.page import PageHeader, hash32, page_number
 from signer.context import Context
 from signer.demo.authority import create_authority
 from signer.ledger.ledger import Ledger
@@ -203,7 +204,8 @@ class Works:
         stored = self.ledger.templates(issuer.id)[record[1]]
         template = self.reader.template(stored.number)
         assert template is not None
-        answer = assemble(template, stored.number, self.context.issuer("demo").id, algorithm, serial, record)
+        whose = self.context.issuer("demo").id
+        answer = assemble(template, stored.number, whose, algorithm, serial, record, 0, 1 << 40)
         assert answer is not None
         response = ocsp.load_der_ocsp_response(answer.body)
         key = load_certificate(self.directory / "responder.pem").public_key()
