@@ -51,16 +51,28 @@ class Lines:
         self._number = 0
 
     async def chunks(self) -> AsyncIterator[list[tuple[int, bytes | RowError]]]:
-        """Raises Problem when there is too much; the lines before were given."""
+        """Raises Problem when there is too much, once the lines before were given."""
         chunk: list[tuple[int, bytes | RowError]] = []
+        try:
+            async for line in self._numbered():
+                chunk.append(line)
+                if len(chunk) == CHUNK:
+                    yield chunk
+                    chunk = []
+        except Problem:
+            if chunk:
+                yield chunk
+            raise
+        if chunk:
+            yield chunk
+
+    async def _numbered(self) -> AsyncIterator[tuple[int, bytes | RowError]]:
         async for line in self._lines():
             self._number += 1
             text = line if isinstance(line, RowError) else line.strip(b"\r\n \t")
             if not text:
                 continue
             if self._number > self._limit:
-                if chunk:
-                    yield chunk
                 raise Problem(
                     Refusal(
                         413,
@@ -68,12 +80,7 @@ class Lines:
                         "send the others in another request; sent twice is no harm",
                     )
                 )
-            chunk.append((self._number, text))
-            if len(chunk) == CHUNK:
-                yield chunk
-                chunk = []
-        if chunk:
-            yield chunk
+            yield self._number, text
 
     async def _lines(self) -> AsyncIterator[bytes | RowError]:
         rest = b""

@@ -16,9 +16,8 @@ from signer.admin.openapi import document
 from signer.admin.problems import Problem, described
 from signer.admin.tokens import Tokens
 from signer.config import IntakeSection
-from signer.intake.api import Answer, Intake, IntakeIssuer, Refusal, UnknownIssuer, Work, refusal
+from signer.intake.api import CORRECT, Answer, Intake, IntakeIssuer, Refusal, UnknownIssuer, Work, refusal
 from signer.intake.rows import RowError
-from signer.ledger.deeds import Unissued
 from signer.ledger.errors import LedgerError
 from store.errors import ConfigError
 
@@ -68,9 +67,7 @@ class IntakeEndpoints:
         try:
             found = await asyncio.to_thread(self._intake.find, issuer, request.path_params["serial"])
         except RowError as error:
-            raise Problem(Refusal(400, str(error), None)) from None
-        except Unissued as error:
-            raise Problem(refusal(error)) from None
+            raise Problem(Refusal(400, str(error), CORRECT)) from None
         except LedgerError as error:
             raise Problem(refusal(error)) from None
         return _json(found)

@@ -22,7 +22,20 @@ from store.clock import Clock
 from store.errors import UsageError
 from store.model import Issuer
 
-__all__ = ["Answer", "Intake", "IntakeIssuer", "Refusal", "Submitted", "UnknownIssuer", "Work", "refusal"]
+__all__ = [
+    "CORRECT",
+    "Answer",
+    "Intake",
+    "IntakeIssuer",
+    "Refusal",
+    "Submitted",
+    "UnknownIssuer",
+    "Work",
+    "refusal",
+]
+
+
+CORRECT = "correct it and send it again; docs/intake.md has the fields"
 
 
 class UnknownIssuer(UsageError):
@@ -121,7 +134,9 @@ class Work:
         """Read some hundred items and hand over those that are right."""
         read: list[Read[Any] | RowError] = [self._read(one) for one in items]
         refused: dict[int, Refusal] = {
-            place: Refusal(400, str(one), None) for place, one in enumerate(read) if isinstance(one, RowError)
+            place: Refusal(400, str(one), CORRECT)
+            for place, one in enumerate(read)
+            if isinstance(one, RowError)
         }
         wanted = {place: one for place, one in enumerate(read) if not isinstance(one, RowError)}
         if self._verb == "certificates":
@@ -142,9 +157,12 @@ class Work:
 
     def _misplaced(self, wanted: Mapping[int, Read[Any]]) -> dict[int, Refusal]:
         """Certificates that contradict what is recorded, told in the words of an import."""
+        shards = self._issuer.shards
+        if not shards.for_authorities and not any(read.item.placement for read in wanted.values()):
+            return {}
         groups = sorted([StagedRow(read.item, False, place)] for place, read in wanted.items())
         found: dict[int, Refusal] = {}
-        for staged, why in conflicts(groups, self._ledger, self._issuer.id, self._issuer.shards):
+        for staged, why in conflicts(groups, self._ledger, self._issuer.id, shards):
             found.setdefault(staged.where, Refusal(409, why, "find out which of the two is right"))
         return found
 

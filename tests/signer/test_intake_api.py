@@ -1,6 +1,7 @@
 """The intake API of a real `ocsp-signer run`: callers, what they may say, and what is durable when it is answered."""
 
 import base64
+import contextlib
 import json
 import signal
 import socket
@@ -55,8 +56,11 @@ class Signer:
         self.address = ""
         self.client = httpx.Client()
 
-    def configure(self, text: str) -> None:
-        self.works.file.write_text(text + self.works.file.read_text())
+    def change(self, before: str, after: str) -> None:
+        """Of the configuration."""
+        text = self.works.file.read_text()
+        assert before in text
+        self.works.file.write_text(text.replace(before, after))
 
     def write_tokens(self, text: str, mode: int = 0o600) -> Path:
         path = self.works.directory / "intake.tokens"
@@ -145,7 +149,8 @@ def made(directory: Path) -> Signer:
     assert works.issuer  # the ledger is there
     signer = Signer(works)
     signer.write_tokens(f"# who may\nra {TOKEN}\nrevoker {OTHER}\n")
-    signer.configure('[intake]\ntokens = "intake.tokens"\nline_limit = 2000\nbody_limit = "1MiB"\n')
+    section = '[intake]\ntokens = "intake.tokens"\nline_limit = 2000\nbody_limit = "1MiB"\n'
+    signer.change("[signer]\n", f"{section}[signer]\n")
     return signer
 
 
@@ -204,6 +209,7 @@ def test_issued_then_revoked_is_answered(signer: Signer) -> None:
     assert again.json() == revoked.json()  # nothing un-revokes (G5)
 
 
+@pytest.mark.conformance("C-19", "R-08")
 def test_a_reserved_serial_keeps_its_place(signer: Signer) -> None:
     first = signer.post("reservations", {"serial": "0x2F01"})
     place = hash32(b"\x2f\x01") % 3
@@ -218,6 +224,7 @@ def test_a_reserved_serial_keeps_its_place(signer: Signer) -> None:
     }
     assert signer.post("reservations", {"serial": "2f01"}).json() == first.json()
     assert signer.find("2f01").json() == first.json()
+    assert signer.works.response(b"\x2f\x01") is None  # reserved is not issued
     assert "record the certificate" in problem(signer.revoke("2f01"), 404)["remedy"]
     wrong = signer.issue_certificate(0x2F01, url=f"http://crl.example/demo/0-{(place + 1) % 3}.crl")
     found = problem(
@@ -374,6 +381,7 @@ def test_bodies_without_end(signer: Signer) -> None:
 
     found = problem(signer.post("certificates", endless(), headers=BATCH), 413)
     assert "more than 1048576 octets" in found["detail"]
+    assert (found["lines"], found["outcomes"]) == (2, {"recorded": 1, "rejected": 1})
     lines = b"".join(b'{"serial": "%x"}\n' % number for number in range(0x7000, 0x7000 + 2001))
     found = problem(signer.post("reservations", lines, headers=BATCH), 413)
     assert (found["lines"], found["outcomes"]) == (2000, {"reserved": 2000})
@@ -406,7 +414,10 @@ def test_two_callers_at_once(signer: Signer) -> None:
 
 def test_anyone_near_may_look(signer: Signer) -> None:
     """Health and metrics need no credential; neither does the document, which is the one that is kept."""
+    assert signer.issue("0b01").status_code == 200
+    assert signer.post("certificates", b"", headers={"Authorization": ""}).status_code == 401
     with httpx.Client(base_url=f"http://{signer.address}") as client:
+        wait_until(lambda: 'crl_entries{issuer="demo",shard="0-0"}' in client.get("/metrics").text)
         assert client.get("/livez").text == "ok\n"
         health = client.get("/healthz")
         assert (health.status_code, health.json()) == (200, {"healthy": True, "causes": []})
@@ -419,7 +430,7 @@ def test_anyone_near_may_look(signer: Signer) -> None:
         'ocsp_signatures_total{issuer="demo",result="signed"}',
     ):
         assert name in text
-    assert 'crl_entries{issuer="demo",shard="0-0"}' in text
+    assert 'intake_problems_total{status="401"}' in text
     assert 'intake_items_total{issuer="demo",outcome="recorded",verb="certificates"}' in text
 
 
@@ -465,9 +476,7 @@ def test_what_was_answered_survives_kill(own: Signer, turns: int) -> None:
 @pytest.mark.slow
 def test_a_ledger_that_another_holds(own: Signer) -> None:
     """503, and once it is free what was said before is not half there."""
-    own.configure("")
-    text = own.works.file.read_text().replace("[intake]\n", '[intake]\ntimeout = "1s"\n')
-    own.works.file.write_text(text)
+    own.change("[intake]\n", '[intake]\ntimeout = "1s"\n')
     own.run()
     with own.works.ledger._write():
         response = own.issue("01")
@@ -479,9 +488,27 @@ def test_a_ledger_that_another_holds(own: Signer) -> None:
 
 
 @pytest.mark.slow
+def test_who_says_nothing_is_let_go(own: Signer) -> None:
+    own.change("[intake]\n", '[intake]\ntimeout = "2s"\nlimit_concurrency = 1\n')
+    own.run()
+    host, _, port = own.address.partition(":")
+    head = f"POST /intake/v1/demo/revocations HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer {TOKEN}\r\n"
+    there = (host, int(port))
+    with socket.create_connection(there) as body, socket.create_connection(there) as header:
+        header.sendall(head.encode())
+        body.sendall(f"{head}Content-Length: 20\r\n\r\n{{".encode())
+        wait_until(lambda: own.issue("01").status_code == 503, 2)
+        body.settimeout(10)
+        assert body.recv(100).startswith(b"HTTP/1.1 408")
+        header.settimeout(20)
+        with contextlib.suppress(ConnectionResetError):
+            assert header.recv(100) == b""
+    assert own.issue("01").status_code == 200
+
+
+@pytest.mark.slow
 def test_off_without_credentials(own: Signer) -> None:
-    text = own.works.file.read_text()
-    own.works.file.write_text(text.replace('tokens = "intake.tokens"\n', ""))
+    own.change('tokens = "intake.tokens"\n', "")
     own.run()
     assert "the intake API is off" in problem(own.issue("01"), 403)["detail"]
     assert own.client.get("/livez").status_code == 200
@@ -522,9 +549,8 @@ def test_client_certificates(own: Signer, tmp_path: Path) -> None:
     write_pair(tmp_path, "ra", ca, "issuance")
     stranger = write_pair(tmp_path, "others", None, "others")
     write_pair(tmp_path, "spy", stranger, "issuance")
-    text = own.works.file.read_text()
     tls = 'client_ca = "clients.pem"\ncertificate = "admin.pem"\nkey = "admin.key"\n'
-    own.works.file.write_text(text.replace('tokens = "intake.tokens"\n', tls))
+    own.change('tokens = "intake.tokens"\n', tls)
     own.run()
     url = f"https://localhost:{own.address.rpartition(':')[2]}"
 

@@ -107,6 +107,7 @@ def test_revoking_by_itself_and_in_order(ledger: Ledger, r1: LedgerIssuer) -> No
     assert ledger.verify_journal() == len(list(ledger.journal_entries()))
 
 
+@pytest.mark.conformance("C-19")
 def test_a_reservation_is_a_promise(ledger: Ledger, issuer: Issuer, r1: LedgerIssuer) -> None:
     """Series that open later do not change it, and the certificate comes to be where it was promised (C-19)."""
     (first,) = reserve(ledger, r1, SERIAL)
@@ -146,6 +147,7 @@ def test_a_certificate_elsewhere_than_promised_is_refused(
     assert ledger.recorded(r1.id, [right])[SERIAL].placement == (0, promised, PlacedBy.RESERVATION)
 
 
+@pytest.mark.conformance("C-19")
 def test_an_import_keeps_the_promise(ledger: Ledger, r1: LedgerIssuer) -> None:
     rows = certificate_rows(300)
     issuer = r1.id

@@ -1,0 +1,81 @@
+"""Group commit: what waits for the ledger goes into one transaction, and is told when that is durable."""
+
+from collections.abc import Sequence
+
+import pytest
+
+from signer.intake.commits import Committer
+from signer.ledger.deeds import Deed, Issue, Result, Settled
+from signer.ledger.errors import LedgerError
+from signer.ledger.ledger import Ledger
+from signer.ledger.values import LedgerIssuer
+from tests.signer.ledgers import certificate_row
+from tests.signer.processes import wait_until
+from tests.signer.works import FakeClock
+
+
+@pytest.fixture
+def groups(ledger: Ledger, monkeypatch: pytest.MonkeyPatch) -> list[int]:
+    """How many deeds each commit began with."""
+    sizes: list[int] = []
+    carry_out = ledger.carry_out
+
+    def counted(group: Sequence[Deed], now: int) -> list[list[Result]]:
+        sizes.append(len(group))
+        return carry_out(group, now)
+
+    monkeypatch.setattr(ledger, "carry_out", counted)
+    return sizes
+
+
+def issue(issuer_id: int, number: int) -> Issue:
+    return Issue(issuer_id, "t", [certificate_row(bytes([1, number]))])
+
+
+def test_what_waits_is_one_commit(
+    ledger: Ledger, ledger_url: str, r1: LedgerIssuer, clock: FakeClock, groups: list[int]
+) -> None:
+    """While somebody else writes, everything is still to be had; then all are told, each of its own."""
+    with Committer(ledger, clock) as committer:
+        other = Ledger.open(ledger_url)
+        with other._write():
+            first = committer.submit(issue(r1.id, 0))
+            wait_until(lambda: groups == [1])
+            later = [committer.submit(issue(r1.id, number)) for number in range(1, 30)]
+            assert not any(one.done() for one in (first, *later))
+        for number, one in enumerate((first, *later)):
+            (result,) = one.result(20)
+            assert isinstance(result, Settled)
+            assert (result.outcome, result.state.serial) == ("recorded", bytes([1, number]))
+        assert groups == [1, 29]
+        other.close()
+
+
+def test_what_is_given_up_in_time_is_not_done(
+    ledger: Ledger, ledger_url: str, r1: LedgerIssuer, clock: FakeClock, groups: list[int]
+) -> None:
+    with Committer(ledger, clock) as committer:
+        other = Ledger.open(ledger_url)
+        with other._write():
+            first = committer.submit(issue(r1.id, 0))
+            wait_until(lambda: groups == [1])
+            second = committer.submit(issue(r1.id, 1))
+            assert second.cancel()
+            assert not first.cancel()
+        assert first.result(20)
+        other.close()
+    assert ledger.state(r1.id, bytes([1, 1])) is None
+
+
+def test_leaving_waits_for_what_was_submitted(ledger: Ledger, r1: LedgerIssuer, clock: FakeClock) -> None:
+    with Committer(ledger, clock) as committer:
+        done = [committer.submit(issue(r1.id, number)) for number in range(9)]
+    assert all(one.done() for one in done)
+    assert len(ledger.snapshot(r1.id, 0, 2**32 - 1).rows) == 9
+
+
+def test_a_fault_is_told_and_the_next_goes_on(ledger: Ledger, r1: LedgerIssuer, clock: FakeClock) -> None:
+    with Committer(ledger, clock) as committer:
+        with pytest.raises(LedgerError, match="no issuer with id 99"):
+            committer.submit(issue(99, 0)).result(20)
+        assert committer.submit(issue(r1.id, 0)).result(20)
