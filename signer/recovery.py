@@ -14,7 +14,8 @@ from cryptography.x509.oid import ExtendedKeyUsageOID
 
 from _fastpath.certid import SHA1, SHA256
 from _fastpath.errors import FastpathError
-from _fastpath.page import PageHeader, assemble, decode_record, hash32, record_slot
+from _fastpath.ocsp import encode_response
+from _fastpath.page import PageHeader, decode_record, hash32, record_slot
 from _fastpath.template import Template
 from signer.context import Context
 from signer.crl.catalogue import Catalogue, Shard
@@ -243,7 +244,7 @@ class _StoredPages:
             if content is None:
                 continue  # its records cannot be proven
             try:
-                self._templates[slot] = _StoredTemplate(number, Template.decode(content), self._issuer)
+                self._templates[slot] = _StoredTemplate(Template.decode(content), self._issuer)
             except (FastpathError, ValueError):
                 continue
             self._news.templates[slot] = number, content
@@ -298,21 +299,24 @@ class _StoredPages:
 class _StoredTemplate:
     """A template of the store, and whether its signer speaks for the issuer (G3)."""
 
-    def __init__(self, number: int, template: Template, issuer: Issuer) -> None:
-        self.number = number
+    def __init__(self, template: Template, issuer: Issuer) -> None:
         self.template = template
         self._issuer = issuer
         self._key = _entitled_key(template, issuer)
 
     def proves(self, serial: bytes, octets: bytes) -> bool:
-        """Whether a record has a right signature."""
-        for algorithm in (SHA1, SHA256):
-            answer = assemble(self.template, self.number, self._issuer.id, algorithm, serial, octets)
-            if answer is not None:
-                return self._key is not None and _is_signed(
-                    ocsp.load_der_ocsp_response(answer.body), self._key
-                )
-        return False
+        """Whether a record has signatures, and all of them right."""
+        record = decode_record(self._issuer.id, self.template, serial, octets)
+        found = ((SHA1, record.sha1_signature), (SHA256, record.sha256_signature))
+        bodies = [
+            encode_response(self.template, self._issuer.id, algorithm, record.response, signature)
+            for algorithm, signature in found
+            if signature is not None
+        ]
+        key = self._key
+        if key is None or not bodies:
+            return False
+        return all(_is_signed(ocsp.load_der_ocsp_response(body), key) for body in bodies)
 
 
 _Key = ec.EllipticCurvePublicKey | rsa.RSAPublicKey

@@ -13,9 +13,9 @@ from signer.commands.output import print_json, print_text, remark
 from signer.config import LedgerSection, Settings, load_settings
 from signer.context import Context
 from signer.journal import user
-from signer.ledger.backup import check_whole, is_database
+from signer.ledger.backup import check_whole, is_database, summary
 from signer.ledger.errors import LedgerError
-from signer.ledger.restore import Restored, epoch_of, prepare, put_in_place
+from signer.ledger.restore import Restored, epoch_of, prepared, put_in_place
 from signer.ledger.staging import Staging
 from signer.ledger.values import ImportEntry, ImportOutcome
 from signer.progress import bar
@@ -45,29 +45,25 @@ def restore(
     Raises OcspeedError, and the present ledger stays, if a signer runs or anything that was to be asked cannot be read.
     """
     settings, clock = load_settings(file), clock or SystemClock()
-    ledger = settings.ledger_path
-    with only_signer(settings.state_directory):
+    ledger, now = settings.ledger_path, clock.now()
+    with ExitStack() as stack:
+        stack.enter_context(only_signer(settings.state_directory))
         report = check_whole(path)
         with page_bar("copy", quiet=quiet) as progress:
-            made = prepare(path, ledger, progress)
-        now = clock.now()
-        blind = 0 if sources == Sources() else BLIND_EPOCHS
+            made = stack.enter_context(prepared(path, ledger, progress))
         with _over(settings, made, clock) as context, Restored(made) as restored:
             context.ledger.verify_journal()
             restored.skip_template_numbers()
-            present = _epochs(ledger)
-            found = [
-                _recover(context, restored, table.name, sources, present.get(table.name, 0) + blind, quiet)
-                for table in settings.root.issuer
-            ]
+            found = _recover_all(context, restored, sources, _epochs(ledger), quiet)
             detail = {
                 "backup": str(path.absolute()),
                 "journal_entries": report.journal_entries,
                 "journal_hash": report.journal_hash,
                 "crls": sources.crls,
                 "store": sources.store,
+                "issuers": [{**one, "unproven_serials": []} for one in found],
             }
-            context.ledger.journal("restore", detail | {"issuers": found}, now, user())
+            context.ledger.journal("restore", detail, now, user())
             context.ledger.verify_journal()
         check_whole(made)
         aside = put_in_place(made, ledger, now)
@@ -91,9 +87,23 @@ def _epochs(ledger: Path) -> dict[str, int]:
     if not is_database(ledger):
         return {}
     try:
-        return {name: epoch_of(generation) for name, generation in check_whole(ledger).generations.items()}
+        return {name: epoch_of(generation) for name, generation in summary(ledger).generations.items()}
     except LedgerError:
         return {}
+
+
+def _recover_all(
+    context: Context, restored: Restored, sources: Sources, present: dict[str, int], quiet: bool
+) -> list[dict[str, Any]]:
+    """Issuer by issuer, in epochs above those of the `present` ledger. Those no longer configured get one too."""
+    blind = 0 if sources == Sources() else BLIND_EPOCHS
+    configured = [table.name for table in context.settings.root.issuer]
+    for issuer in context.ledger.issuers():
+        if issuer.name not in configured:
+            restored.raise_epoch(issuer.id, present.get(issuer.name, 0) + BLIND_EPOCHS)
+    return [
+        _recover(context, restored, name, sources, present.get(name, 0) + blind, quiet) for name in configured
+    ]
 
 
 def _recover(

@@ -1,11 +1,10 @@
 """`revoke`: a few certificates, a file of them or all of a CA; summed up first, then for ever."""
 
-import itertools
 import os
 import secrets
 import shlex
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack, closing
+from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -92,32 +91,26 @@ def revoke(
     request.check()
     now = (clock or SystemClock()).now()
     number, time = _reason_and_time(request, now)
-    with ExitStack() as stack:
+    typed = _typed(request.serials, time, number)
+    with Staging(settings.document.directory) as staging:
         if request.from_file is not None:
-            staging = stack.enter_context(Staging(settings.document.directory))
             _stage(staging, request.from_file, number, time, now, quiet=quiet)
-        typed = _typed(request.serials, time, number)
-        ledger = stack.enter_context(closing(Ledger.open(settings.ledger_url)))
-        found = ledger.issuer(issuer).id
+        with closing(Ledger.open(settings.ledger_url)) as ledger:
+            found = ledger.issuer(issuer).id
 
-        def source() -> Iterator[Revocation]:
-            if request.everything:
-                return (Revocation(serial, time, number) for serial in ledger.living(found, now))
-            return _staged(staging) if request.from_file is not None else iter(typed)
+            def source() -> Iterator[Revocation]:
+                if request.everything:
+                    return (Revocation(serial, time, number) for serial in ledger.living(found, now))
+                return iter(typed) if typed else _staged(staging)
 
-        with bar("look up", None, quiet=quiet) as advance:
-            planned = ledger.plan_mass_revocation(found, source(), now, advance)
-        results = ledger.plan_revocations(found, typed, now) if typed else []
-        _check_expected(planned, request, file, issuer)
-        if not as_json:
-            _print_plan(issuer, planned)
-        batch = None
-        if planned.changed and not dry_run:
-            detail = {"issuer": issuer, **request.detail, "reasons": _named(planned)}
-            batch = Batch(secrets.token_hex(8), user(), detail)
-            done = _carry_out(ledger, found, source, now, batch, request.everything, planned.named, quiet)
-        else:
-            done = planned
+            with bar("look up", None, quiet=quiet) as advance:
+                planned = ledger.plan_mass_revocation(found, source(), now, advance)
+            results = ledger.plan_revocations(found, typed, now)
+            _check_expected(planned, request, file, issuer)
+            if not as_json:
+                print_text(_summary(issuer, planned))
+            batch = None if dry_run or not planned.changed else _batch(issuer, request, planned)
+            done = planned if batch is None else _carry_out(ledger, found, source, now, batch, planned, quiet)
     _report(issuer, done, results, batch, dry_run=dry_run, as_json=as_json)
     rejected = done.outcomes[Outcome.REJECTED]
     return (FAILED if rejected == done.named else REJECTED) if rejected else 0
@@ -152,6 +145,11 @@ def _staged(staging: Staging) -> Iterator[Revocation]:
         yield Revocation(row.serial, row.revocation_time, row.reason)
 
 
+def _batch(issuer: str, request: RevokeRequest, planned: MassOutcome) -> Batch:
+    detail = {"issuer": issuer, **request.detail, "reasons": _named(planned)}
+    return Batch(secrets.token_hex(8), user(), detail)
+
+
 def _check_expected(planned: MassOutcome, request: RevokeRequest, file: Path, issuer: str) -> None:
     count, expect = planned.named, request.expect
     if expect is None and count > EXPECT_ABOVE:
@@ -172,17 +170,14 @@ def _carry_out(
     source: Source,
     now: int,
     batch: Batch,
-    everything: bool,
-    count: int,
+    planned: MassOutcome,
     quiet: bool,
 ) -> MassOutcome:
-    with bar("revoke", count, quiet=quiet) as advance:
+    """Then what has come meanwhile, where all that are left are asked for: none can be asked for twice."""
+    with bar("revoke", planned.named, quiet=quiet) as advance:
         done = ledger.revoke_mass(issuer_id, source(), now, batch, advance)
-        while everything and (first := next(source(), None)) is not None:  # issued meanwhile
-            rest = itertools.chain([first], source())
-            more = ledger.revoke_mass(issuer_id, rest, now, batch, advance)
-            done.outcomes.update({Outcome.REVOKED: more.outcomes[Outcome.REVOKED]})
-            done.reasons.update(more.reasons)
+        while "all" in batch.detail and any(True for _ in source()):
+            done.extend(ledger.revoke_mass(issuer_id, source(), now, batch, advance))
     return done
 
 
@@ -198,10 +193,6 @@ def _summary(issuer: str, planned: MassOutcome) -> str:
         f"{counts[Outcome.ALREADY]} as they are, {counts[Outcome.REJECTED]} unknown"
     )
     return "\n".join([line, *(f"  {name}: {count}" for name, count in _named(planned).items())])
-
-
-def _print_plan(issuer: str, planned: MassOutcome) -> None:
-    print_text(_summary(issuer, planned))
 
 
 def _report(

@@ -9,7 +9,16 @@ from pathlib import Path
 
 from signer.ledger.errors import LedgerError
 
-__all__ = ["BackupReport", "backup", "check_whole", "copy", "is_database", "opened", "sync_directory"]
+__all__ = [
+    "BackupReport",
+    "backup",
+    "check_whole",
+    "copy",
+    "is_database",
+    "opened",
+    "summary",
+    "sync_directory",
+]
 
 PAGES = 4_096  # of the database a step: 16 MB
 FILE_MODE = 0o600
@@ -72,7 +81,7 @@ def copy(source: Path, target: Path, progress: Callable[[int, int], None]) -> No
 
 
 def check_whole(path: Path) -> BackupReport:
-    """Look at every page of a copy. Raises LedgerError for damage, and for what is not a ledger."""
+    """Look at every page of a ledger. Raises LedgerError for damage, and for what is not a ledger."""
     with _told(path), opened(path) as connection:
         found = [row[0] for row in connection.execute("PRAGMA integrity_check(10)")]
         if found != ["ok"]:
@@ -80,6 +89,12 @@ def check_whole(path: Path) -> BackupReport:
                 f"{path}: the database is damaged: {'; '.join(found)[:500]}",
                 remedy="use another backup; take a new one from the ledger if it is not damaged itself",
             )
+    return summary(path)
+
+
+def summary(path: Path) -> BackupReport:
+    """What a ledger says of itself, its pages unseen. Raises LedgerError."""
+    with _told(path), opened(path) as connection:
         generations = dict(connection.execute("SELECT name, generation FROM issuer ORDER BY name").fetchall())
         last = connection.execute("SELECT seq, entry_hash FROM journal ORDER BY seq DESC LIMIT 1").fetchone()
     entries, digest = last if last else (0, None)

@@ -46,6 +46,11 @@ class MassOutcome:
     def changed(self) -> int:
         return sum(self.outcomes[one] for one in _CHANGES)
 
+    def extend(self, other: "MassOutcome") -> None:
+        self.outcomes.update(other.outcomes)
+        self.reasons.update(other.reasons)
+        self.rejected.extend(other.rejected)
+
     def add(self, results: Iterable[RevokeResult]) -> None:
         for result in results:
             self.outcomes[result.outcome] += 1

@@ -2,18 +2,19 @@
 
 import os
 import sqlite3
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 
 from sqlalchemy import Engine, insert, select, text, update
 
 from signer.ledger import schema
-from signer.ledger.backup import check_whole, copy, is_database, opened, sync_directory
+from signer.ledger.backup import copy, is_database, opened, sync_directory
 from signer.ledger.engine import WRITE, open_engine, translated
 from signer.ledger.errors import LedgerError
 
-__all__ = ["Restored", "epoch_of", "prepare", "put_in_place"]
+__all__ = ["Restored", "epoch_of", "prepared", "put_in_place"]
 
 MAX_EPOCH = (1 << 16) - 1
 TEMPLATE_GAP = 256  # numbers given out after the backup, more than there are slots: none is given twice
@@ -24,19 +25,26 @@ def epoch_of(generation: int) -> int:
     return generation >> schema.EPOCH_SHIFT
 
 
-def prepare(backup: Path, ledger: Path, progress: Callable[[int, int], None]) -> Path:
-    """A checked copy of the backup beside the ledger, with this release's schema. Raises LedgerError."""
-    check_whole(backup)
+@contextmanager
+def prepared(backup: Path, ledger: Path, progress: Callable[[int, int], None]) -> Iterator[Path]:
+    """A copy of the backup beside the ledger, with this release's schema, until the end. Raises LedgerError."""
     made = ledger.with_name(f"{ledger.name}.restoring")
-    for leftover in (f"{made.name}-wal", f"{made.name}-shm"):
-        made.with_name(leftover).unlink(missing_ok=True)
-    copy(backup, made, progress)
-    open_engine(f"sqlite:///{made}", upgrade=True).dispose()
-    return made
+    _remove(made)  # what a killed one left
+    try:
+        copy(backup, made, progress)
+        open_engine(f"sqlite:///{made}", upgrade=True).dispose()
+        yield made
+    finally:
+        _remove(made)
+
+
+def _remove(path: Path) -> None:
+    for ending in ("", "-wal", "-shm"):
+        path.with_name(path.name + ending).unlink(missing_ok=True)
 
 
 class Restored:
-    """What only a restore may write to a ledger. For the copy that `prepare` made. Use as a context manager."""
+    """What only a restore may write to a ledger. For the copy that `prepared` gives. Use as a context manager."""
 
     def __init__(self, path: Path) -> None:
         self._engine: Engine = open_engine(f"sqlite:///{path}")
@@ -87,8 +95,14 @@ class Restored:
 
     def skip_template_numbers(self) -> None:
         """Leave out those that may have been given since the backup: responders keep templates by number."""
-        statement = "UPDATE sqlite_sequence SET seq = seq + :gap WHERE name = 'template'"
         with translated(self._engine), self._writer.begin() as connection:
+            connection.execute(
+                text(
+                    "INSERT INTO sqlite_sequence (name, seq) SELECT 'template', 0 "
+                    "WHERE NOT EXISTS (SELECT 1 FROM sqlite_sequence WHERE name = 'template')"
+                )
+            )
+            statement = "UPDATE sqlite_sequence SET seq = seq + :gap WHERE name = 'template'"
             connection.execute(text(statement), {"gap": TEMPLATE_GAP})
 
 

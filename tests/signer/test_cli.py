@@ -292,3 +292,17 @@ def test_secrets_are_not_shown(imported: Path) -> None:
     done = run(imported, "status", "--json")
     assert json.loads(done.stdout)["store"]["up"] is False
     assert "hunter" not in done.stdout + done.stderr
+
+
+def test_a_ledger_is_backed_up_lost_and_restored(imported: Path) -> None:
+    told = read(imported, "ledger", "backup", "copy.db", "-q")
+    assert "is there already" in run(imported, "ledger", "backup", "copy.db", code=1).stderr
+    assert read(imported, "journal", "verify")["entries"] == told["journal_entries"] + 1
+    for path in imported.glob("ledger.db*"):
+        path.unlink()
+    (found,) = read(imported, "ledger", "restore", "copy.db", "-q")["issuers"]
+    assert (found["epoch"], found["revocations_recovered"]) == (2, 0)
+    assert read(imported, "status")["issuers"][0]["revoked"] == 2
+    assert "restore" in run(imported, "journal", "export").stdout.splitlines()[-1]
+    assert read(imported, "ledger", "upgrade")["backup"] is None
+    assert "absent.db: cannot be" in run(imported, "ledger", "restore", "absent.db", code=1).stderr
