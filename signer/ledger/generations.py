@@ -1,12 +1,17 @@
 """Numbers for changes, in commit order: taken under the issuer's row lock, which is held until commit."""
 
-from sqlalchemy import Connection, insert, select, update
+from sqlalchemy import Connection, select, update
 
 from signer.ledger import schema
 from signer.ledger.errors import LedgerError
 from signer.ledger.values import Change
 
 __all__ = ["current", "record", "take"]
+
+_LOG = (
+    "INSERT INTO change (issuer_id, generation, kind, first_hash32, last_hash32, serial, recorded_at) "
+    "VALUES (?, ?, ?, ?, ?, ?, ?)"
+)
 
 
 def take(connection: Connection, issuer_id: int, count: int = 1) -> int:
@@ -31,19 +36,17 @@ def current(connection: Connection, issuer_id: int) -> int:
 
 
 def record(connection: Connection, issuer_id: int, changes: list[Change], now: int) -> None:
-    """Write rows of the change log."""
-    connection.execute(
-        insert(schema.change),
-        [
-            {
-                "issuer_id": issuer_id,
-                "generation": change.generation,
-                "kind": change.kind.value,
-                "first_hash32": change.first_hash32,
-                "last_hash32": change.last_hash32,
-                "serial": change.serial,
-                "recorded_at": now,
-            }
-            for change in changes
-        ],
-    )
+    """Write rows of the change log, by the driver itself: there can be millions."""
+    rows = [
+        (
+            issuer_id,
+            change.generation,
+            change.kind.value,
+            change.first_hash32,
+            change.last_hash32,
+            change.serial,
+            now,
+        )
+        for change in changes
+    ]
+    connection.exec_driver_sql(_LOG, rows)

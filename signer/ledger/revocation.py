@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from sqlalchemy import Connection, Row, bindparam, select, update
+from sqlalchemy import Connection, Row, select
 
 from _fastpath.page import hash32
 from signer.ledger import generations, schema
@@ -24,15 +24,10 @@ __all__ = ["apply", "check", "decide", "lookup", "plan", "write"]
 _c = schema.certificate.c
 _Known = Row[int, bytes, int | None, int, int | None, int, int, str, int]
 
-_mark = (
-    update(schema.certificate)
-    .where(_c.issuer_id == bindparam("b_issuer"), _c.hash32 == bindparam("b_hash32"))
-    .where(_c.serial == bindparam("b_serial"))
-    .values(
-        revocation_time=bindparam("b_time"),
-        reason=bindparam("b_reason"),
-        revoked_generation=bindparam("b_generation"),
-    )
+# For the driver itself: the Core takes twice as long for its parameters as SQLite for the row.
+_MARK = (
+    "UPDATE certificate SET revocation_time = ?, reason = ?, revoked_generation = ? "
+    "WHERE issuer_id = ? AND hash32 = ? AND serial = ?"
 )
 
 
@@ -119,17 +114,9 @@ def write(connection: Connection, issuer_id: int, changed: Sequence[RevokeResult
     log = []
     for generation, result in enumerate(changed, start=first):
         place = hash32(result.serial)
-        rows.append(
-            {
-                "b_issuer": issuer_id,
-                "b_hash32": place,
-                "b_serial": result.serial,
-                "b_time": result.revocation_time,
-                "b_reason": result.reason,
-                "b_generation": generation,
-            }
-        )
+        time, reason = result.revocation_time, result.reason
+        rows.append((time, reason, generation, issuer_id, place, result.serial))
         kind = ChangeKind.REVOKE if result.outcome is Outcome.REVOKED else ChangeKind.UPDATE
         log.append(Change(generation, kind, place, place, result.serial))
-    connection.execute(_mark, rows)
+    connection.exec_driver_sql(_MARK, rows)
     generations.record(connection, issuer_id, log, now)
