@@ -70,6 +70,7 @@ class StatusSource:
         max_unverified: float,
         timeout: float,
     ) -> None: ...
+    channel: ReplyQueue | None  # to the store; None while there is no connection
     @property
     def cache(self) -> Cache: ...
     def verified(self, at: float) -> None:

@@ -2,6 +2,7 @@
 
 import asyncio
 from collections import deque
+from collections.abc import Callable
 from functools import partial
 from typing import Any
 
@@ -43,8 +44,12 @@ class Worker:
         library = partial(protocol, config=self.config, server_state=self.server_state, app_state=self.state)
         return serving.share(library, self.server_state)
 
+    def _looks_up(self) -> bool:
+        """Whether the store owes an answer."""
+        return bool(self.application.source.channel)
+
     def connect(self, *, fast: bool = True, room: int = 1 << 20) -> "Client":
-        client = Client(Connection(self._fast if fast else self._slow), room)
+        client = Client(Connection(self._fast if fast else self._slow), room, self._looks_up)
         if not fast:
             client.protocol.allow(False)
         return client
@@ -56,8 +61,9 @@ class Client(asyncio.Transport):
     `room` octets may lie unread before the worker is told to write no more.
     """
 
-    def __init__(self, protocol: Connection, room: int) -> None:
+    def __init__(self, protocol: Connection, room: int, looks_up: Callable[[], bool]) -> None:
         super().__init__()
+        self._looks_up = looks_up
         self.received = bytearray()
         self.closed = False
         self._loop = asyncio.get_running_loop()
@@ -127,7 +133,8 @@ class Client(asyncio.Transport):
                 self.read()
                 await asyncio.sleep(0)
                 steps = 1 if self._incomplete and not self._lost else TICKS
-                quiet = quiet + steps if self.idle else 0
+                waits = self._incomplete and self._looks_up()  # it may be answered without its body
+                quiet = quiet + steps if self.idle and not waits else 0
         return bytes(self.received)
 
     # The transport
