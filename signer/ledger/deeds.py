@@ -3,8 +3,9 @@
 A line of a request that is refused is an error among the results and holds up no other line.
 """
 
+import itertools
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, TypeAlias
 
 from sqlalchemy import Connection
@@ -23,7 +24,18 @@ from signer.ledger.values import (
     Revocation,
 )
 
-__all__ = ["Conflict", "Deed", "Issue", "Reserve", "Result", "Revoke", "Settled", "Unissued", "do", "states"]
+__all__ = [
+    "Conflict",
+    "Deed",
+    "Issue",
+    "Reserve",
+    "Result",
+    "Revoke",
+    "Settled",
+    "Unissued",
+    "do_all",
+    "states",
+]
 
 
 class Conflict(LedgerError):
@@ -74,8 +86,24 @@ Result: TypeAlias = Settled | LedgerError
 _Outcomes: TypeAlias = list[str | LedgerError]
 
 
-def do(connection: Connection, deed: Deed, now: int) -> list[Result]:
-    """Carry out a deed in this write transaction, journalled if it changes anything; a result an item, in order."""
+def do_all(connection: Connection, group: Sequence[Deed], now: int) -> list[list[Result]]:
+    """Carry out deeds in this write transaction, in order; those of one kind, issuer and caller in a row as one."""
+    results: list[list[Result]] = []
+    for (kind, issuer_id, actor), run in itertools.groupby(group, _whose):
+        deeds = list(run)
+        done = iter(
+            _do(connection, kind(issuer_id, actor, [one for deed in deeds for one in deed.items]), now)
+        )
+        results += [list(itertools.islice(done, len(deed.items))) for deed in deeds]
+    return results
+
+
+def _whose(deed: Deed) -> tuple[Any, int, str]:
+    return type(deed), deed.issuer_id, deed.actor
+
+
+def _do(connection: Connection, deed: Deed, now: int) -> list[Result]:
+    """A result an item, in order. Journalled if it changes anything."""
     before = generations.current(connection, deed.issuer_id)
     match deed:
         case Issue():
@@ -104,11 +132,12 @@ _CHANGES = ("recorded", "revoked", "updated", "placed")
 
 def states(connection: Connection, issuer_id: int, serials: Sequence[bytes]) -> dict[bytes, CertificateState]:
     """What holds for those of some hundred serials that are issued or reserved."""
+    recorded = revocation.lookup(connection, issuer_id, [hash32(serial) for serial in serials])
+    other = [serial for serial in serials if serial not in recorded]
     found = {
         serial: CertificateState(serial, None, place, None, 0)
-        for serial, place in reservations.of(connection, issuer_id, serials).items()
+        for serial, place in reservations.of(connection, issuer_id, other).items()
     }
-    recorded = revocation.lookup(connection, issuer_id, [hash32(serial) for serial in serials])
     for serial in serials:
         if row := recorded.get(serial):
             place = bulk.recorded_place(row)
@@ -145,17 +174,18 @@ def _rounds(serials: Iterable[bytes]) -> list[list[int]]:
 def _record(
     connection: Connection, issuer_id: int, rows: Sequence[CertificateRow], now: int
 ) -> dict[bytes, str | LedgerError]:
-    """`rows` ordered and distinct. All at once; when one of them is refused, one by one."""
+    """`rows` ordered and distinct. All at once; when one of them is refused, each half by itself."""
     outcomes: dict[bytes, str | LedgerError] = {}
     try:
-        _check_ends(connection, issuer_id, rows)
         found = bulk.compare(connection, issuer_id, rows, says_good=False)
+        if len(found.new) < len(rows):
+            _check_ends(connection, issuer_id, rows)
     except LedgerError as error:
         if len(rows) == 1:
             return {rows[0].serial: _as_conflict(error)}
-        for row in rows:
-            outcomes |= _record(connection, issuer_id, [row], now)
-        return outcomes
+        middle = len(rows) // 2
+        outcomes = _record(connection, issuer_id, rows[:middle], now)
+        return outcomes | _record(connection, issuer_id, rows[middle:], now)
     series = crls.open_series(crls.series(connection, issuer_id), now)
     bulk.add_batch(connection, issuers.by_id(connection, issuer_id), series, found, now, urgent=True)
     outcomes = {row.serial: "known" for row in rows}
@@ -212,11 +242,9 @@ def _revoke(connection: Connection, deed: Revoke, now: int) -> _Outcomes:
     except LedgerError as error:
         if len(deed.items) == 1:
             return [_as_conflict(error)]
-        return [
-            outcome
-            for item in deed.items
-            for outcome in _revoke(connection, Revoke(deed.issuer_id, deed.actor, [item]), now)
-        ]
+        middle = len(deed.items) // 2
+        halves = (replace(deed, items=deed.items[:middle]), replace(deed, items=deed.items[middle:]))
+        return [outcome for half in halves for outcome in _revoke(connection, half, now)]
     return [
         _unissued(one.serial) if one.outcome is Outcome.REJECTED else _named(one.outcome) for one in results
     ]

@@ -261,7 +261,7 @@ class Ledger:
     def carry_out(self, group: Sequence[deeds.Deed], now: int) -> list[list[deeds.Result]]:
         """Deeds of several requests in one commit: a result an item of each, in the order asked."""
         with self._write() as connection:
-            return [deeds.do(connection, deed, now) for deed in group]
+            return deeds.do_all(connection, group, now)
 
     def state(self, issuer_id: int, serial: bytes) -> CertificateState | None:
         """What holds for a serial; None if it is neither issued nor reserved."""

@@ -184,4 +184,17 @@ def test_a_group_is_one_commit(ledger: Ledger, r1: LedgerIssuer) -> None:
         )
     ) == ["recorded", "revoked", Unissued.__name__]
     assert [one.actor for one in ledger.journal_entries() if one.event in ("issue", "revoke")] == ["a", "b"]
+
+
+def test_requests_of_one_caller_in_a_row_are_one_deed(ledger: Ledger, r1: LedgerIssuer) -> None:
+    """Each gets its own results, and the journal one entry."""
+    rows = certificate_rows(30)
+    late = rows[3]._replace(not_after=NOW)
+    group = [Issue(r1.id, "a", rows[:4]), Issue(r1.id, "a", [late, *rows[2:30]]), Issue(r1.id, "b", rows[:1])]
+    first, second, third = (outcomes(results) for results in ledger.carry_out(group, NOW))
+    assert first == ["recorded"] * 4
+    assert second == ["Conflict", "known", "known", *["recorded"] * 26]
+    assert third == ["known"]
+    entries = [one for one in ledger.journal_entries() if one.event == "issue"]
+    assert [(one.actor, one.detail["certificates"]) for one in entries] == [("a", 30)]
     assert not issubclass(Unissued, Conflict)
