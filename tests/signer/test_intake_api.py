@@ -230,7 +230,7 @@ def test_a_reserved_serial_keeps_its_place(signer: Signer) -> None:
     found = problem(
         signer.post("certificates", wrong, headers={"Content-Type": "application/pkix-cert"}), 409
     )
-    assert "a reservation said" in found["detail"]
+    assert f"but a reservation said {first.json()['crl_url']}" in found["detail"]
     right = x509.load_der_x509_certificate(signer.issue_certificate(0x2F01, url=first.json()["crl_url"]))
     done = signer.post(
         "certificates", right.public_bytes(Encoding.PEM), headers={"Content-Type": "application/x-pem-file"}
