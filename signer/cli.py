@@ -234,9 +234,10 @@ def main() -> None:
     except KeyboardInterrupt:
         sys.exit(130)
     except Exception as error:
+        from signer.commands.output import remark
         from store.errors import OcspeedError
 
         if not isinstance(error, OcspeedError):
             raise
-        typer.echo(f"error: {error}", err=True)
+        remark(f"error: {error}")
         sys.exit(error.exit_code)

@@ -187,7 +187,7 @@ def decode_manifest(data: bytes) -> Manifest:
     """Read a manifest back. Raises StoreFormatError, naming the field."""
     try:
         return msgspec.json.decode(data, type=Manifest)
-    except msgspec.DecodeError as error:
+    except (msgspec.DecodeError, RecursionError) as error:
         raise StoreFormatError(
             f"the manifest of a CRL set cannot be read: {error}",
             remedy="run `ocsp-signer crl build`, which writes it anew",

@@ -3,7 +3,7 @@
 from typing import Any
 
 from signer.commands.crl_files import described, entries_of, open_crl
-from signer.commands.output import print_json, print_text
+from signer.commands.output import print_json, print_line
 from signer.crl.verify_fetch import Fetcher, Limits
 from signer.crl.verify_read import ReadCrl
 from store.clock import SystemClock
@@ -67,16 +67,16 @@ def _word(before: int | None, after: int | None) -> str:
 
 
 def _print(difference: Difference) -> None:
-    print_text(f"order: {difference['order']}")
+    print_line(f"order: {difference['order']}")
     for name, (before, after) in difference["fields"].items():
-        print_text(f"{name}: {before} -> {after}")
+        print_line(f"{name}: {before} -> {after}")
     for kind, mark in MARKS.items():
         for entry in difference[kind]:
-            print_text(f"{mark} {entry['serial']}  {entry['revocation_time']}  {entry['reason_name']}")
+            print_line(f"{mark} {entry['serial']}  {entry['revocation_time']}  {entry['reason_name']}")
     for entry in difference["changed"]:
         told = "  ".join(
             f"{name}: {pair[0]} -> {pair[1]}" for name, pair in entry.items() if name != "serial"
         )
-        print_text(f"! {entry['serial']}  {told}")
+        print_line(f"! {entry['serial']}  {told}")
     if not any(difference[kind] for kind in ("fields", "added", "removed", "changed")):
-        print_text("the octets differ, and nothing that they say but the signature")
+        print_line("the octets differ, and nothing that they say but the signature")

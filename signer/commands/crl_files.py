@@ -7,7 +7,7 @@ from typing import Any
 from _fastpath.errors import MalformedDer
 from signer.commands.output import rfc3339
 from signer.crl.verify_fetch import Fetcher, FetchFault
-from signer.crl.verify_read import ReadCrl, read_crl
+from signer.crl.verify_read import ReadCrl, read_crl, read_crl_file
 from store.errors import UsageError
 
 __all__ = ["described", "entries_of", "number_of", "open_crl"]
@@ -41,9 +41,7 @@ def _octets(source: str, fetcher: Fetcher) -> bytes:
     try:
         if source.startswith(("http://", "https://")):
             return fetcher.get(source).body
-        return Path(source).read_bytes()
-    except OSError as error:
-        raise UsageError(f"{source}: cannot be read: {error.strerror}", remedy="check the path") from None
+        return read_crl_file(Path(source))
     except FetchFault as fault:
         raise UsageError(
             f"{source}: {fault.check}: {fault}", remedy="check the URL and who serves it"

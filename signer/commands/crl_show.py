@@ -4,7 +4,7 @@ from pathlib import Path
 from typing import Any
 
 from signer.commands.crl_files import described, entries_of, number_of, open_crl
-from signer.commands.output import print_json, print_table, print_text, rfc3339
+from signer.commands.output import print_json, print_line, print_table, rfc3339
 from signer.config import load_settings
 from signer.crl.verify_fetch import Fetcher, Limits
 from signer.crl.verify_read import ReadCrl
@@ -54,4 +54,4 @@ def _print(line: dict[str, Any], as_json: bool) -> None:
     if as_json:
         print_json(line)
     else:
-        print_text("  ".join(f"{name}={value}" for name, value in line.items()))
+        print_line("  ".join(f"{name}={value}" for name, value in line.items()))

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from cryptography import x509
 
-from signer.commands.output import print_json, print_text, rfc3339
+from signer.commands.output import print_json, print_line, rfc3339
 from signer.config import load_settings
 from signer.crl.build import CrlScope, subject_key_identifier
 from signer.crl.verify import SetVerdict, verify_set
@@ -103,8 +103,8 @@ def _report(crls: CrlSet, verdict: SetVerdict, as_json: bool) -> None:
         print_json(summary)
         return
     for finding in verdict.findings:
-        print_text(f"{finding.url}: {finding.check}: {finding.message}")
-    print_text("  ".join(f"{name}={value}" for name, value in summary.items()))
+        print_line(f"{finding.url}: {finding.check}: {finding.message}")
+    print_line("  ".join(f"{name}={value}" for name, value in summary.items()))
 
 
 def _described(verdict: SetVerdict) -> Iterator[dict[str, object]]:

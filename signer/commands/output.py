@@ -6,7 +6,7 @@ from typing import Any
 
 import msgspec
 
-__all__ = ["print_json", "print_table", "print_text", "remark", "rfc3339"]
+__all__ = ["print_json", "print_line", "print_table", "print_text", "printable", "remark", "rfc3339"]
 
 FIRST, LAST = -62_135_596_800, 253_402_300_799  # years 1 and 9999
 
@@ -17,12 +17,32 @@ def print_json(value: Any) -> None:
 
 
 def print_text(text: str) -> None:
-    sys.stdout.write(text + "\n")
+    sys.stdout.write(_lines(text) + "\n")
+
+
+def print_line(text: str) -> None:
+    """The same where strangers wrote some of it: one line, whatever is in it."""
+    print_text(printable(text))
+
+
+def printable(text: str) -> str:
+    """Without what steers a terminal or ends a line."""
+    if text.isprintable():
+        return text
+    return "".join(letter if letter.isprintable() else _escape(letter) for letter in text)
+
+
+def _lines(text: str) -> str:
+    return "\n".join(map(printable, text.split("\n")))
+
+
+def _escape(letter: str) -> str:
+    return letter.encode("unicode_escape").decode()
 
 
 def remark(text: str) -> None:
     """For people, not for pipes."""
-    sys.stderr.write(text + "\n")
+    sys.stderr.write(_lines(text) + "\n")
     sys.stderr.flush()
 
 
@@ -30,12 +50,13 @@ def print_table(title: str, values: dict[str, Any]) -> None:
     """Names and values under a title, as wide as the terminal."""
     from rich.console import Console
     from rich.table import Table
+    from rich.text import Text
 
-    grid = Table(title=title, title_justify="left", show_header=False)
+    grid = Table(title=Text(printable(title)), title_justify="left", show_header=False)
     grid.add_column(style="bold")
     grid.add_column(overflow="fold")
     for name, value in values.items():
-        grid.add_row(name.replace("_", " "), "-" if value is None else str(value))
+        grid.add_row(name.replace("_", " "), Text("-" if value is None else printable(str(value))))
     Console().print(grid)
 
 

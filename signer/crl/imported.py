@@ -12,7 +12,7 @@ from _fastpath.errors import MalformedDer
 from signer.crl.build import CrlScope
 from signer.crl.catalogue import Catalogue, Shard
 from signer.crl.verify_crl import Sight, crl_faults
-from signer.crl.verify_read import ReadCrl, read_crl
+from signer.crl.verify_read import ReadCrl, read_crl, read_crl_file
 from signer.ledger.values import Covers, Publication
 from store.clock import Clock
 from store.errors import OcspeedError, UsageError
@@ -49,14 +49,11 @@ class SignedCrl:
 
 def read_signed(path: Path) -> ReadCrl:
     """The CRL of a file, DER or PEM. Raises UsageError for anything else."""
-    try:
-        data = path.read_bytes()
-    except OSError as error:
-        raise UsageError(f"{path}: cannot be read: {error.strerror}", remedy="check the path") from None
+    data = read_crl_file(path)
     if data.startswith(b"-----BEGIN"):
         try:
             data = x509.load_pem_x509_crl(data).public_bytes(Encoding.DER)
-        except ValueError as error:
+        except (ValueError, x509.InvalidVersion) as error:
             raise UsageError(f"{path}: no CRL in PEM: {error}", remedy="bring a CRL") from None
     if _is_response(data):
         raise UsageError(

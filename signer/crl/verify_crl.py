@@ -14,7 +14,7 @@ from _fastpath.errors import MalformedDer
 from signer.crl.algorithms import allowed_algorithms, verify
 from signer.crl.build import CrlScope, subject_key_identifier
 from signer.crl.preflight import MAX_SIZE, MAX_VALIDITY, REASONS
-from signer.crl.verify_read import CRL_NUMBER, IDP, KEY_IDENTIFIER, ReadCrl, Value
+from signer.crl.verify_read import CRL_NUMBER, IDP, KEY_IDENTIFIER, NUMBER_SIZE, ReadCrl, Value
 from store.model import subject_name
 
 __all__ = ["CRL_CHECKS", "CrlCheck", "Sight", "crl_faults"]
@@ -165,7 +165,7 @@ def check_number(sight: Sight) -> Iterator[str]:
         return
     number = sight.crl.crl_number
     if number is None:
-        yield "cRLNumber is not an INTEGER"
+        yield f"cRLNumber is not an INTEGER of at most {NUMBER_SIZE} octets"
     elif not 0 <= number < 1 << 159:
         yield f"cRLNumber {number} is {'negative' if number < 0 else 'not below 2^159'}"
 
@@ -217,7 +217,7 @@ def check_entry_extensions(sight: Sight) -> Iterator[str]:
         where = f"entry {index}, serial {entry.serial_number:x}"
         try:
             extensions = list(entry.extensions)
-        except (ValueError, x509.DuplicateExtension) as error:
+        except (ValueError, x509.DuplicateExtension, x509.UnsupportedGeneralNameType) as error:
             yield f"{where}: crlEntryExtensions: {error}"
             continue
         for extension in extensions:

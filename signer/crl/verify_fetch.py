@@ -82,7 +82,7 @@ class Fetcher:
             code, response = self._ask(target, method)
             if code not in MOVED:
                 break
-            target = urljoin(target, response.headers.get("location", ""))
+            target = _joined(target, response.headers.get("location", ""))
             if not self.limits.follow_redirects:
                 raise FetchFault("redirect", f"status {code} to {target}, which is not followed")
         else:
@@ -129,6 +129,14 @@ class Fetcher:
         return body
 
 
+def _joined(url: str, location: str) -> str:
+    """Where a redirect leads. Raises FetchFault."""
+    try:
+        return urljoin(url, location)
+    except ValueError as error:
+        raise FetchFault("redirect", f"to {location!r}, which is not a URL: {error}") from None
+
+
 def _fields(answer: HTTPResponse) -> dict[str, str]:
     fields: dict[str, str] = {}
     for name, value in answer.getheaders():
@@ -157,6 +165,8 @@ def _bounded(connection: HTTPConnection, seconds: float) -> Iterator[None]:
         opened: socket.socket = connection.sock
         timer.start()
         yield
+        if over.is_set():  # a body that ends with the connection seems whole
+            raise TimeoutError
     except (FetchFault, OSError, HTTPException, ValueError) as error:
         if over.is_set() or isinstance(error, TimeoutError):
             raise FetchFault("fetch", f"no whole answer within {seconds:g} s") from None

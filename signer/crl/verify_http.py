@@ -13,6 +13,7 @@ __all__ = ["HTTP_CHECKS", "Exchange", "HttpCheck", "http_date", "http_faults"]
 
 MAX_AGE = 14_400  # U-05: root programs fetch every 4 h
 SKEW = 5  # seconds by which two clocks may differ, or a proxy's rounding
+LONGEST = 18  # digits of a number of seconds
 MEDIA_TYPE = "application/pkix-crl"  # RFC 2585 section 4
 STRONG_TAG = re.compile(r'"[\x21\x23-\x7e\x80-\xff]*"')
 
@@ -38,10 +39,14 @@ class Exchange:
     @property
     def left_origin(self) -> int:
         """Since 1970: when the answer was made, by its Date or by its Age, whichever is earlier (RFC 9111 section 4.2.3)."""
-        age = self.field("age") or "0"
-        since = self.response.at - (int(age) if age.isdecimal() else 0)
+        since = self.response.at - (_seconds(self.field("age")) or 0)
         date = http_date(self.field("date"))
         return since if date is None else min(since, date)
+
+
+def _seconds(value: str | None) -> int | None:
+    """A number of seconds (RFC 9111 section 1.2.2); None for anything else."""
+    return int(value) if value is not None and value.isdecimal() and len(value) <= LONGEST else None
 
 
 HttpCheck = Callable[[Exchange], Iterator[str]]
@@ -81,12 +86,13 @@ def check_caching(exchange: Exchange) -> Iterator[str]:
         value = directives.get(name)
         if value is None:
             continue
-        if not value.isdecimal():
+        seconds = _seconds(value)
+        if seconds is None:
             yield f"Cache-Control has {name}={value}"
             continue
-        if int(value) > MAX_AGE:
+        if seconds > MAX_AGE:
             yield f"Cache-Control has {name}={value}, at most {MAX_AGE} s are allowed"
-        if next_update is not None and (over := exchange.left_origin + int(value) - next_update) > 0:
+        if next_update is not None and (over := exchange.left_origin + seconds - next_update) > 0:
             yield f"Cache-Control has {name}={value}, which ends {over} s after nextUpdate"
     expires = http_date(exchange.field("expires"))
     if expires is not None and next_update is not None and expires > next_update:
@@ -99,18 +105,18 @@ def check_stale(exchange: Exchange) -> Iterator[str]:
     for name in directives.keys() & {"stale-while-revalidate", "stale-if-error"}:
         if "must-revalidate" in directives:
             yield f"Cache-Control has {name} and must-revalidate"
-        window = [directives[name], directives.get("max-age", "0")]
-        if not all(value.isdecimal() for value in window):
+        window, max_age = _seconds(directives[name]), _seconds(directives.get("max-age", "0"))
+        if window is None or max_age is None:
             yield f"Cache-Control has {name}={directives[name]}"
-        elif next_update is not None and exchange.left_origin + sum(map(int, window)) >= next_update:
+        elif next_update is not None and exchange.left_origin + window + max_age >= next_update:
             yield f"Cache-Control has {name}={directives[name]}, which ends after nextUpdate"
 
 
 def check_age(exchange: Exchange) -> Iterator[str]:
     """RFC 9111 section 4.2: no cache gives out what is over."""
-    max_age = exchange.directives.get("max-age", "")
+    max_age = _seconds(exchange.directives.get("max-age"))
     age = exchange.response.at - exchange.left_origin
-    if max_age.isdecimal() and age > int(max_age) + SKEW:
+    if max_age is not None and age > max_age + SKEW:
         yield f"the answer is {age} s old and was to be kept for {max_age}"
 
 

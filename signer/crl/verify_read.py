@@ -7,6 +7,7 @@ others to be looked at, so that each can be named.
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
+from pathlib import Path
 
 from cryptography import x509
 
@@ -14,14 +15,27 @@ from _fastpath import der
 from _fastpath.crl_reader import Crl
 from _fastpath.errors import MalformedDer
 from signer.crl.build import CrlEntry
+from store.errors import UsageError
 
-__all__ = ["CRL_NUMBER", "IDP", "KEY_IDENTIFIER", "Extension", "ReadCrl", "read_crl"]
+__all__ = [
+    "CRL_NUMBER",
+    "IDP",
+    "KEY_IDENTIFIER",
+    "NUMBER_SIZE",
+    "Extension",
+    "ReadCrl",
+    "read_crl",
+    "read_crl_file",
+]
 
 KEY_IDENTIFIER, CRL_NUMBER, IDP = b"\x55\x1d\x23", b"\x55\x1d\x14", b"\x55\x1d\x1c"  # content of the OID
 INTEGER, BOOLEAN, SEQUENCE, UTC_TIME, GENERALIZED_TIME = 0x02, 0x01, 0x30, 0x17, 0x18
 EXPLICIT_0, CONTEXT_0, CONTEXT_1, CONTEXT_2, URI = 0xA0, 0x80, 0x81, 0x82, 0x86
 TIMES = frozenset({UTC_TIME, GENERALIZED_TIME})
 TRUE = b"\xff"
+MOST_VALUES = 256  # of a SEQUENCE that is no list of entries: each is read by copying what follows it
+FILE_SIZE = 256 << 20  # octets; some files have no end
+NUMBER_SIZE = 1024  # octets of a cRLNumber; one of more cannot even be printed
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,6 +86,11 @@ class ReadCrl:
         try:
             parsed = x509.load_der_x509_crl(self.data)
             len(parsed)  # reads the entries
+            # Read when they are asked for.
+            _ = parsed.issuer
+            if not isinstance(self.strict, Crl):
+                for entry in parsed:
+                    _ = entry.revocation_date_utc
         except (ValueError, x509.InvalidVersion) as error:
             return ValueError(str(error))
         return parsed
@@ -92,10 +111,10 @@ class ReadCrl:
 
     @property
     def crl_number(self) -> int | None:
-        """None if it is absent or no INTEGER; it may be negative or too long here."""
+        """None if it is absent, or no INTEGER of `NUMBER_SIZE`; it may be negative or too long here."""
         found = self.extension(CRL_NUMBER)
         value = None if found is None else _only(found.value)
-        if value is None or value.tag != INTEGER or not value.content:
+        if value is None or value.tag != INTEGER or not 0 < len(value.content) <= NUMBER_SIZE:
             return None
         return int.from_bytes(value.content, "big", signed=True)
 
@@ -163,6 +182,18 @@ def read_crl(data: bytes) -> ReadCrl:
     )
 
 
+def read_crl_file(path: Path) -> bytes:
+    """The octets of a file that is said to be a CRL. Raises UsageError."""
+    try:
+        with path.open("rb") as file:
+            data = file.read(FILE_SIZE + 1)
+    except OSError as error:
+        raise UsageError(f"{path}: cannot be read: {error.strerror}", remedy="check the path") from None
+    if len(data) > FILE_SIZE:
+        raise UsageError(f"{path}: more than {FILE_SIZE} octets", remedy="bring a CRL")
+    return data
+
+
 def _whole(data: bytes) -> bytes:
     """Content of the one value that `data` is."""
     if data.startswith(b"-----BEGIN"):
@@ -181,6 +212,8 @@ def _whole(data: bytes) -> bytes:
 def _values(content: bytes, what: str) -> list[Value]:
     values: list[Value] = []
     while content:
+        if len(values) == MOST_VALUES:
+            raise MalformedDer(f"{what}: more than {MOST_VALUES} fields")
         try:
             tag, inner, rest = der.read(content)
         except MalformedDer as error:
@@ -253,7 +286,12 @@ def _reason(entry: x509.RevokedCertificate) -> int:
     """Its number; 0 if there is none or it cannot be read."""
     try:
         reason = entry.extensions.get_extension_for_class(x509.CRLReason).value.reason
-    except (x509.ExtensionNotFound, x509.DuplicateExtension, ValueError):
+    except (
+        x509.ExtensionNotFound,
+        x509.DuplicateExtension,
+        x509.UnsupportedGeneralNameType,
+        ValueError,
+    ):
         return 0
     return REASON_NUMBERS[reason]
 

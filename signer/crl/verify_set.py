@@ -4,6 +4,7 @@ import hashlib
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
+from itertools import islice
 
 from cryptography import x509
 
@@ -34,6 +35,7 @@ __all__ = [
     "verify_one",
 ]
 
+MISSING = 1000  # shards of a series that are named
 FULL = next(series for series, name in UNSHARDED.items() if name == "full")
 
 
@@ -166,10 +168,16 @@ def check_complete(source: str, manifest: Manifest) -> Iterator[Finding]:
         indices.setdefault(shard.series, []).append(shard.shard_index)
     counts = {shard.series: shard.shard_count for shard in manifest.shards}
     for series, found in sorted(indices.items()):
-        for index in range(max(max(found) + 1, counts[series])):
-            if found.count(index) != 1:
-                what = "is missing" if index not in found else f"is there {found.count(index)} times"
+        times = Counter(found)
+        total = max(max(found) + 1, counts[series])
+        missing = list(islice((index for index in range(total) if index not in times), MISSING))
+        for index in sorted({*times, *missing}):
+            if times[index] != 1:
+                what = f"is there {times[index]} times" if times[index] else "is missing"
                 yield Finding(source, "set", f"series {series}: shard {index} {what}")
+        more = total - sum(0 <= index < total for index in times) - len(missing)
+        if more > 0:
+            yield Finding(source, "set", f"series {series}: {more} more shards are missing")
 
 
 def check_disclosed(

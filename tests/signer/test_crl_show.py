@@ -6,13 +6,16 @@ from typing import Any
 
 import pytest
 
+from _fastpath.der import encode
 from signer.commands.crl_diff import diff
 from signer.commands.crl_show import show
+from signer.commands.output import print_line, print_text
+from signer.crl import verify_read
 from signer.crl.verify_fetch import Limits
 from store.errors import UsageError
 from store.objects import Manifest, PublishedShard, manifest_path
 from tests.signer.crl_authority import NOW, URL
-from tests.signer.crl_forge import entry, forge, reason, right
+from tests.signer.crl_forge import entry, extension, forge, reason, right
 
 LIMITS = Limits()
 CONFIG = """\
@@ -172,3 +175,24 @@ def test_trouble_is_no_difference(one: Path, tmp_path: Path) -> None:
     with pytest.raises(UsageError) as raised:
         diff(str(one), str(tmp_path / "none.crl"), as_json=True, limits=LIMITS)
     assert raised.value.exit_code == 2
+
+
+def test_nothing_in_a_crl_steers_the_terminal(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    path = tmp_path / "[bold]one.crl"
+    url = encode(0xA0, encode(0xA0, encode(0x86, b"http://c.example/[/x]\x1b[2J\nequal\x9b")))
+    path.write_bytes(
+        forge(right(b"\x01"), distribution_point=extension(28, encode(0x30, url), critical=True))
+    )
+    show(Path("none.toml"), str(path), issuer=None, entries=True, as_json=False, limits=LIMITS)
+    out = capsys.readouterr().out
+    assert "[/x]\\x1b[2J\\nequal\\x9b" in "".join(out.split())
+    assert not {"\x1b", "\x9b"} & set(out)
+    print_line("a\nb\x1b\u202e\u00e9")
+    print_text("a\nb\x1b")
+    assert capsys.readouterr().out == "a\\nb\\x1b\\u202e\u00e9\na\nb\\x1b\n"
+
+
+def test_a_file_without_an_end(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(verify_read, "FILE_SIZE", 1000)
+    with pytest.raises(UsageError, match="more than 1000 octets"):
+        show(Path("none.toml"), "/dev/zero", issuer=None, entries=True, as_json=True, limits=LIMITS)

@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 from _fastpath.crl import encode_issuing_distribution_point
 from _fastpath.der import encode, encode_time
 from _fastpath.errors import MalformedDer
+from signer.commands.crl_files import described, entries_of
 from signer.crl.build import CrlScope, build_shard, subject_key_identifier
 from signer.crl.verify_crl import CRL_CHECKS, Sight, crl_faults
 from signer.crl.verify_read import read_crl
@@ -329,3 +330,35 @@ def test_no_octets_end_the_checks(data: st.DataObject) -> None:
 def test_every_check_has_a_fault() -> None:
     shown = {check for _, check, _ in FAULTS.values()} | {"size", "profile"}
     assert shown == {name for name, _ in CRL_CHECKS}
+
+
+X400_NAME = encode(SEQUENCE, extension(29, encode(SEQUENCE, encode(0xA3, b"")), critical=True))
+
+
+@pytest.mark.parametrize(
+    ("data", "check", "message"),
+    [
+        (forge(RIGHT, number=extension(20, encode(0x02, b"\x7f" * 3000))), "number", "at most 1024"),
+        (forge(RIGHT, entries=(entry(b"\x05", X400_NAME),)), "entry extensions", "x400Address"),
+        (forge(RIGHT, issuer=bytes.fromhex("300d310b300906035504030c02fffe")), "parse", "cannot read"),
+        (
+            forge(RIGHT, entries=(encode(SEQUENCE, encode(2, b"\x05") + encode(24, b"00000101000000Z")),)),
+            "parse", "year 0",
+        ),
+    ],
+    ids=["number", "entry extension", "issuer", "year"],
+)  # fmt: skip
+def test_what_the_libraries_choke_on_is_a_finding(data: bytes, check: str, message: str) -> None:
+    """Nor does `crl show` fail at it."""
+    assert message in "".join(faults(data)[check])
+    crl = read_crl(data)
+    assert described(crl)["size"] == len(data)
+    assert len(list(entries_of(crl))) <= 1
+
+
+def test_sequences_have_so_many_fields() -> None:
+    """Time grows with the square of their number."""
+    with pytest.raises(MalformedDer, match="tbsCertList: more than 256 fields"):
+        read_crl(forge(RIGHT, next_update=encode(0x05, b"") * 300))
+    with pytest.raises(MalformedDer, match="crlExtensions: more than 256 fields"):
+        read_crl(forge(RIGHT, more=extension(99, b"") * 300))

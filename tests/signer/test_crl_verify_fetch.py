@@ -147,3 +147,18 @@ def test_what_is_no_url(url: str) -> None:
 def test_urls_are_printable(url: str) -> None:
     with pytest.raises(FetchFault, match="URL|printable"):
         split_url(url)
+
+
+@pytest.mark.parametrize("location", ["http://[::1", "http://\x1b]0;x/"])
+def test_a_redirect_to_what_is_no_url(location: str) -> None:
+    for follow_redirects in (False, True):
+        check, message = fault(
+            lambda method, target: http_message(302, Location=location), follow_redirects=follow_redirects
+        )
+        assert check == "redirect" and "which is not a URL" in message and message.isprintable()
+
+
+def test_a_body_without_a_length_that_is_cut_is_not_whole() -> None:
+    """It would be read as a shorter list."""
+    slow = [http_message(200, Content_Length=""), *[b"x"] * 50]
+    assert fault(lambda method, target: slow, timeout=0.5) == ("fetch", "no whole answer within 0.5 s")

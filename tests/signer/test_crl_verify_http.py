@@ -129,3 +129,14 @@ def test_http_dates() -> None:
 def test_every_check_has_a_fault() -> None:
     shown = {check for _, check, _ in FAULTS.values()} | {"head"}
     assert shown == {name for name, _ in HTTP_CHECKS}
+
+
+@pytest.mark.parametrize("name", ["age", "max-age", "s-maxage", "stale-if-error"])
+def test_a_number_of_any_length_is_a_finding_at_most(name: str) -> None:
+    """More digits than Python reads."""
+    digits = "9" * 5000
+    if name == "age":
+        assert faults({"age": digits}) == []
+    else:
+        found = faults({"cache-control": f"max-age=60, {name}={digits}"})
+        assert [message for _, message in found] == [f"Cache-Control has {name}={digits}"]

@@ -13,7 +13,7 @@ from signer.commands.crl_verify import VerifyRequest, verify
 from signer.crl.build import CrlScope
 from signer.crl.verify import verify_set
 from signer.crl.verify_fetch import Fetcher, FetchFault, Limits
-from signer.crl.verify_set import Finding, Found, Target, check_disclosed
+from signer.crl.verify_set import Finding, Found, Target, check_complete, check_disclosed
 from signer.crl.verify_source import CrlSet, SourceError, sets_of_objects, sets_of_text, sets_of_url
 from store.errors import OcspeedError
 from store.objects import UNSHARDED, Manifest, PublishedShard
@@ -380,3 +380,25 @@ def test_the_crl_of_an_offline_ca(objects: Path, capsys: pytest.CaptureFixture[s
         assert verify(file, request(), as_json=False, quiet=True, clock=FakeClock()) == expected
         out = capsys.readouterr().out
         assert ("dates: nextUpdate is 31535999 s after" in out) == bool(expected), out
+
+
+def test_a_manifest_may_claim_any_number_of_shards() -> None:
+    """Named are so many of those that are missing, and the rest is counted."""
+    claim = replace_shard(MANIFEST, shard_count=10**15)
+    missing = [found.message for found in check_complete("m", claim)]
+    assert missing[0] == f"series 0: shard {len(MANIFEST.shards)} is missing"
+    assert missing[-1] == f"series 0: {10**15 - len(MANIFEST.shards) - 1000} more shards are missing"
+    assert len(missing) == 1001
+
+
+def replace_shard(manifest: Manifest, **changes: int) -> Manifest:
+    shards = [msgspec.structs.replace(shard, **changes) for shard in manifest.shards]
+    return msgspec.structs.replace(manifest, shards=shards)
+
+
+@pytest.mark.parametrize("text", ['{"a":' * 100_000, "[" * 100_000])
+def test_a_list_that_is_nested_without_end(text: str, tmp_path: Path) -> None:
+    path = tmp_path / "list.json"
+    path.write_text(text)
+    with pytest.raises(SourceError, match="cannot be read|not a JSON array"):
+        sets_of_text(path, Fetcher(Limits(), FakeClock()))
