@@ -3,10 +3,22 @@
 from collections.abc import Iterator
 from contextlib import closing
 from datetime import UTC, datetime
+from functools import cache
 from typing import cast
 
-from sqlalchemy import ColumnElement, Connection, FromClause, Select, and_, func, insert, not_, select, update
-from sqlalchemy.sql.compiler import SQLCompiler
+from sqlalchemy import (
+    ColumnElement,
+    Connection,
+    FromClause,
+    and_,
+    bindparam,
+    func,
+    insert,
+    not_,
+    select,
+    update,
+)
+from sqlalchemy.dialects import sqlite
 
 from _fastpath.page import hash32
 from signer.ledger import generations, schema
@@ -40,6 +52,50 @@ __all__ = [
 
 INDEXES = 1 << 16  # more than a series has shards
 MAX_NUMBER = 2**63 - 1  # the column's; BR 7.2.2 allows 159 bits (C-08)
+
+
+def _of_shard(table: FromClause) -> ColumnElement[bool]:
+    """Of the shard whose three parameters `_shard` gives: none is named as a column, or an update would set it."""
+    return and_(
+        table.c.issuer_id == bindparam("issuer"),
+        table.c.series == bindparam("number"),
+        table.c.shard_index == bindparam("index"),
+    )
+
+
+def _shard(issuer_id: int, series: int, index: int) -> dict[str, int]:
+    return {"issuer": issuer_id, "number": series, "index": index}
+
+
+# What runs for every shard, made once: making a statement takes several times as long as running it.
+_LATEST = (
+    select(schema.crl_publication)
+    .where(_of_shard(schema.crl_publication))
+    .order_by(schema.crl_publication.c.crl_number.desc())
+    .limit(1)
+)
+_HIGHEST = select(func.coalesce(func.max(schema.crl_publication.c.crl_number), 0)).where(
+    _of_shard(schema.crl_publication)
+)
+_PUBLISHED = insert(schema.crl_publication)
+_RESERVED = select(schema.crl_number.c.reserved).where(_of_shard(schema.crl_number))
+_RESERVE_FIRST = insert(schema.crl_number).values(
+    issuer_id=bindparam("issuer"),
+    series=bindparam("number"),
+    shard_index=bindparam("index"),
+    reserved=bindparam("taken"),
+)
+_RESERVE = update(schema.crl_number).where(_of_shard(schema.crl_number)).values(reserved=bindparam("taken"))
+_CERTIFICATE = select(
+    schema.certificate.c.not_after,
+    schema.certificate.c.series,
+    schema.certificate.c.shard_index,
+    schema.certificate.c.placed_by,
+).where(
+    schema.certificate.c.issuer_id == bindparam("issuer"),
+    schema.certificate.c.hash32 == bindparam("hash"),
+    schema.certificate.c.serial == bindparam("serial_number"),
+)
 
 
 def series(connection: Connection, issuer_id: int) -> list[SeriesRow]:
@@ -132,36 +188,38 @@ def shard_snapshot(
 
     An entry that was in `after`, when its certificate had already expired, is left out (C-18).
     """
-    compiled = _entries(issuer_id, series, index, after).compile(connection)
-    assert isinstance(compiled, SQLCompiler)
-    parameters = compiled.construct_params()
-    values = [parameters[name] for name in compiled.positiontup or ()]
-    statement = str(compiled)
+    values = _shard(issuer_id, series, index)
+    if after is not None:
+        values |= {"this_update": after.this_update, "generation": after.generation}
+    statement = _entries(series == FULL_SERIES, after is None)
     return ShardSnapshot(
         generations.current(connection, issuer_id), lambda: _tuples(connection, statement, values)
     )
 
 
-def _tuples(connection: Connection, statement: str, values: list[int]) -> Iterator[tuple[bytes, int, int]]:
+def _tuples(
+    connection: Connection, statement: str, values: dict[str, int]
+) -> Iterator[tuple[bytes, int, int]]:
     """The driver's own, one by one: making SQLAlchemy's rows of them costs as much again as reading them."""
     with closing(connection.connection.cursor()) as cursor:
         cursor.execute(statement, values)
         yield from cast(Iterator[tuple[bytes, int, int]], cursor)  # PEP 249 lets a cursor be iterated over
 
 
-def _entries(issuer_id: int, series: int, index: int, after: Publication | None) -> Select[bytes, int, int]:
+@cache
+def _entries(full: bool, first: bool) -> str:
+    """SQL for the entries of a full CRL or of a shard, of its first CRL or of one after another."""
     c = schema.certificate.c
-    statement = (
-        select(c.serial, c.revocation_time, c.reason)
-        .where(c.issuer_id == issuer_id, c.revocation_time.is_not(None))
-        .order_by(c.serial)
-    )
-    if series != FULL_SERIES:
-        statement = statement.where(c.series == series, c.shard_index == index)
-    if after is None:
-        return statement
-    seen = and_(c.not_after < after.this_update, c.revoked_generation <= after.generation)
-    return statement.where(not_(seen))
+    statement = select(c.serial, c.revocation_time, c.reason).order_by(c.serial)
+    statement = statement.where(c.revocation_time.is_not(None))
+    if full:
+        statement = statement.where(c.issuer_id == bindparam("issuer"))
+    else:
+        statement = statement.where(_of_shard(schema.certificate))
+    if not first:
+        seen = and_(c.not_after < bindparam("this_update"), c.revoked_generation <= bindparam("generation"))
+        statement = statement.where(not_(seen))
+    return str(statement.compile(dialect=sqlite.dialect(paramstyle="named")))
 
 
 def may_vanish(
@@ -170,11 +228,8 @@ def may_vanish(
     """Whether an entry of the live CRL may be absent from the next: it expired before the live one's thisUpdate (C-18),
     or something better than the hash put the certificate into another shard (C-19).
     """
-    c = schema.certificate.c
-    statement = select(c.not_after, c.series, c.shard_index, c.placed_by).where(
-        c.issuer_id == issuer_id, c.hash32 == hash32(serial), c.serial == serial
-    )
-    row = connection.execute(statement).first()
+    values = {"issuer": issuer_id, "hash": hash32(serial), "serial_number": serial}
+    row = connection.execute(_CERTIFICATE, values).first()
     if row is None:
         return False
     placed = row.placed_by != PlacedBy.HASH.value and shard[0] != FULL_SERIES
@@ -190,14 +245,7 @@ def has_certificates(connection: Connection, issuer_id: int) -> bool:
 
 def latest_publication(connection: Connection, issuer_id: int, series: int, index: int) -> Publication | None:
     """The published CRL with the highest number of a shard."""
-    table = schema.crl_publication
-    statement = (
-        select(table)
-        .where(table.c.issuer_id == issuer_id, table.c.series == series, table.c.shard_index == index)
-        .order_by(table.c.crl_number.desc())
-        .limit(1)
-    )
-    row = connection.execute(statement).first()
+    row = connection.execute(_LATEST, _shard(issuer_id, series, index)).first()
     return Publication(*row) if row else None
 
 
@@ -239,39 +287,31 @@ def revoked_since(connection: Connection, issuer_id: int, generation: int) -> Re
 
 def reserve_number(connection: Connection, issuer_id: int, series: int, index: int, at_least: int) -> int:
     """A number above every one published or reserved for the shard, and not below `at_least`."""
-    table = schema.crl_number
-    shard = and_(table.c.issuer_id == issuer_id, table.c.series == series, table.c.shard_index == index)
-    reserved = connection.execute(select(table.c.reserved).where(shard)).scalar()
-    number = max((reserved or 0) + 1, _highest(connection, issuer_id, series, index) + 1, at_least)
+    shard = _shard(issuer_id, series, index)
+    reserved = _reserved(connection, shard)
+    highest = int(connection.execute(_HIGHEST, shard).scalar_one())
+    number = max((reserved or 0) + 1, highest + 1, at_least)
     if number > MAX_NUMBER:
         raise LedgerError(f"crlNumber {number} of shard {series}-{index} is above {MAX_NUMBER}")
-    _reserve(connection, issuer_id, series, index, number)
+    _reserve(connection, shard, reserved, number)
     return number
 
 
-def _reserve(connection: Connection, issuer_id: int, series: int, index: int, number: int) -> None:
-    table = schema.crl_number
-    shard = and_(table.c.issuer_id == issuer_id, table.c.series == series, table.c.shard_index == index)
-    reserved = connection.execute(select(table.c.reserved).where(shard)).scalar()
-    if reserved is None:
-        row = {"issuer_id": issuer_id, "series": series, "shard_index": index, "reserved": number}
-        connection.execute(insert(table).values(row))
-    elif reserved < number:
-        connection.execute(update(table).where(shard).values(reserved=number))
+def _reserved(connection: Connection, shard: dict[str, int]) -> int | None:
+    return connection.execute(_RESERVED, shard).scalar()
 
 
-def _highest(connection: Connection, issuer_id: int, series: int, index: int) -> int:
-    c = schema.crl_publication.c
-    statement = select(func.coalesce(func.max(c.crl_number), 0)).where(
-        c.issuer_id == issuer_id, c.series == series, c.shard_index == index
-    )
-    return int(connection.execute(statement).scalar_one())
+def _reserve(connection: Connection, shard: dict[str, int], reserved: int | None, number: int) -> None:
+    """`reserved` is what this transaction has read."""
+    if reserved is None or reserved < number:
+        statement = _RESERVE_FIRST if reserved is None else _RESERVE
+        connection.execute(statement, shard | {"taken": number})
 
 
 def add_publication(connection: Connection, publication: Publication) -> None:
     """Record a published CRL. Refuses a number that is not the highest, and times or a generation that go back."""
-    shard = (publication.issuer_id, publication.series, publication.shard_index)
-    latest = latest_publication(connection, *shard)
+    place = (publication.issuer_id, publication.series, publication.shard_index)
+    latest = latest_publication(connection, *place)
     if latest is not None:
         for name in ("crl_number", "this_update", "generation"):
             old, new = getattr(latest, name), getattr(publication, name)
@@ -280,6 +320,7 @@ def add_publication(connection: Connection, publication: Publication) -> None:
                     f"shard {publication.series}-{publication.shard_index}: {name} {new} does not follow {old}",
                     remedy="build the CRL again from the ledger as it is now",
                 )
-    _reserve(connection, *shard, publication.crl_number)
+    shard = _shard(*place)
+    _reserve(connection, shard, _reserved(connection, shard), publication.crl_number)
     values = {name: getattr(publication, name) for name in Publication.__dataclass_fields__}
-    connection.execute(insert(schema.crl_publication).values(values))
+    connection.execute(_PUBLISHED, values)

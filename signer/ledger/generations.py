@@ -1,12 +1,14 @@
 """Numbers for changes, in commit order: taken under the issuer's row lock, which is held until commit."""
 
-from sqlalchemy import Connection, select, update
+from sqlalchemy import Connection, bindparam, select, update
 
 from signer.ledger import schema
 from signer.ledger.errors import LedgerError
 from signer.ledger.values import Change
 
 __all__ = ["current", "record", "take"]
+
+_CURRENT = select(schema.issuer.c.generation).where(schema.issuer.c.id == bindparam("issuer"))
 
 _LOG = (
     "INSERT INTO change (issuer_id, generation, kind, first_hash32, last_hash32, serial, recorded_at) "
@@ -28,8 +30,7 @@ def take(connection: Connection, issuer_id: int, count: int = 1) -> int:
 
 def current(connection: Connection, issuer_id: int) -> int:
     """Generation of the newest committed change, as this transaction sees it."""
-    statement = select(schema.issuer.c.generation).where(schema.issuer.c.id == issuer_id)
-    generation = connection.execute(statement).scalar()
+    generation = connection.execute(_CURRENT, {"issuer": issuer_id}).scalar()
     if generation is None:
         raise LedgerError(f"the ledger has no issuer with id {issuer_id}")
     return int(generation)
