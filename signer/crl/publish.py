@@ -35,6 +35,7 @@ __all__ = [
     "CRL_TYPE",
     "Check",
     "Disclosure",
+    "Head",
     "PublishConflict",
     "catch_up",
     "live_number",
@@ -73,7 +74,7 @@ class Disclosure:
 
 
 @dataclass(frozen=True, slots=True)
-class _Head:
+class Head:
     """What has to be right between a CRL and the one in whose place it comes."""
 
     number: int
@@ -81,7 +82,7 @@ class _Head:
     issuer: x509.Name
 
     @classmethod
-    def of(cls, path: str, data: bytes) -> "_Head":
+    def of(cls, path: str, data: bytes) -> "Head":
         """Of any CRL, also one that an offline CA made. Raises StoreFormatError naming `path`."""
         try:
             crl = x509.load_der_x509_crl(data)
@@ -94,37 +95,43 @@ class _Head:
             ) from error
 
 
-def publish(store: ObjectStore, path: str, data: bytes, expected_previous_number: int | None) -> None:
+def publish(
+    store: ObjectStore,
+    path: str,
+    data: bytes,
+    expected_previous_number: int | None,
+    head: Head | None = None,
+) -> None:
     """Put the CRL `data` at `path` in place of the one numbered `expected_previous_number` (None: of nothing).
 
-    Raises PublishConflict if another one is there by now or its number is not lower (C-08, U-06, D1).
-    Whoever reads sees the old one or the new one, whole (D9).
+    `head` is that of `data`, if it has been read already. Raises PublishConflict if another one is there by now or
+    its number is not lower (C-08, U-06, D1). Whoever reads sees the old one or the new one, whole (D9).
     """
-    ours = _Head.of(path, data)
+    ours = head or Head.of(path, data)
 
     def check(live: bytes | None) -> None:
-        head = None if live is None else _Head.of(path, live)
-        found = head.number if head else None
+        before = None if live is None else Head.of(path, live)
+        found = before.number if before else None
         if found != expected_previous_number:
             raise PublishConflict(
                 path, f"expected {_numbered(expected_previous_number)} to be live, found {_numbered(found)}"
             )
-        _check_follows(path, head, ours)
+        _check_follows(path, before, ours)
 
     replace_object(store, path, data, CRL_TYPE, check)
 
 
 def catch_up(store: ObjectStore, path: str, data: bytes) -> None:
     """As `publish`, in place of whichever older CRL of the same issuer is there, or of nothing."""
-    ours = _Head.of(path, data)
+    ours = Head.of(path, data)
 
     def check(live: bytes | None) -> None:
-        _check_follows(path, None if live is None else _Head.of(path, live), ours)
+        _check_follows(path, None if live is None else Head.of(path, live), ours)
 
     replace_object(store, path, data, CRL_TYPE, check)
 
 
-def _check_follows(path: str, live: _Head | None, ours: _Head) -> None:
+def _check_follows(path: str, live: Head | None, ours: Head) -> None:
     """Number and thisUpdate only grow at a path (C-08, U-06), and it never changes hands."""
     if live is None:
         return
@@ -140,7 +147,7 @@ def _check_follows(path: str, live: _Head | None, ours: _Head) -> None:
 
 def live_number(path: str, data: bytes) -> int:
     """cRLNumber of any CRL. Raises StoreFormatError naming `path`."""
-    return _Head.of(path, data).number
+    return Head.of(path, data).number
 
 
 def publish_manifest(store: ObjectStore, manifest: Manifest) -> None:

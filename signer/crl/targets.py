@@ -11,6 +11,7 @@ from _fastpath.errors import MalformedDer
 from signer.crl.archive import archive
 from signer.crl.publish import (
     Disclosure,
+    Head,
     PublishConflict,
     catch_up,
     live_number,
@@ -187,15 +188,15 @@ class Targets:
         Raises if no target took it. A PublishConflict before the first one took it ends it for all: whoever else
         is publishing has newer data (D1, D2).
         """
-        number = live_number(path, data)
+        head = Head.of(path, data)
         taken = False
         faults: list[OcspeedError] = []
         for target in self._targets:
             if path not in target.live:
                 continue
             try:
-                archive(target.store, path, number, data)
-                publish(target.store, path, data, target.live[path])
+                archive(target.store, path, head.number, data)
+                publish(target.store, path, data, target.live[path], head)
             except StoreUnavailable as error:
                 target.live.pop(path)
                 target.unreachable(error)
@@ -206,7 +207,7 @@ class Targets:
                     raise
                 faults.append(error)
             else:
-                target.live[path], taken = number, True
+                target.live[path], taken = head.number, True
         if not taken:
             raise faults[0]
 
