@@ -356,6 +356,7 @@ def killed(town: Town, function: str, line: int) -> bool:
 
 def check_after_death(town: Town, revoked: set[bytes]) -> None:
     """One whole ledger is there, the one before or the one restored; the same again brings it to its end."""
+    town.works.context.close()
     town.works.context = town.works.open()
     assert town.revoked() == revoked
     assert town.works.ledger.verify_journal() > 0
