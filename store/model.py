@@ -55,7 +55,7 @@ def load_certificate(path: Path) -> x509.Certificate:
     except OSError as error:
         raise ConfigError(
             f"{path}: the certificate cannot be read: {error.strerror}",
-            remedy="check `certificate` and permissions",
+            remedy="check the path (`certificate` in the configuration, or the option) and its permissions",
         ) from None
     try:
         if b"-----BEGIN" in data:

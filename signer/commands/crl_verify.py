@@ -60,10 +60,23 @@ def _sets(file: Path, request: VerifyRequest, clock: Clock) -> list[CrlSet]:
     if request.source is not None and request.source.startswith(("http://", "https://")):
         return sets_of_url(request.source, fetcher)
     if request.source is not None:
+        _require_directory(request.source)
         return sets_of_objects(request.source, clock, request.issuer)
     settings = load_settings(file)
     places = settings.root.objects.targets(settings.document)
     return [crls for place in places for crls in sets_of_objects(place, clock, request.issuer)]
+
+
+def _require_directory(source: str) -> None:
+    """Refuse a path that cannot hold a set, in the words of who typed it. URLs of object stores pass."""
+    if "://" in source or Path(source).is_dir():
+        return
+    if Path(source).exists():
+        raise UsageError(
+            f"{source}: not a directory",
+            remedy="name the one that holds `crl/`; --urls FILE reads a list, `crl show FILE` one CRL",
+        )
+    raise UsageError(f"{source}: no such directory", remedy="check the path, or begin a URL with http://")
 
 
 def _authority(file: Path, request: VerifyRequest, crls: CrlSet) -> tuple[x509.Certificate, CrlScope | None]:

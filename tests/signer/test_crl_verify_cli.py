@@ -63,3 +63,12 @@ def test_what_is_missing_is_named(tmp_path: Path) -> None:
     done = typed("verify", URL, "--config", tmp_path / "none.toml")
     assert isinstance(done.exception, UsageError) and done.exception.exit_code == 2
     assert "the CA is not known" in str(done.exception) and "--issuer-cert FILE" in str(done.exception)
+
+
+def test_a_path_that_holds_no_set_is_told_from_one_that_is_not_there(tmp_path: Path) -> None:
+    (tmp_path / "0-0.crl").write_bytes(b"0")
+    done = typed("verify", tmp_path / "0-0.crl")
+    assert isinstance(done.exception, UsageError) and "not a directory" in str(done.exception)
+    assert "crl show FILE" in str(done.exception)
+    done = typed("verify", tmp_path / "none")
+    assert isinstance(done.exception, UsageError) and "no such directory" in str(done.exception)
