@@ -163,6 +163,7 @@ cdef class Connection(Client):
                 start += self.path.size
                 self.write(answer)
                 answer = None
+                self.asked = b""  # what comes next has its own time
                 if self.path.closes:
                     return self.end()
                 if start == PyBytes_GET_SIZE(data):
@@ -196,8 +197,7 @@ cdef class Connection(Client):
             if PyBytes_GET_SIZE(data) == self.path.head_size:
                 self.body_size = self.path.size - self.path.head_size
                 self.closes = self.path.closes
-            if not self.asked or PyBytes_GET_SIZE(data) < PyBytes_GET_SIZE(self.asked):
-                # Another message than was waited for.
+            if PyBytes_GET_SIZE(self.asked) == 0:
                 self.due = <double>self.path.source.monotonic() + self.shared.body_timeout
         else:
             self.exchange = <Exchange>answer

@@ -247,3 +247,15 @@ async def test_nothing_overtakes_a_request_that_waits(
         assert client.received == b""
         assert await client.settle() == expected
         hesitation.most = 0
+
+
+async def test_every_body_has_its_own_time(application: Application) -> None:
+    """Also when its head, longer than the one before, came with the body of that."""
+    client = Worker(application).connect()
+    body = b"0\x03\x02\x01"  # refused without the store
+    client.send(post(b"/", body)[: -len(body)])
+    client.protocol.due = 1.0
+    client.send(body + post(b"/", body, b"X: longer")[: -len(body)])
+    assert client.received.count(b"HTTP/1.1 200") == 1
+    assert client.protocol.due > asyncio.get_running_loop().time()
+    client.leave()
