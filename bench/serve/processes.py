@@ -16,6 +16,7 @@ __all__ = [
     "free_port",
     "on_core",
     "started",
+    "wait_for_child",
     "wait_for_port",
 ]
 
@@ -99,6 +100,16 @@ def wait_for_port(port: int, process: "subprocess.Popen[bytes]", log: Path) -> N
             return
         time.sleep(0.05)
     raise RuntimeError(f"{process.args!r} does not listen on port {port}:\n{log.read_text()[-2000:]}")
+
+
+def wait_for_child(process: "subprocess.Popen[bytes]", log: Path) -> None:
+    """Until it has a worker: one that forks may listen before. Raises RuntimeError."""
+    deadline = time.monotonic() + START_TIMEOUT
+    while time.monotonic() < deadline and process.poll() is None:
+        if children_of(process.pid):
+            return
+        time.sleep(0.05)
+    raise RuntimeError(f"{process.args!r} has no worker:\n{log.read_text()[-2000:]}")
 
 
 @contextlib.contextmanager

@@ -19,7 +19,14 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from bench.serve.corpus import Corpus, write_config
 from bench.serve.generator import Schedule, run
-from bench.serve.processes import GENERATOR_CORE, Processes, free_port, started, wait_for_port
+from bench.serve.processes import (
+    GENERATOR_CORE,
+    Processes,
+    free_port,
+    started,
+    wait_for_child,
+    wait_for_port,
+)
 from bench.serve.starlette_peer import PREFIX
 
 __all__ = [
@@ -163,6 +170,7 @@ def nginx(corpus: Corpus, ours: Server, answers: dict[int, bytes]) -> Iterator[S
         command += ["-g", "user root;"]  # the files are in a directory of ours alone
     with started(command, directory) as (process, log):
         wait_for_port(port, process, log)
+        wait_for_child(process, log)  # whose time is the cost of an answer
         yield Server(port, Processes(process.pid))
 
 
