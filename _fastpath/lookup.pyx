@@ -8,7 +8,7 @@ cimport cython
 from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_FromStringAndSize, PyBytes_GET_SIZE
 from libc.stdint cimport uint8_t, uint32_t
 
-from _fastpath.answer cimport decimal_size, make_entry, put_decimal
+from _fastpath.answer cimport decimal_size, fault_of, make_entry, put_decimal
 from _fastpath.certid cimport HASH_SHA1, HASH_SHA256, CertID
 from _fastpath.der cimport put_bytes
 from _fastpath.page cimport (
@@ -401,7 +401,8 @@ cdef class StatusSource:
             return "no_signature"
         if not signer.passes(entry, lookup.sent_at):
             return "bad_signature"
-        self.cache.put(lookup.key, entry, lookup.page_key)
+        if fault_of(entry, self.now()) is None:  # what may not be sent would be read anew at each request
+            self.cache.put(lookup.key, entry, lookup.page_key)
         return entry
 
     def condemn(self, Lookup lookup not None, error):

@@ -132,7 +132,7 @@ cdef class ReplyQueue:
                 command = self.next()
                 self.tally.observe(&self.seconds, now - command.sent_at)
                 self.answer(command, reply)
-        except hiredis.ProtocolError as error:
+        except (hiredis.ProtocolError, TypeError, MemoryError) as error:  # an array as key, or of billions
             raise Surprise(str(error)) from error
         if self.reader.len() > MAX_REPLY:
             raise Surprise("a reply without an end")

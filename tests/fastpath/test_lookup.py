@@ -245,6 +245,7 @@ SURPRISES: dict[str, Callable[[], bytes]] = {
     "array": lambda: b"*1\r\n$1\r\nx\r\n",
     "push": lambda: b">2\r\n$7\r\nmessage\r\n$1\r\nx\r\n",
     "noise": lambda: b"?\r\n",
+    "array as key": lambda: b"%1\r\n*0\r\n+a\r\n",
 }
 
 
@@ -259,6 +260,21 @@ def test_what_nobody_asked_for_is_told_to_nobody(name: str) -> None:
     assert first == second == ["store_protocol"]
     source.reply(source.record(good(ONE)))
     assert first == ["store_protocol"] and not source.has(ONE)
+
+
+@pytest.mark.conformance("R-11")
+def test_what_may_not_be_sent_is_not_kept() -> None:
+    """Whoever asks for it again and again would drop the page around it each time, and what is known of the page."""
+    source = Source()
+    source.fetch(ONE)
+    source.cache.mark_whole(source.page_key(ONE))
+    before = source.cache.invalidated
+    for _ in range(3):
+        told = source.ask(TWO)
+        source.reply(source.record(good(TWO, this_update=NOW + 60)))
+        assert isinstance(told[0], Entry) and told[0].fault(NOW) == "not_yet_valid"
+        assert not source.has(TWO) and source.has(ONE)
+    assert source.cache.invalidated == before
 
 
 def test_one_reply_too_many_is_a_surprise() -> None:
