@@ -105,6 +105,7 @@ def test_serial_zero_is_taken_as_in_an_index(place: Place) -> None:
     assert problem(place, altered).startswith("signature: ")  # read, and without a warning
 
 
+@pytest.mark.conformance("P-10")
 def test_the_distribution_point(place: Place) -> None:
     ldap = "ldap://ldap.example/cn=x"
     assert parse(place, CA.issue(5, [ldap, shard_url(2)])).placement == Placement(0, 2, PlacedBy.CERTIFICATE)
