@@ -173,7 +173,7 @@ def test_a_signal_to_the_whole_group_ends_it_well(own: Works, number: signal.Sig
         children = children_of(process.pid)
         assert len(children) >= 3  # two workers and the store
         os.killpg(process.pid, number)
-        assert process.wait(20) == 0
+        assert process.wait(60) == 0
         wait_until(lambda: not children & children_of(1))
     log = (own.directory / "run.log").read_text()
     assert "Traceback" not in log
@@ -194,7 +194,7 @@ def test_killed_workers_are_replaced(own: Works, killed: int) -> None:
         wait_until(lambda: is_whole(own) and own.is_revoked(row_in_page(1, 1).serial))
         assert workers_of(process.pid)
         process.terminate()
-        assert process.wait(20) == 0
+        assert process.wait(60) == 0
 
 
 def test_killed_it_leaves_no_worker(own: Works) -> None:
@@ -204,7 +204,7 @@ def test_killed_it_leaves_no_worker(own: Works) -> None:
         with store_of(own) as client:
             store = client.info("server")["process_id"]
         process.kill()
-        process.wait(20)
+        process.wait(60)
         wait_until(lambda: children & children_of(1) <= {store})
         assert is_whole(own)
         os.kill(store, signal.SIGTERM)
