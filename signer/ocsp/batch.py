@@ -4,15 +4,17 @@ import multiprocessing
 import os
 import signal
 import threading
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import (
     BrokenExecutor,
-    Executor,
     Future,
     ProcessPoolExecutor,
     ThreadPoolExecutor,
     as_completed,
 )
+from contextlib import contextmanager
+from multiprocessing import resource_tracker
+from multiprocessing.connection import Connection, wait
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -55,30 +57,85 @@ class _Worker:
 _worker: _Worker | None = None  # of a process of the pool
 
 
-def _start_worker(config_file: Path) -> None:
+def _start_worker(config_file: Path, held: Connection) -> None:
     """Ctrl-C reaches every process of a terminal: only the parent acts on it, and ends these.
 
-    SIGTERM ends a worker: so the executor clears away what is left of a pool of which one process was killed, and
-    would wait for ever for one that does not go.
+    SIGTERM ends a worker: so the executor clears away what is left of a pool of which one process was killed.
     """
     global _worker
     signal.signal(signal.SIGINT, signal.SIG_IGN)
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, [signal.SIGINT])  # blocked by `_interrupts_held`
     signal.signal(signal.SIGTERM, signal.SIG_DFL)
-    threading.Thread(target=_end_with_parent, daemon=True).start()
+    threading.Thread(target=_leave_when_let_go, args=(held,), daemon=True).start()
     _worker = _Worker(config_file)
 
 
-def _end_with_parent() -> None:
-    """A killed parent closes no queue that its workers would notice."""
-    parent = multiprocessing.parent_process()
-    if parent is not None:
-        parent.join()
-        os._exit(1)
+def _leave_when_let_go(held: Connection) -> None:
+    """The parent let go of the pool, or was killed."""
+    wait([held])
+    os._exit(1)
+
+
+@contextmanager
+def _interrupts_held() -> Iterator[None]:
+    """A process started meanwhile has SIGINT blocked, so that none ends it before it can ignore them.
+
+    The resource tracker of multiprocessing, which comes with the first process, would lift the block.
+    """
+    resource_tracker.ensure_running()
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGINT])
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
 def _sign(issuer: str, pages: PageRange) -> Tally:
     assert _worker is not None
     return _worker.sign(issuer, pages)
+
+
+class _Processes:
+    """An executor whose processes leave when it is closed, whatever has become of it.
+
+    A process that the executor starts in the moment in which it finds another one dead is not ended by it, but waited
+    for. So each watches a pipe of which this process has the other end.
+    """
+
+    def __init__(self, config_file: Path, workers: int) -> None:
+        self._watched, self._held = multiprocessing.Pipe(duplex=False)
+        # Spawned, not forked: a forked child would share key handles and connections (invariant G4).
+        self._executor = ProcessPoolExecutor(
+            workers,
+            mp_context=multiprocessing.get_context("spawn"),
+            initializer=_start_worker,
+            initargs=(config_file, self._watched),
+        )
+
+    def submit(self, issuer: str, pages: PageRange) -> Future[Tally]:
+        with _interrupts_held():  # the executor starts its processes here, as it needs them
+            return self._executor.submit(_sign, issuer, pages)
+
+    def close(self) -> None:
+        """What is under way ends as in a crash: its pages are signed another time."""
+        self._held.close()
+        self._executor.shutdown(wait=True, cancel_futures=True)
+        self._watched.close()
+
+
+class _Thread:
+    """The same on one thread of this process, which finishes what it is at."""
+
+    def __init__(self, config_file: Path, clock: Clock | None) -> None:
+        self._worker = _Worker(config_file, clock)
+        self._executor = ThreadPoolExecutor(1, thread_name_prefix="sign")
+
+    def submit(self, issuer: str, pages: PageRange) -> Future[Tally]:
+        return self._executor.submit(self._worker.sign, issuer, pages)
+
+    def close(self) -> None:
+        self._executor.shutdown(wait=True, cancel_futures=True)
+        self._worker.close()
 
 
 class Pool:
@@ -88,21 +145,15 @@ class Pool:
     """
 
     def __init__(self, config_file: Path, workers: int, clock: Clock | None = None) -> None:
-        self._thread_worker = _Worker(config_file, clock) if workers == 1 else None
         self._config_file = config_file
         self._workers = workers
-        self._executor = self._start()
+        self._clock = clock
+        self._signers = self._start()
 
-    def _start(self) -> Executor:
-        if self._thread_worker is not None:
-            return ThreadPoolExecutor(1, thread_name_prefix="sign")
-        # Spawned, not forked: a forked child would share key handles and connections (invariant G4).
-        return ProcessPoolExecutor(
-            self._workers,
-            mp_context=multiprocessing.get_context("spawn"),
-            initializer=_start_worker,
-            initargs=(self._config_file,),
-        )
+    def _start(self) -> _Processes | _Thread:
+        if self._workers == 1:
+            return _Thread(self._config_file, self._clock)
+        return _Processes(self._config_file, self._workers)
 
     def __enter__(self) -> Self:
         return self
@@ -110,19 +161,22 @@ class Pool:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self._executor.shutdown(wait=True, cancel_futures=True)
-        if self._thread_worker is not None:
-            self._thread_worker.close()
+        self._signers.close()
 
     def submit(self, issuer: str, pages: PageRange) -> Future[Tally]:
-        """Its result raises BrokenExecutor when a process of the pool was killed; the next call starts new ones."""
-        work = _sign if self._thread_worker is None else self._thread_worker.sign
+        """Its result raises BrokenExecutor when a process of the pool was killed; the next call starts new ones.
+
+        Raises WorkersLost if those are killed as well.
+        """
         try:
-            return self._executor.submit(work, issuer, pages)
+            return self._signers.submit(issuer, pages)
         except BrokenExecutor:
-            self._executor.shutdown(wait=True)
-            self._executor = self._start()
-            return self._executor.submit(work, issuer, pages)
+            self._signers.close()
+            self._signers = self._start()
+        try:
+            return self._signers.submit(issuer, pages)
+        except BrokenExecutor:
+            raise WorkersLost from None
 
     def sign(self, issuer: str, ranges: Iterable[PageRange], progress: Callable[[int], None]) -> Tally:
         """Sign all of `ranges`; `progress` is told how many pages each finished chunk had. Raises WorkersLost."""

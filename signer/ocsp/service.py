@@ -133,9 +133,10 @@ class IssuerService:
         self._enqueue(self._tail.take_wanted())
         self._plan()
         while self._queue and len(self._pending) < PENDING_CHUNKS:
-            chunk = self._queue.pop(0)
-            self._queued.difference_update(_pages([chunk]))
+            chunk = self._queue[0]
             self._pending[self._pool.submit(self.issuer.name, chunk)] = chunk, self._tail.read
+            del self._queue[0]  # not before the pool has it
+            self._queued.difference_update(_pages([chunk]))
         return tally
 
     def _plan(self) -> None:

@@ -1,17 +1,23 @@
 """One issuer's signing as a whole: single passes, the schedule over a day, lost pages and pages that cannot be signed."""
 
+import os
+import signal
 import time
 from collections.abc import Iterator
+from concurrent.futures import wait
+from multiprocessing import resource_tracker
 
 import pytest
 import redis
 
 from signer.ocsp.batch import Pool
 from signer.ocsp.pages import Tally
+from signer.ocsp.schedule import PageRange
 from signer.ocsp.service import RETRY_INTERVAL, IssuerService, open_service
 from store.clock import SystemClock
 from store.errors import ConfigError
 from tests.signer.ledgers import NOW
+from tests.signer.processes import wait_until, workers_of
 from tests.signer.works import DAY, FakeClock, Works, row_in_page
 
 
@@ -216,3 +222,27 @@ def test_an_error_in_a_process_is_told(tmp_path_factory: pytest.TempPathFactory,
         service = open_service(works.context, "demo", pool)
         with pytest.raises(ConfigError, match="not valid before"):
             service.sign_all(quietly)
+
+
+@pytest.mark.parametrize("which", [0, 1])
+def test_a_pool_ends_whatever_its_executor_waits_for(
+    tmp_path_factory: pytest.TempPathFactory, store_url: str, which: int
+) -> None:
+    """One process is killed, and the other does not hear of it.
+
+    It stands for one that the executor started too late to end it. One of the two dies with the lock of the queue
+    from which they take their work.
+    """
+    works = Works(tmp_path_factory.mktemp("works"), store_url, SystemClock())
+    with works.context, Pool(works.file, 2) as pool:
+        open_service(works.context, "demo", pool)
+        resource_tracker.ensure_running()  # it lifts the block when it starts
+        before = signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGTERM])  # which the processes inherit
+        try:
+            futures = [pool.submit("demo", PageRange(page, page)) for page in range(2)]
+        finally:
+            signal.pthread_sigmask(signal.SIG_SETMASK, before)
+        wait(futures)
+        os.kill(sorted(workers_of(os.getpid()))[which], signal.SIGKILL)
+        wait_until(lambda: len(workers_of(os.getpid())) < 2)
+    assert not workers_of(os.getpid())

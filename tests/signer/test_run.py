@@ -148,8 +148,8 @@ def test_a_second_one_is_refused(own: Works) -> None:
 
 
 @contextmanager
-def command(works: Works) -> Iterator["subprocess.Popen[bytes]"]:
-    """`ocsp-signer run` with two workers in a process group of its own, at work."""
+def started(works: Works) -> Iterator["subprocess.Popen[bytes]"]:
+    """`ocsp-signer run` with two workers in a process group of its own."""
     works.file.write_text(works.file.read_text().replace("workers = 1", "workers = 2"))
     fill(works)
     log = works.directory / "run.log"
@@ -160,10 +160,17 @@ def command(works: Works) -> Iterator["subprocess.Popen[bytes]"]:
         ) as process,
     ):
         try:
-            wait_until(lambda: has_socket(works) and is_whole(works), 60)
             yield process
         finally:
             process.kill()
+
+
+@contextmanager
+def command(works: Works) -> Iterator["subprocess.Popen[bytes]"]:
+    """The same, at work."""
+    with started(works) as process:
+        wait_until(lambda: has_socket(works) and is_whole(works), 60)
+        yield process
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT], ids=["SIGTERM", "SIGINT"])
@@ -173,11 +180,20 @@ def test_a_signal_to_the_whole_group_ends_it_well(own: Works, number: signal.Sig
         children = children_of(process.pid)
         assert len(children) >= 3  # two workers and the store
         os.killpg(process.pid, number)
-        assert process.wait(60) == 0
+        assert process.wait(20) == 0
         wait_until(lambda: not children & children_of(1))
     log = (own.directory / "run.log").read_text()
     assert "Traceback" not in log
     assert not has_socket(own)
+
+
+def test_an_interrupt_while_its_workers_start_ends_it_well(own: Works) -> None:
+    """They have not come to ignoring it yet, and must not die of it half-way through their imports."""
+    with started(own) as process:
+        wait_until(lambda: bool(workers_of(process.pid)))
+        os.killpg(process.pid, signal.SIGINT)
+        assert process.wait(20) == 0
+    assert "Traceback" not in (own.directory / "run.log").read_text()
 
 
 @pytest.mark.parametrize("killed", [1, 2])
@@ -194,7 +210,7 @@ def test_killed_workers_are_replaced(own: Works, killed: int) -> None:
         wait_until(lambda: is_whole(own) and own.is_revoked(row_in_page(1, 1).serial))
         assert workers_of(process.pid)
         process.terminate()
-        assert process.wait(60) == 0
+        assert process.wait(20) == 0
 
 
 def test_killed_it_leaves_no_worker(own: Works) -> None:
@@ -204,7 +220,7 @@ def test_killed_it_leaves_no_worker(own: Works) -> None:
         with store_of(own) as client:
             store = client.info("server")["process_id"]
         process.kill()
-        process.wait(60)
+        process.wait(20)
         wait_until(lambda: children & children_of(1) <= {store})
         assert is_whole(own)
         os.kill(store, signal.SIGTERM)
