@@ -21,7 +21,7 @@ from store.config import (
 )
 from store.connection import EMBEDDED, Endpoint
 from store.errors import ConfigError
-from store.listening import Address
+from store.listening import check_address
 from store.model import Issuer, load_issuer
 
 __all__ = ["IssuerTable", "ResponderSection", "Root", "Settings", "load_settings", "read_settings"]
@@ -55,8 +55,8 @@ class ResponderSection(Section, frozen=True):
     limit_concurrency: int = 4096  # connections per worker, then 503 (H-20)
 
     def __post_init__(self) -> None:
-        Address.parse(self.listen)
-        Address.parse(self.admin)
+        check_address("listen", self.listen)
+        check_address("admin", self.admin)
         if self.prefix and not re.fullmatch(r"(/[A-Za-z0-9._~-]+)+", self.prefix):
             raise ValueError(f'`prefix` {self.prefix!r} must be empty or a path such as "/ocsp"')
         if not 1 <= self.workers <= 256:
@@ -144,7 +144,7 @@ def read_settings(document: Document) -> Settings:
     """The same from a document at hand."""
     root = convert(document, Root)
     directory = root.state.resolve(document)
-    issuers = tuple(load_issuer(table.name, table.certificate) for table in root.issuer)
+    issuers = tuple(_load(document, index, table) for index, table in enumerate(root.issuer))
     _check_distinct(document, issuers)
     return Settings(
         document.path,
@@ -154,6 +154,11 @@ def read_settings(document: Document) -> Settings:
         Endpoint.of(root.store, directory),
         root.objects.place(document),
     )
+
+
+def _load(document: Document, index: int, table: IssuerTable) -> Issuer:
+    with document.naming(["issuer", index, "certificate"]):
+        return load_issuer(table.name, table.certificate)
 
 
 def _check_distinct(document: Document, issuers: tuple[Issuer, ...]) -> None:

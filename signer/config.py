@@ -27,7 +27,8 @@ from store.config import (
     load_document,
 )
 from store.errors import ConfigError
-from store.listening import Address
+from store.listening import Address, check_address
+from store.model import Issuer, load_issuer
 
 __all__ = [
     "CrlTable",
@@ -162,7 +163,7 @@ class CrlTable(Section, frozen=True):
                 _check_url(name, url)
         times = [series.opens for series in self.series]
         if sorted(set(times)) != times:
-            raise ValueError("each of `series` must have a later `from` than the one before it")
+            raise ValueError("`series` must each have a later `from` than the one before")
 
     @property
     def plan(self) -> CrlPlan:
@@ -216,7 +217,7 @@ class SignerSection(Section, frozen=True):
         if self.workers is not None and not 1 <= self.workers <= 256:
             raise ValueError("`workers` must be 1 to 256")
         if self.admin:
-            Address.parse(self.admin)
+            check_address("admin", self.admin)
 
     @property
     def worker_count(self) -> int:
@@ -325,6 +326,12 @@ class Settings:
                 return table
         known = ", ".join(table.name for table in self.root.issuer)
         raise ConfigError(f"{self.file}: no [[issuer]] is named {name!r}", remedy=f"known issuers: {known}")
+
+    def load_issuer(self, name: str) -> Issuer:
+        """Its CA certificate read. Raises ConfigError."""
+        table = self.issuer(name)
+        with self.document.naming(["issuer", self.root.issuer.index(table), "certificate"]):
+            return load_issuer(name, table.certificate)
 
     def ocsp_signer(self, name: str) -> SignerTable:
         """Raises ConfigError for an issuer whose responses nobody signs."""

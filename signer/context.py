@@ -31,7 +31,7 @@ from store.clock import Clock, SystemClock
 from store.connection import EMBEDDED, Endpoint
 from store.embedded import EmbeddedStore
 from store.errors import ConfigError
-from store.model import Issuer, load_certificate, load_issuer, subject_name
+from store.model import Issuer, load_certificate, subject_name
 from store.objects import open_object_store
 from store.reader import StoreReader
 from store.schema import IssuerRecord
@@ -119,8 +119,7 @@ class Context:
         return PageWriter(self.client, self.endpoint.url)
 
     def issuer(self, name: str) -> Issuer:
-        table = self.settings.issuer(name)
-        return load_issuer(table.name, table.certificate)
+        return self.settings.load_issuer(name)
 
     def ledger_issuer(self, name: str, certificates: int = 0) -> LedgerIssuer:
         """The issuer's row, added at its first use; `certificates` is how many it is about to get."""

@@ -7,10 +7,11 @@ Each process reads the sections it owns and passes over the other's. Order: flag
 import os
 import re
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, TypeAlias, TypeVar
 
 import msgspec
 
@@ -41,6 +42,7 @@ DURATION_UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86400}
 SIZE_UNITS = {"": 1, "KiB": 1 << 10, "MiB": 1 << 20, "GiB": 1 << 30}
 
 T = TypeVar("T")
+Steps: TypeAlias = list[str | int]  # names of tables and keys, and indexes into arrays of tables
 
 
 class Duration(int):
@@ -142,7 +144,7 @@ class ObjectsSection(TargetSection, frozen=True):
         super().__post_init__()
         places = [(one.target, one.endpoint) for one in (self, *self.also)]
         if len(set(places)) < len(places):
-            raise ValueError("two targets are the same place")
+            raise ValueError("`also`: two targets are the same place")
 
     def targets(self, document: "Document") -> tuple[ObjectTarget, ...]:
         """All of them; the first is the one that is served from."""
@@ -176,6 +178,20 @@ class Document:
         """What relative paths in the file are relative to."""
         return self.path.parent
 
+    def place(self, steps: Steps) -> str:
+        """Where a value is set, or lacks: file and line, or the variable, and its dotted name."""
+        name = _dotted(steps)
+        where = self.environment.get(name) or f"{self.path}:{_line_of(self.text, steps)}"
+        return f"{where}: {name or 'file'}"
+
+    @contextmanager
+    def naming(self, steps: Steps) -> Iterator[None]:
+        """A ConfigError about the file that a value names tells the value's place too."""
+        try:
+            yield
+        except ConfigError as error:
+            raise ConfigError(f"{self.place(steps)}: {error.message}", remedy=error.remedy) from None
+
 
 def parse_duration(text: str) -> int:
     """Seconds of `"4h"`. Raises ValueError."""
@@ -207,12 +223,19 @@ def load_document(path: Path, environ: Mapping[str, str] = os.environ) -> Docume
     try:
         data = tomllib.loads(text)
     except tomllib.TOMLDecodeError as error:
-        raise ConfigError(f"{path}: not valid TOML: {error}", remedy="mend the line named above") from None
+        raise _bad_toml(path, text, str(error)) from None
     document = Document(path.absolute(), text, data)
     for variable, value in sorted(environ.items()):
         if variable.startswith(ENVIRONMENT_PREFIX):
             _overlay(document, variable, value)
     return document
+
+
+def _bad_toml(path: Path, text: str, message: str) -> ConfigError:
+    """`message` says a line, or that the end came too early."""
+    line = re.search(r"\(at line (\d+), ", message)
+    number = int(line[1]) if line else len(text.splitlines()) or 1
+    return ConfigError(f"{path}:{number}: not valid TOML: {message}", remedy="mend that line")
 
 
 def _overlay(document: Document, variable: str, value: str) -> None:
@@ -255,32 +278,36 @@ def convert(document: Document, type: type[T]) -> T:
 
 
 def _explain(document: Document, message: str) -> ConfigError:
-    """Turn msgspec's `text - at `$.path`` into file, line and field."""
+    """Turn msgspec's `text - at `$.path`` into file, line and field; a section's own text begins with its `field`."""
     text, _, path = message.partition(" - at `$")
-    steps: list[str | int] = []
-    for name, index in re.findall(r"\.([A-Za-z0-9_-]+)|\[(\d+)\]", path.rstrip("`")):
-        steps.append(name or int(index))
-    named = re.search(r"(unknown|missing required) field `([^`]+)`", text)
-    unknown, missing = (named is not None and named[1].startswith(kind) for kind in ("unknown", "missing"))
-    if named and unknown:
-        steps.append(named[2])
-    dotted = re.sub(r"\.\[", "[", ".".join(f"[{step}]" if isinstance(step, int) else step for step in steps))
-    variable = document.environment.get(dotted)
-    place = variable or f"{document.path}:{_line_of(document.text, steps)}"
-    if named and missing:
-        remedy = f"add `{named[2]}` there; `ocsp-signer init` writes a commented example"
+    missing, unknown = (
+        re.search(f"{kind} field `([^`]+)`", text) for kind in ("missing required", "unknown")
+    )
+    own = re.match("`([^`]+)`", text)
+    steps = _steps(path) + ([unknown[1]] if unknown else _steps(own[1]) if own else [])
+    if missing:
+        remedy = f"add `{missing[1]}` there; `ocsp-signer init` writes a commented example"
     elif unknown:
         remedy = "remove the key, or see the commented example that `ocsp-signer init` writes"
     else:
-        remedy = f"correct `{dotted}`" if dotted else "correct the sections named"
-    return ConfigError(f"{place}: {dotted or 'file'}: {text}", remedy=remedy)
+        remedy = f"correct `{_dotted(steps)}`" if steps else "correct the sections named"
+    return ConfigError(f"{document.place(steps)}: {text}", remedy=remedy)
 
 
-def _line_of(text: str, steps: list[str | int]) -> int:
+def _steps(path: str) -> Steps:
+    """`table[0].key` as names and indexes."""
+    return [name or int(index) for name, index in re.findall(r"([A-Za-z0-9_-]+)|\[(\d+)\]", path)]
+
+
+def _dotted(steps: Steps) -> str:
+    return ".".join(f"[{step}]" if isinstance(step, int) else step for step in steps).replace(".[", "[")
+
+
+def _line_of(text: str, steps: Steps) -> int:
     """Best line for a path: its key's, else its table's, else the first."""
     best = 1
     depth = 0
-    table: list[str | int] = []
+    table: Steps = []
     seen: dict[str, int] = {}
     for number, line in enumerate(text.splitlines(), start=1):
         header = re.match(r"\s*(\[\[?)\s*([A-Za-z0-9_.-]+)\s*\]", line)
@@ -303,9 +330,12 @@ def _line_of(text: str, steps: list[str | int]) -> int:
     return best
 
 
-def check_unique_names(issuers: "list[Any] | tuple[Any, ...]") -> None:
+def check_unique_names(issuers: Sequence[IssuerSection]) -> None:
     """Raises ValueError when two issuers share a name; for the `__post_init__` of a process's root section."""
-    names = [issuer.name for issuer in issuers]
-    for name in names:
-        if names.count(name) > 1:
-            raise ValueError(f"two issuers are named {name!r}; give each [[issuer]] its own name")
+    seen: set[str] = set()
+    for index, issuer in enumerate(issuers):
+        if issuer.name in seen:
+            raise ValueError(
+                f"`issuer[{index}].name`: two issuers are named {issuer.name!r}; give each [[issuer]] its own name"
+            )
+        seen.add(issuer.name)

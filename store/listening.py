@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from store.errors import OcspeedError
 
-__all__ = ["BACKLOG", "Address", "AddressUnavailable", "bind"]
+__all__ = ["BACKLOG", "Address", "AddressUnavailable", "bind", "check_address"]
 
 MAX_PORT = 65535
 BACKLOG = 2048
@@ -33,6 +33,14 @@ class Address:
 
     def __str__(self) -> str:
         return f"[{self.host}]:{self.port}" if ":" in self.host else f"{self.host}:{self.port}"
+
+
+def check_address(field: str, text: str) -> None:
+    """For the `__post_init__` of a section. Raises ValueError that begins with the field."""
+    try:
+        Address.parse(text)
+    except ValueError as error:
+        raise ValueError(f"`{field}`: {error}") from None
 
 
 def bind(field: str, address: Address) -> socket.socket:

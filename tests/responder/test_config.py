@@ -51,10 +51,11 @@ def test_the_signers_sections_are_passed_over(tmp_path: Path, ca: CA) -> None:
 )
 def test_errors_name_file_line_and_field(tmp_path: Path, ca: CA, line: str, message: str) -> None:
     path = write_config(tmp_path, ca, "embedded:", line)
+    number = path.read_text().splitlines().index(line) + 1
     with pytest.raises(ConfigError) as caught:
         load_settings(path)
-    assert str(path) in caught.value.message
-    assert "responder" in caught.value.message
+    field = line.partition(" ")[0]
+    assert caught.value.message.startswith(f"{path}:{number}: responder.{field}: ")
     assert message in caught.value.message
     assert caught.value.exit_code == 2
 
@@ -70,6 +71,13 @@ def test_issuers_must_be_there_and_distinct(tmp_path: Path, ca: CA) -> None:
         path.write_text(tables)
         with pytest.raises(ConfigError, match=message.replace("[", "\\[")):
             load_settings(path)
+
+
+def test_a_missing_ca_certificate_is_told_with_its_place(tmp_path: Path, ca: CA) -> None:
+    path = write_config(tmp_path, ca, "embedded:")
+    (tmp_path / "ca.pem").unlink()
+    with pytest.raises(ConfigError, match=rf"{path}:\d+: issuer\[0\].certificate: {tmp_path}/ca.pem: .*read"):
+        load_settings(path)
 
 
 @pytest.mark.parametrize(

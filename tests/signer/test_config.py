@@ -1,4 +1,5 @@
 import os
+import re
 from pathlib import Path
 
 import pytest
@@ -81,7 +82,7 @@ def test_an_unknown_issuer_is_told_with_those_there_are(tmp_path: Path) -> None:
         ('validity = "24h", cycle = "12h"', "`cycle`"),
         ("certid_hashes = []", "`certid_hashes`"),
         ('certid_hashes = ["sha1", "sha1"]', "`certid_hashes`"),
-        ('certid_hashes = ["sha512"]', "sha512"),
+        ('certid_hashes = ["sha512"]', "certid_hashes"),
         ("page_bits = 29", "`page_bits`"),
         ("page_bits = -1", "`page_bits`"),
         ('valdity = "4d"', "valdity"),
@@ -90,7 +91,7 @@ def test_an_unknown_issuer_is_told_with_those_there_are(tmp_path: Path) -> None:
 def test_ocsp_times_outside_the_rules_stop_the_start(tmp_path: Path, values: str, word: str) -> None:
     error = refusal(tmp_path, with_ocsp(values))
     assert word in error.message
-    assert error.message.startswith(f"{tmp_path}/ocsp.toml:6: issuer[0].ocsp")
+    assert error.message.startswith(f"{tmp_path}/ocsp.toml:6: issuer[0].ocsp.{word.strip('`')}")
 
 
 @pytest.mark.conformance("R-14", "R-15", "R-16")
@@ -155,6 +156,84 @@ def test_several_shards_need_an_index_in_the_url(tmp_path: Path) -> None:
 )
 def test_what_cannot_be_meant_is_told(tmp_path: Path, text: str, message: str) -> None:
     assert message in refusal(tmp_path, text).message
+
+
+SECTIONS = """\
+[objects]
+target = "o"
+also = [
+  { target = "p" },
+]
+[signer]
+admin = "127.0.0.1:9561"
+workers = 1
+[[issuer]]
+name = "r1"
+certificate = "ca.pem"
+[issuer.signer]
+key = "k"
+[issuer.ocsp]
+cycle = "24h"
+validity = "96h"
+[issuer.crl]
+shards = 2
+url = "http://c.example/{index}.crl"
+[[issuer]]
+name = "r2"
+certificate = "other.pem"
+signer = { key = "k" }
+crl = { url = "http://c.example/2.crl" }
+"""
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "message"),
+    [
+        ('"p"', '"o"', "3: objects.also: `also`: two targets"),
+        ('"127.0.0.1:9561"', '"9561"', "7: signer.admin: `admin`: '9561' is not an address"),
+        ("workers = 1", "workers = 0", "8: signer.workers: `workers` must be"),
+        ('"96h"', '"16h"', "16: issuer[0].ocsp.validity: `validity` must be"),
+        ("{index}.crl", "1.crl", "19: issuer[0].crl.url: `url` must contain {index}"),
+        ('"r2"', '"r1"', "21: issuer[1].name: `issuer[1].name`: two issuers"),
+        ('"r2"', '"R2"', "21: issuer[1].name: `name` 'R2' must be"),
+        ('key = "k" }', 'file = "k" }', "23: issuer[1].signer.file: `file` does not go with"),
+        ('2.crl" }', '2.crl", shards = 0 }', "24: issuer[1].crl.shards: `shards` must be"),
+    ],
+)
+def test_what_a_section_refuses_is_told_with_the_line_and_name_of_its_key(
+    tmp_path: Path, before: str, after: str, message: str
+) -> None:
+    load(tmp_path, SECTIONS)
+    assert before in SECTIONS
+    assert refusal(tmp_path, SECTIONS.replace(before, after)).message.startswith(
+        f"{tmp_path}/ocsp.toml:{message}"
+    )
+
+
+def test_a_section_refuses_what_the_environment_says(tmp_path: Path) -> None:
+    error = refusal(tmp_path, SECTIONS, {"OCSP__SIGNER__WORKERS": "0"})
+    assert error.message.startswith("OCSP__SIGNER__WORKERS: signer.workers: `workers` must be")
+    assert error.remedy == "correct `signer.workers`"
+
+
+@pytest.mark.parametrize(
+    ("text", "line"), [("x = 1\n[issuer\n", 2), ('a = 1\n\nb = """\nc\n', 4), ("=", 1), ("[a]\n[b]\n[a]", 3)]
+)
+def test_bad_toml_is_told_with_its_line(tmp_path: Path, text: str, line: int) -> None:
+    assert refusal(tmp_path, text).message.startswith(f"{tmp_path}/ocsp.toml:{line}: not valid TOML: ")
+
+
+@pytest.mark.parametrize("content", [None, "no certificate"])
+def test_a_ca_certificate_that_cannot_be_read_is_told_with_its_place(
+    tmp_path: Path, content: str | None
+) -> None:
+    settings = load(tmp_path, SECTIONS)
+    if content:
+        (tmp_path / "other.pem").write_text(content)
+    place = f"{tmp_path}/ocsp.toml:22: issuer[1].certificate: {tmp_path}/other.pem: "
+    with pytest.raises(ConfigError, match=re.escape(place)) as caught:
+        settings.load_issuer("r2")
+    assert caught.value.remedy
 
 
 def test_the_environment_goes_before_the_file(tmp_path: Path) -> None:
