@@ -1,11 +1,12 @@
 """`ocsp-signer status`: what the ledger and the store hold of each issuer."""
 
+from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
 from typing import Any
 
 from signer.commands.output import print_json, print_table, remark, rfc3339
-from signer.config import CrlTable, Settings, load_settings
+from signer.config import Settings, load_settings
 from signer.crl.alarm import late
 from signer.crl.targets_status import status_of
 from signer.ledger.ledger import Ledger
@@ -23,22 +24,21 @@ COUNTER_MASK = (1 << 48) - 1
 def status(file: Path, *, as_json: bool, clock: Clock | None = None) -> int:
     """Certificates, changes not yet signed, CRLs published, and what the store says.
 
-    Returns the exit code: 1 if a CRL is older than it should be, or a target lacks the newest.
+    Returns the exit code: 1 if an issuer cannot be signed for, a CRL is older than it should be, a target lacks the
+    newest, or the store is not to be had.
     """
     settings = load_settings(file)
     now = (clock or SystemClock()).now()
     with closing(Ledger.open(settings.ledger_url)) as ledger:
-        tables = {table.name: table.crl for table in settings.root.issuer}
-        issuers = [_issuer(ledger, found, tables.get(found.name), now) for found in ledger.issuers()]
+        issuers = [_issuer(settings, ledger, found, now) for found in ledger.issuers()]
         places = settings.root.objects.targets(settings.document)
         objects = [status_of(place, ledger, ledger.issuers()) for place in places]
-    overdue = any(issuer["crls_overdue"] for issuer in issuers)
-    behind = any(target["crls_behind"] != 0 for target in objects)
     signed = [table.name for table in settings.root.issuer if table.ocsp.enabled]
     store = _store(settings, signed) if signed else None
+    troubles = list(_troubles(issuers, store, objects))
     if as_json:
         print_json({"issuers": issuers, "store": store, "objects": objects})
-        return int(overdue or behind)
+        return int(bool(troubles))
     for issuer in issuers:
         print_table(issuer["issuer"], issuer)
     if store is not None:
@@ -47,16 +47,26 @@ def status(file: Path, *, as_json: bool, clock: Clock | None = None) -> int:
         print_table("objects", target)
     if not issuers:
         remark("the ledger has no issuer yet: `ocsp-signer import` adds one")
-    if overdue:
-        remark("some CRLs are older than they should be: see the log of `ocsp-signer run`")
-    if behind:
-        remark(
-            "a target lacks CRLs: `ocsp-signer run` and `crl build` bring it up to date once it can be written"
-        )
-    return int(overdue or behind)
+    for trouble in troubles:
+        remark(trouble)
+    return int(bool(troubles))
 
 
-def _issuer(ledger: Ledger, found: LedgerIssuer, table: CrlTable | None, now: int) -> dict[str, Any]:
+def _troubles(
+    issuers: list[dict[str, Any]], store: dict[str, Any] | None, objects: list[dict[str, Any]]
+) -> Iterator[str]:
+    """What somebody has to look at."""
+    yield from (issuer["fault"] for issuer in issuers if issuer["fault"])
+    if any(issuer["crls_overdue"] for issuer in issuers):
+        yield "some CRLs are older than they should be: see the log of `ocsp-signer run`"
+    if any(target["crls_behind"] != 0 for target in objects):
+        yield "a target lacks CRLs: `ocsp-signer run` and `crl build` bring it up to date once it can be written"
+    if store is not None and not store["up"]:
+        yield f"the store is down: {store['error']}"
+
+
+def _issuer(settings: Settings, ledger: Ledger, found: LedgerIssuer, now: int) -> dict[str, Any]:
+    table = next((table for table in settings.root.issuer if table.name == found.name), None)
     counts = ledger.counts(found.id, now)
     checkpoint = ledger.checkpoint(found.id)
     return {
@@ -72,8 +82,18 @@ def _issuer(ledger: Ledger, found: LedgerIssuer, table: CrlTable | None, now: in
         "cycle_start": rfc3339(checkpoint[0]) if checkpoint else None,
         "next_page": checkpoint[1] if checkpoint else None,
         **_crls(ledger, found),
-        "crls_overdue": [one.url for one in late(ledger, found, table, now)],
+        "crls_overdue": [one.url for one in late(ledger, found, table.crl if table else None, now)],
+        "fault": _fault(settings, ledger, found.name) if table else None,
     }
+
+
+def _fault(settings: Settings, ledger: Ledger, name: str) -> str | None:
+    """Why nothing can be signed for the CA that the configuration names, if its certificate is the reason."""
+    try:
+        ledger.check_issuer(settings.load_issuer(name))
+    except OcspeedError as error:
+        return error.message
+    return None
 
 
 def _generation(number: int) -> str:

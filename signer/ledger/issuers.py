@@ -10,7 +10,7 @@ from signer.ledger.errors import LedgerError
 from signer.ledger.values import CrlPlan, LedgerIssuer, StoredTemplate
 from store.model import Issuer
 
-__all__ = ["add_template", "by_id", "by_name", "ca_not_after", "ensure", "everyone", "templates"]
+__all__ = ["add_template", "by_id", "by_name", "ca_not_after", "ensure", "everyone", "known_id", "templates"]
 
 FIRST_PAGE_EPOCH = 1
 FIRST_LEDGER_EPOCH = 1
@@ -48,14 +48,11 @@ def ensure(
     connection: Connection, issuer: Issuer, page_bits: int, plan: CrlPlan, now: int, actor: str
 ) -> LedgerIssuer:
     """Find or add, with every CRL series of the plan."""
-    known = connection.execute(select(_c.id, _c.fingerprint).where(_c.name == issuer.name)).first()
-    if known is None:
+    issuer_id = known_id(connection, issuer)
+    if issuer_id is None:
         issuer_id = _add(connection, issuer, page_bits, now)
         detail = {"issuer": issuer.name, "page_bits": page_bits}
         journal.append(connection, now=now, actor=actor, event="issuer", detail=detail)
-    else:
-        issuer_id = known.id
-        _check_same(issuer, known.fingerprint)
     for row in crls.add_series(connection, issuer_id, issuer.name, plan, now):
         detail = {
             "issuer": issuer.name,
@@ -85,13 +82,20 @@ def _add(connection: Connection, issuer: Issuer, page_bits: int, now: int) -> in
     return int(connection.execute(statement).scalar_one())
 
 
-def _check_same(issuer: Issuer, fingerprint: bytes) -> None:
-    """A renewed CA certificate has the same name and key, and so the same CertIDs; another CA has not."""
-    if issuer.id.fingerprint != fingerprint:
+def known_id(connection: Connection, issuer: Issuer) -> int | None:
+    """Its id, None if it is new. Raises LedgerError if its name is another CA's.
+
+    A renewed CA certificate has the same name and key, and so the same CertIDs; another CA has not.
+    """
+    row = connection.execute(select(_c.id, _c.fingerprint).where(_c.name == issuer.name)).first()
+    if row is None:
+        return None
+    if row.fingerprint != issuer.id.fingerprint:
         raise LedgerError(
             f"issuer {issuer.name}: its CA certificate has another name or key than the one in the ledger",
             remedy="give the other CA a name of its own in ocsp.toml, or put the right `certificate` back",
         )
+    return int(row.id)
 
 
 def templates(connection: Connection, issuer_id: int) -> list[StoredTemplate]:

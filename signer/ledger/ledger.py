@@ -111,6 +111,11 @@ class Ledger:
         with self._read() as connection:
             return issuers.everyone(connection)
 
+    def check_issuer(self, issuer: Issuer) -> None:
+        """Raises LedgerError if another CA is recorded under its name."""
+        with self._read() as connection:
+            issuers.known_id(connection, issuer)
+
     def ca_not_after(self, issuer_id: int) -> int:
         """When the CA certificate ends that the issuer was recorded with."""
         with self._read() as connection:
