@@ -6,13 +6,14 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from store.options import Version
+
 if TYPE_CHECKING:
     from responder.config import Settings
 
 __all__ = ["main"]
 
 app = typer.Typer(
-    help="Answer OCSP requests and serve CRLs out of the store that ocsp-signer fills. Holds no key.",
     no_args_is_help=True,
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
@@ -24,6 +25,11 @@ Config = Annotated[
 Verbose = Annotated[int, typer.Option("--verbose", "-v", count=True, help="Log more.")]
 Quiet = Annotated[int, typer.Option("--quiet", "-q", count=True, help="Log less.")]
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON object.")]
+
+
+@app.callback()
+def root(version: Version = False) -> None:
+    """Answer OCSP requests and serve CRLs out of the store that ocsp-signer fills. Holds no key."""
 
 
 @app.command(epilog="Example: ocsp-responder serve --config /etc/ocspeed/ocsp.toml")

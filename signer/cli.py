@@ -21,6 +21,7 @@ from signer.cli_options import (
     Quiet,
     Verbose,
 )
+from store.options import Version
 
 __all__ = ["app", "main"]
 
@@ -51,6 +52,7 @@ def root(
     no_color: Annotated[
         bool, typer.Option("--no-color", help="No colours; NO_COLOR in the environment does the same.")
     ] = False,
+    version: Version = False,
 ) -> None:
     """Keep the ledger of a CA, sign its OCSP responses ahead of time, publish its CRLs."""
     if no_color:

@@ -92,6 +92,8 @@ certificate = "responder.pem" # a delegated responder's; leave it out if `key` i
 # page_bits = 12              # default: chosen at the first import, about 64 certificates a page
 # url = "http://ocsp.example.com/" # as in the certificates; told to who reserves a serial
 
+# Before the first import: `url` and `shards` must be what your certificates carry. The ledger keeps both for ever.
+# `openssl x509 -noout -ext crlDistributionPoints -in CERTIFICATE` shows the URL of one.
 [issuer.crl]                  # CRLs are signed by the CA itself
 key = "ca.key"                # default: signer.key
 # passphrase_file = "/run/secrets/ca-passphrase"
@@ -127,5 +129,7 @@ def init(directory: Path) -> None:
         ) from None
     print_text(f"{path} written")
     print_text(
-        f"next: edit [[issuer]] in it, then `ocsp-signer import --config {path} --issuer NAME index.txt`"
+        "next: edit [[issuer]] in it; crl.url must be the CRL URL in your certificates, to the character,"
     )
+    print_text("      before the first import: that records it for ever")
+    print_text(f"then: `ocsp-signer import --config {path} --issuer NAME index.txt`")

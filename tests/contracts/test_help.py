@@ -4,10 +4,24 @@ import json
 import subprocess
 import sys
 from dataclasses import dataclass
+from importlib.metadata import version
+from pathlib import Path
 
 import pytest
 
-HEAVY = ["sqlalchemy", "alembic", "redis", "cryptography", "uvicorn", "starlette", "matplotlib", "pkilint"]
+HEAVY = [
+    *(
+        "sqlalchemy",
+        "alembic",
+        "redis",
+        "obstore",
+        "cryptography",
+        "msgspec",
+        "structlog",
+        "prometheus_client",
+    ),
+    *("httpx", "uvicorn", "starlette", "matplotlib", "pkilint"),
+]
 # Walks the commands in one process of its own and prints what each said, then what that had imported.
 SCRIPT = """
 import contextlib, importlib, io, json, sys
@@ -88,3 +102,10 @@ def test_every_group_names_its_commands(walked: Walk) -> None:
                 if other and other.split()[:-1] == words.split()
             ]
             assert [child for child in children if child not in found.text] == []
+
+
+@pytest.mark.parametrize("name", ["ocsp-signer", "ocsp-responder"])
+def test_each_command_says_its_version(name: str) -> None:
+    program = Path(sys.executable).with_name(name)
+    done = subprocess.run([program, "--version"], capture_output=True, text=True, timeout=60)
+    assert (done.returncode, done.stdout) == (0, f"ocspeed {version('ocspeed')}\n")
