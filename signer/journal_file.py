@@ -9,17 +9,18 @@ import json
 import os
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import datetime
 from pathlib import Path
 from typing import IO
 
 import msgspec
 
 from signer.intake.lines import bounded_lines
-from signer.intake.rows import RowError, printable
+from signer.intake.rows import RowError
 from signer.journal import JournalEntry, canonical, fault_after, followed
 from signer.ledger.errors import LedgerError
 from signer.ledger.ledger import Ledger
+from signer.text import printable, rfc3339
 from store.errors import OcspeedError, UsageError
 
 __all__ = ["BrokenExport", "ExportedLine", "compare", "extend", "line_of", "read_export"]
@@ -50,10 +51,9 @@ class ExportedLine:
 
 def line_of(entry: JournalEntry) -> str:
     """One line, with its end."""
-    moment = datetime.fromtimestamp(entry.recorded_at, UTC)
     fields = {
         "seq": entry.seq,
-        "time": f"{moment:%Y-%m-%dT%H:%M:%SZ}",
+        "time": rfc3339(entry.recorded_at),
         "actor": entry.actor,
         "event": entry.event,
         "detail": entry.detail,

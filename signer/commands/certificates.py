@@ -7,13 +7,14 @@ from typing import Any
 from signer.commands.output import print_json, print_text, remark
 from signer.context import Context
 from signer.intake.importer import ImportReport, StagedImport, stage
-from signer.intake.rows import Notes, printable
+from signer.intake.rows import Notes
 from signer.intake.scope import Scope, Shards
 from signer.journal import user
 from signer.ledger.crls import planned
 from signer.ledger.ledger import Ledger
 from signer.ledger.values import ImportEntry, Serials
 from signer.progress import bar
+from signer.text import printable
 from store.clock import Clock, SystemClock
 
 __all__ = ["import_file"]

@@ -5,9 +5,9 @@ from pathlib import Path
 from typing import Any
 
 from _fastpath.errors import MalformedDer
-from signer.commands.output import rfc3339
 from signer.crl.verify_fetch import Fetcher, FetchFault
 from signer.crl.verify_read import ReadCrl, read_crl, read_crl_file
+from signer.text import rfc3339
 from store.errors import UsageError
 
 __all__ = ["described", "entries_of", "number_of", "open_crl"]

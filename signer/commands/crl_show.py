@@ -4,10 +4,11 @@ from pathlib import Path
 from typing import Any
 
 from signer.commands.crl_files import described, entries_of, number_of, open_crl
-from signer.commands.output import print_json, print_line, print_table, rfc3339
+from signer.commands.output import print_json, print_line, print_table
 from signer.config import load_settings
 from signer.crl.verify_fetch import Fetcher, Limits
 from signer.crl.verify_read import ReadCrl
+from signer.text import rfc3339
 from store.clock import SystemClock
 from store.errors import UsageError
 from store.objects import decode_manifest, manifest_path, open_object_store, read_object

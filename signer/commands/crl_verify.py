@@ -6,7 +6,7 @@ from pathlib import Path
 
 from cryptography import x509
 
-from signer.commands.output import print_json, print_line, rfc3339
+from signer.commands.output import print_json, print_line
 from signer.config import load_settings
 from signer.crl.build import CrlScope, subject_key_identifier
 from signer.crl.verify import SetVerdict, verify_set
@@ -14,6 +14,7 @@ from signer.crl.verify_fetch import Fetcher, Limits
 from signer.crl.verify_set import Verdict
 from signer.crl.verify_source import CrlSet, sets_of_objects, sets_of_text, sets_of_url
 from signer.progress import bar
+from signer.text import rfc3339
 from store.clock import Clock, SystemClock
 from store.errors import UsageError
 from store.model import load_certificate

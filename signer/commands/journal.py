@@ -3,14 +3,14 @@
 import sys
 from collections import deque
 from contextlib import closing
-from datetime import datetime
 from pathlib import Path
 
-from signer.commands.output import print_json, print_text, remark, rfc3339
+from signer.commands.output import print_json, print_text, remark
 from signer.config import load_settings
 from signer.journal import followed, user
 from signer.journal_file import compare, extend, line_of
 from signer.ledger.ledger import Ledger
+from signer.text import moment, rfc3339
 from store.clock import Clock, SystemClock
 from store.errors import UsageError
 
@@ -79,10 +79,7 @@ def _moment(option: str, text: str | None) -> int | None:
     """Seconds of an RFC 3339 time. Raises UsageError."""
     if text is None:
         return None
-    try:
-        moment = datetime.fromisoformat(text)
-    except ValueError:
-        moment = None
-    if moment is None or moment.tzinfo is None:
+    found = moment(text)
+    if found is None:
         raise UsageError(f"{option}: {text[:40]!r} is not a time such as 2026-11-21T10:00:00Z")
-    return int(moment.timestamp())
+    return int(found.timestamp())

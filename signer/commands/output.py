@@ -1,14 +1,13 @@
 """Results on stdout as text or JSON, remarks on stderr."""
 
 import sys
-from datetime import UTC, datetime
 from typing import Any
 
 import msgspec
 
-__all__ = ["print_json", "print_line", "print_table", "print_text", "printable", "remark", "rfc3339"]
+from signer.text import printable
 
-FIRST, LAST = -62_135_596_800, 253_402_300_799  # years 1 and 9999
+__all__ = ["print_json", "print_line", "print_table", "print_text", "remark"]
 
 
 def print_json(value: Any) -> None:
@@ -25,19 +24,8 @@ def print_line(text: str) -> None:
     print_text(printable(text))
 
 
-def printable(text: str) -> str:
-    """Without what steers a terminal or ends a line."""
-    if text.isprintable():
-        return text
-    return "".join(letter if letter.isprintable() else _escape(letter) for letter in text)
-
-
 def _lines(text: str) -> str:
     return "\n".join(map(printable, text.split("\n")))
-
-
-def _escape(letter: str) -> str:
-    return letter.encode("unicode_escape").decode()
 
 
 def remark(text: str) -> None:
@@ -58,10 +46,3 @@ def print_table(title: str, values: dict[str, Any]) -> None:
     for name, value in values.items():
         grid.add_row(name.replace("_", " "), Text("-" if value is None else printable(str(value))))
     Console().print(grid)
-
-
-def rfc3339(seconds: int | None) -> str | None:
-    """`2026-11-21T10:00:00Z`; the first or last second that has this form for one before or after."""
-    if seconds is None:
-        return None
-    return datetime.fromtimestamp(max(FIRST, min(seconds, LAST)), UTC).isoformat()[:19] + "Z"

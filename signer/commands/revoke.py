@@ -10,16 +10,17 @@ from pathlib import Path
 from typing import Any
 
 from signer.cli_options import DEFAULT_CONFIG
-from signer.commands.output import print_json, print_text, remark, rfc3339
+from signer.commands.output import print_json, print_text, remark
 from signer.config import load_settings
 from signer.intake.revocations import allowed_reason, parse_date, read_revocations, typed_serial
-from signer.intake.rows import RowError, printable
+from signer.intake.rows import RowError
 from signer.journal import user
 from signer.ledger.ledger import Ledger
 from signer.ledger.mass_revocation import Batch, MassOutcome
 from signer.ledger.staging import Staging
 from signer.ledger.values import Outcome, Revocation, RevokeResult
 from signer.progress import bar
+from signer.text import printable, rfc3339
 from store.clock import Clock, SystemClock
 from store.errors import UsageError
 

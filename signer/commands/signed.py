@@ -4,11 +4,12 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from signer.commands.output import print_json, print_text, remark, rfc3339
+from signer.commands.output import print_json, print_text, remark
 from signer.context import Context
 from signer.crl.catalogue import Catalogue
 from signer.crl.imported import SignedCrl, check_signed, publish_signed, read_signed
 from signer.journal import user
+from signer.text import rfc3339
 from store.clock import Clock
 from store.errors import ConfigError
 

@@ -5,12 +5,13 @@ from contextlib import closing
 from pathlib import Path
 from typing import Any
 
-from signer.commands.output import print_json, print_table, remark, rfc3339
+from signer.commands.output import print_json, print_table, remark
 from signer.config import Settings, load_settings
 from signer.crl.alarm import late
 from signer.crl.targets_status import status_of
 from signer.ledger.ledger import Ledger
 from signer.ledger.values import LedgerIssuer
+from signer.text import rfc3339
 from store.clock import Clock, SystemClock
 from store.connection import Endpoint, check_server, translated
 from store.errors import OcspeedError

@@ -5,7 +5,6 @@ from concurrent.futures import Future
 from dataclasses import dataclass
 from typing import Any
 
-from signer.commands.output import rfc3339
 from signer.intake import calls
 from signer.intake.calls import Call, Read
 from signer.intake.commits import Committer
@@ -18,6 +17,7 @@ from signer.ledger.errors import LedgerError
 from signer.ledger.ledger import Ledger
 from signer.ledger.staging import StagedRow
 from signer.ledger.values import CertificateState
+from signer.text import rfc3339
 from store.clock import Clock
 from store.errors import UsageError
 from store.model import Issuer

@@ -2,13 +2,13 @@
 
 import itertools
 from collections.abc import Callable, Iterator
-from datetime import datetime
 from pathlib import Path
 
 from signer.intake.lines import BYTE_ORDER_MARK
 from signer.intake.openssl_index import parse_serial
-from signer.intake.rows import REASONS, RowError, printable, reason_number
+from signer.intake.rows import REASONS, RowError, reason_number
 from signer.ledger.values import ALLOWED_REASONS, Revocation
+from signer.text import moment, printable
 from store.errors import UsageError
 
 __all__ = ["allowed_reason", "parse_date", "read_revocations", "typed_serial"]
@@ -42,17 +42,14 @@ def allowed_reason(text: str) -> int:
 
 def parse_date(text: str, now: int) -> int:
     """Seconds of an RFC 3339 time that has passed. Raises RowError."""
-    try:
-        moment = datetime.fromisoformat(text)
-    except ValueError:
-        moment = None
-    if moment is None or moment.tzinfo is None:
+    found = moment(text)
+    if found is None:
         raise RowError("date", f"{text[:40]!r} is not a time such as 2026-11-21T10:00:00Z")
-    if moment.timestamp() > now:
+    if found.timestamp() > now:
         raise RowError("date", f"{text[:40]!r} is in the future; revocation is at once and for ever")
-    if moment.timestamp() < 0:
+    if found.timestamp() < 0:
         raise RowError("date", f"{text[:40]!r} is before 1970, which no answer can say")
-    return int(moment.timestamp())
+    return int(found.timestamp())
 
 
 def read_revocations(

@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from typing import NamedTuple
 
 from signer.ledger.values import ALLOWED_REASONS, UNSPECIFIED, Placement
+from signer.text import printable
 
 __all__ = [
     "REASONS",
@@ -81,13 +82,6 @@ class Notes:
         self.count += 1
         if len(self.first) < MAX_NOTES:
             self.first.append(Note(*place(), message))
-
-
-def printable(text: str) -> str:
-    """A name or value from outside as it may be printed and logged: no control characters, no lone surrogates."""
-    return "".join(
-        char if char.isprintable() else char.encode("unicode_escape").decode("ascii") for char in text
-    )
 
 
 def reason_number(name: str) -> int | None:

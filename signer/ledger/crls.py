@@ -2,7 +2,6 @@
 
 from collections.abc import Iterator
 from contextlib import closing
-from datetime import UTC, datetime
 from functools import cache
 from typing import cast
 
@@ -34,6 +33,7 @@ from signer.ledger.values import (
     SeriesSpec,
     ShardSnapshot,
 )
+from signer.text import rfc3339
 
 __all__ = [
     "add_publication",
@@ -139,13 +139,15 @@ def planned(known: list[SeriesRow], issuer_id: int, issuer: str, plan: CrlPlan, 
 
 def _check_kept(issuer: str, row: SeriesRow, spec: SeriesSpec | None) -> None:
     name = f"series {row.number}" if row.covers is Covers.SHARD else f"the {row.covers} CRL"
-    is_now = f"{row.url_pattern} in {row.shard_count} shards, for certificates from {_day(row.opened_at)} on"
+    is_now = (
+        f"{row.url_pattern} in {row.shard_count} shards, for certificates from {rfc3339(row.opened_at)} on"
+    )
     if spec is None:
         wanted = "the configuration has none"
     elif (spec.url_pattern, spec.shard_count) != (row.url_pattern, row.shard_count):
         wanted = f"the configuration says {spec.url_pattern} in {spec.shard_count}"
     elif spec.opens_at not in (None, row.opened_at):
-        wanted = f"the configuration says from {_day(spec.opens_at or 0)}"
+        wanted = f"the configuration says from {rfc3339(spec.opens_at or 0)}"
     else:
         return
     raise LedgerError(
@@ -153,10 +155,6 @@ def _check_kept(issuer: str, row: SeriesRow, spec: SeriesSpec | None) -> None:
         remedy="put it back as it was: certificates name these URLs for ever; "
         "other shards are a new [[issuer.crl.series]] after the ones there are",
     )
-
-
-def _day(seconds: int) -> str:
-    return f"{datetime.fromtimestamp(seconds, UTC):%Y-%m-%dT%H:%M:%SZ}"
 
 
 def _check_urls(issuer: str, rows: list[SeriesRow]) -> None:
