@@ -8,6 +8,8 @@ from typing import Any
 
 import msgspec
 
+from signer.ledger.values import ALLOWED_REASONS, REASON_NAMES
+
 __all__ = ["document"]
 
 SERIAL = {
@@ -25,18 +27,8 @@ TIME = {
 REASON = {
     "description": "CRLReason by name or number (RFC 5280 section 5.3.1, BR 7.2.2). Default: unspecified.",
     "anyOf": [
-        {
-            "type": "string",
-            "enum": [
-                "unspecified",
-                "keyCompromise",
-                "affiliationChanged",
-                "superseded",
-                "cessationOfOperation",
-                "privilegeWithdrawn",
-            ],
-        },
-        {"type": "integer", "enum": [0, 1, 3, 4, 5, 9]},
+        {"type": "string", "enum": [REASON_NAMES[number] for number in sorted(ALLOWED_REASONS)]},
+        {"type": "integer", "enum": sorted(ALLOWED_REASONS)},
         {"type": "null"},
     ],
 }
@@ -71,7 +63,7 @@ def _schemas() -> dict[str, Any]:
         "status": {"type": "string", "enum": ["good", "revoked", "expired", "reserved"]},
         "not_after": _or_null(TIME),
         "revoked_at": _or_null(TIME),
-        "reason": {"type": ["integer", "null"], "enum": [0, 1, 3, 4, 5, 9, None]},
+        "reason": {"type": ["integer", "null"], "enum": [*sorted(ALLOWED_REASONS), None]},
         "crl_url": {"type": "string", "description": "The CRL that its revocation is in: kept for ever."},
         "ocsp_url": {"type": ["string", "null"], "description": "`ocsp.url` of the configuration."},
         "notes": {

@@ -7,23 +7,11 @@ from typing import Any
 from _fastpath.errors import MalformedDer
 from signer.crl.verify_fetch import Fetcher, FetchFault
 from signer.crl.verify_read import ReadCrl, read_crl, read_crl_file
+from signer.ledger.values import REASON_NAMES
 from signer.text import rfc3339
 from store.errors import UsageError
 
 __all__ = ["described", "entries_of", "number_of", "open_crl"]
-
-REASON_NAMES = {
-    0: "unspecified",
-    1: "keyCompromise",
-    2: "cACompromise",
-    3: "affiliationChanged",
-    4: "superseded",
-    5: "cessationOfOperation",
-    6: "certificateHold",
-    8: "removeFromCRL",
-    9: "privilegeWithdrawn",
-    10: "aACompromise",
-}
 
 
 def open_crl(source: str, fetcher: Fetcher) -> ReadCrl:

@@ -18,7 +18,7 @@ from signer.journal import user
 from signer.ledger.ledger import Ledger
 from signer.ledger.mass_revocation import Batch, MassOutcome
 from signer.ledger.staging import Staging
-from signer.ledger.values import Outcome, Revocation, RevokeResult
+from signer.ledger.values import REASON_NAMES, Outcome, Revocation, RevokeResult
 from signer.progress import bar
 from signer.text import printable, rfc3339
 from store.clock import Clock, SystemClock
@@ -29,14 +29,6 @@ __all__ = ["RevokeRequest", "revoke"]
 EXPECT_ABOVE = 100  # more revocations than this have to be counted by the operator too
 FAILED = 1
 REJECTED = 3  # done, but for some
-REASON_NAMES = {
-    0: "unspecified",
-    1: "keyCompromise",
-    3: "affiliationChanged",
-    4: "superseded",
-    5: "cessationOfOperation",
-    9: "privilegeWithdrawn",
-}
 Source = Callable[[], Iterator[Revocation]]  # the same revocations at every call
 
 

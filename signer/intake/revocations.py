@@ -7,15 +7,13 @@ from pathlib import Path
 from signer.intake.lines import BYTE_ORDER_MARK
 from signer.intake.openssl_index import parse_serial
 from signer.intake.rows import REASONS, RowError, reason_number
-from signer.ledger.values import ALLOWED_REASONS, Revocation
+from signer.ledger.values import ALLOWED_REASONS, REASON_NAMES, Revocation
 from signer.text import moment, printable
 from store.errors import UsageError
 
 __all__ = ["allowed_reason", "parse_date", "read_revocations", "typed_serial"]
 
-ALLOWED_NAMES = (
-    "unspecified, keyCompromise, affiliationChanged, superseded, cessationOfOperation, privilegeWithdrawn"
-)
+ALLOWED_NAMES = ", ".join(REASON_NAMES[number] for number in sorted(ALLOWED_REASONS))
 SHOWN = 20  # bad lines
 MAX_LINE = 4_096  # octets, with what ends it: room for a remark
 

@@ -4,7 +4,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
-from signer.ledger.values import ALLOWED_REASONS, UNSPECIFIED, Placement
+from signer.ledger.values import ALLOWED_REASONS, REASON_NAMES, UNSPECIFIED, Placement
 from signer.text import printable
 
 __all__ = [
@@ -20,19 +20,8 @@ __all__ = [
     "reason_number",
 ]
 
-# CRLReason by the names of RFC 5280 section 5.3.1, and as `openssl ca` spells them, in lower case.
-REASONS = {
-    "unspecified": 0,
-    "keycompromise": 1,
-    "cacompromise": 2,
-    "affiliationchanged": 3,
-    "superseded": 4,
-    "cessationofoperation": 5,
-    "certificatehold": 6,
-    "removefromcrl": 8,
-    "privilegewithdrawn": 9,
-    "aacompromise": 10,
-}
+# CRLReason by its name in lower case: `openssl ca` spells some otherwise than RFC 5280.
+REASONS = {name.lower(): number for number, name in REASON_NAMES.items()}
 MAX_REASON_DIGITS = 3
 MAX_NOTES = 1_000  # kept of each kind; all are counted
 

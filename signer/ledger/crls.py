@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from contextlib import closing
+from dataclasses import asdict
 from functools import cache
 from typing import cast
 
@@ -109,12 +110,10 @@ def add_series(
     connection: Connection, issuer_id: int, issuer: str, plan: CrlPlan, now: int
 ) -> list[SeriesRow]:
     """Record what the plan has more than the ledger; those added. Raises LedgerError as `planned` does."""
-    known = {row.number for row in series(connection, issuer_id)}
-    rows = planned(series(connection, issuer_id), issuer_id, issuer, plan, now)
-    added = [row for row in rows if row.number not in known]
+    known = series(connection, issuer_id)
+    added = [row for row in planned(known, issuer_id, issuer, plan, now) if row not in known]
     for row in added:
-        values = {name: getattr(row, name) for name in SeriesRow.__dataclass_fields__}
-        connection.execute(insert(schema.crl_series).values(values))
+        connection.execute(insert(schema.crl_series).values(asdict(row)))
     return added
 
 
@@ -320,5 +319,4 @@ def add_publication(connection: Connection, publication: Publication) -> None:
                 )
     shard = _shard(*place)
     _reserve(connection, shard, _reserved(connection, shard), publication.crl_number)
-    values = {name: getattr(publication, name) for name in Publication.__dataclass_fields__}
-    connection.execute(_PUBLISHED, values)
+    connection.execute(_PUBLISHED, asdict(publication))

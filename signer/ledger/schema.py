@@ -37,6 +37,12 @@ EPOCH_SHIFT = 48  # a generation is epoch << 48 | counter; restoring a backup ra
 
 metadata = MetaData()
 
+
+def _in_series() -> ForeignKeyConstraint:
+    """`series` is a number of the issuer's CRL series."""
+    return ForeignKeyConstraint(["issuer_id", "series"], ["crl_series.issuer_id", "crl_series.number"])
+
+
 issuer = Table(
     "issuer",
     metadata,
@@ -75,7 +81,7 @@ certificate = Table(
     Column("reason", Integer, nullable=False),
     Column("revoked_generation", BigInteger),
     Column("issued_generation", BigInteger, nullable=False),
-    ForeignKeyConstraint(["issuer_id", "series"], ["crl_series.issuer_id", "crl_series.number"]),
+    _in_series(),
     CheckConstraint("reason IN (0, 1, 3, 4, 5, 9)", name="certificate_reason_allowed"),
     CheckConstraint(
         "(revocation_time IS NULL) = (revoked_generation IS NULL)", name="certificate_revocation_whole"
@@ -118,7 +124,7 @@ reservation = Table(
     Column("series", Integer, nullable=False),
     Column("shard_index", Integer, nullable=False),
     Column("reserved_at", BigInteger, nullable=False),
-    ForeignKeyConstraint(["issuer_id", "series"], ["crl_series.issuer_id", "crl_series.number"]),
+    _in_series(),
     sqlite_with_rowid=False,
 )
 
@@ -149,7 +155,7 @@ crl_publication = Table(
     Column("size", Integer, nullable=False),
     Column("sha256", LargeBinary, nullable=False),
     Column("published_at", BigInteger, nullable=False),
-    ForeignKeyConstraint(["issuer_id", "series"], ["crl_series.issuer_id", "crl_series.number"]),
+    _in_series(),
 )
 
 # Highest number ever taken for a shard, committed before signing: a crash never uses a number twice (C-08).
@@ -160,7 +166,7 @@ crl_number = Table(
     Column("series", Integer, primary_key=True),
     Column("shard_index", Integer, primary_key=True),
     Column("reserved", BigInteger, nullable=False),
-    ForeignKeyConstraint(["issuer_id", "series"], ["crl_series.issuer_id", "crl_series.number"]),
+    _in_series(),
 )
 
 template = Table(

@@ -11,6 +11,7 @@ __all__ = [
     "FULL_SERIES",
     "KEY_COMPROMISE",
     "MAX_SERIES",
+    "REASON_NAMES",
     "UNKNOWN_END",
     "UNSPECIFIED",
     "CertificateCounts",
@@ -43,7 +44,20 @@ __all__ = [
 
 UNSPECIFIED = 0
 KEY_COMPROMISE = 1
-# CRLReason values a subscriber certificate may have (RFC 5280 section 5.3.1, BR 7.2.2; conformance C-15).
+# CRLReason by number (RFC 5280 section 5.3.1).
+REASON_NAMES = {
+    UNSPECIFIED: "unspecified",
+    KEY_COMPROMISE: "keyCompromise",
+    2: "cACompromise",
+    3: "affiliationChanged",
+    4: "superseded",
+    5: "cessationOfOperation",
+    6: "certificateHold",
+    8: "removeFromCRL",
+    9: "privilegeWithdrawn",
+    10: "aACompromise",
+}
+# Those a subscriber certificate may have (BR 7.2.2; conformance C-15).
 ALLOWED_REASONS = frozenset({UNSPECIFIED, KEY_COMPROMISE, 3, 4, 5, 9})
 # notAfter of a certificate that a restore found in CRLs or store alone: what RFC 5280 section 4.1.2.5 writes for none.
 UNKNOWN_END = 253_402_300_799  # 9999-12-31T23:59:59Z
