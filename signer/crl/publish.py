@@ -38,7 +38,6 @@ __all__ = [
     "Head",
     "PublishConflict",
     "catch_up",
-    "live_number",
     "publish",
     "publish_ccadb",
     "publish_manifest",
@@ -143,11 +142,6 @@ def _check_follows(path: str, live: Head | None, ours: Head) -> None:
         )
     if live.this_update >= ours.this_update:
         raise PublishConflict(path, f"thisUpdate {ours.this_update} does not follow {live.this_update}")
-
-
-def live_number(path: str, data: bytes) -> int:
-    """cRLNumber of any CRL. Raises StoreFormatError naming `path`."""
-    return Head.of(path, data).number
 
 
 def publish_manifest(store: ObjectStore, manifest: Manifest) -> None:

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from zlib import crc32
 
+from signer.crl.pause import Pause
 from signer.ledger.values import Publication
 
 __all__ = ["BackOff", "Due", "Key", "due", "next_build", "phase"]
@@ -70,14 +71,13 @@ class BackOff:
     """Keeps refused CRLs waiting, longer and longer, while the others go on. Moments are of the monotonic clock."""
 
     def __init__(self) -> None:
-        self._refusals: dict[Key, tuple[int, float]] = {}
+        self._refused: dict[Key, Pause] = {}
 
     def ready(self, key: Key, at: float) -> bool:
-        return at >= self._refusals.get(key, (0, 0.0))[1]
+        return key not in self._refused or self._refused[key].over(at)
 
     def refused(self, key: Key, at: float) -> None:
-        count = self._refusals.get(key, (0, 0.0))[0]
-        self._refusals[key] = (count + 1, at + min(FIRST_RETRY * 2.0 ** min(count, 10), LAST_RETRY))
+        self._refused.setdefault(key, Pause(FIRST_RETRY, LAST_RETRY)).failed(at)
 
     def built(self, key: Key) -> None:
-        self._refusals.pop(key, None)
+        self._refused.pop(key, None)

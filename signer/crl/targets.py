@@ -9,12 +9,12 @@ import structlog
 from _fastpath.crl_reader import Crl
 from _fastpath.errors import MalformedDer
 from signer.crl.archive import archive
+from signer.crl.pause import Pause
 from signer.crl.publish import (
     Disclosure,
     Head,
     PublishConflict,
     catch_up,
-    live_number,
     publish,
     publish_ccadb,
     publish_manifest,
@@ -41,27 +41,6 @@ FIRST_RETRY = 5.0  # seconds after a failure; twice as long after each further o
 LAST_RETRY = 300.0  # ... up to this
 
 
-class _Pause:
-    """Capped exponential back-off. Moments are of the monotonic clock."""
-
-    def __init__(self) -> None:
-        self.failures = 0  # in a row
-        self._until = 0.0
-
-    def over(self, now: float) -> bool:
-        return now >= self._until
-
-    def failed(self, now: float) -> float:
-        """The seconds to wait."""
-        seconds = min(FIRST_RETRY * 2.0 ** min(self.failures, 10), LAST_RETRY)
-        self.failures += 1
-        self._until = now + seconds
-        return seconds
-
-    def worked(self) -> None:
-        self.failures, self._until = 0, 0.0
-
-
 class Target:
     """One place: what is known to be live there, and what went wrong last."""
 
@@ -73,8 +52,8 @@ class Target:
         self.faults = 0  # since this process began
         self.listed: list[PublishedShard] | None = None  # by the manifest that this process wrote there
         self._clock = clock
-        self._outage = _Pause()
-        self._arrears = _Pause()
+        self._outage = Pause(FIRST_RETRY, LAST_RETRY)
+        self._arrears = Pause(FIRST_RETRY, LAST_RETRY)
 
     @property
     def reachable(self) -> bool:
@@ -299,4 +278,4 @@ class Targets:
 
 def _read_any(target: Target, path: str) -> tuple[int, bytes] | None:
     found = read_object(target.store, path)
-    return (live_number(path, found.data), found.data) if found else None
+    return (Head.of(path, found.data).number, found.data) if found else None

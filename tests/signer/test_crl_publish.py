@@ -20,9 +20,9 @@ from _fastpath.crl_reader import Crl
 from signer.crl.build import CrlFields, build_shard
 from signer.crl.publish import (
     Disclosure,
+    Head,
     PublishConflict,
     catch_up,
-    live_number,
     publish,
     publish_ccadb,
     publish_manifest,
@@ -197,7 +197,7 @@ def test_what_is_not_a_crl_neither_replaces_nor_is_replaced(objects: ObjectStore
 
 def test_numbers_are_read_of_any_crl() -> None:
     data = build_shard(CA, crl_fields(2**159 - 1), [])
-    assert live_number(PATH, data) == 2**159 - 1
+    assert Head.of(PATH, data).number == 2**159 - 1
 
 
 @pytest.mark.conformance("U-06")
