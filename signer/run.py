@@ -1,10 +1,7 @@
 """`ocsp-signer run`: the tail, the schedule, the CRLs and the intake of every issuer, until told to stop."""
 
-import fcntl
-import os
 import threading
-from collections.abc import Iterator
-from contextlib import contextmanager, nullcontext
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -17,6 +14,7 @@ from signer.context import Context
 from signer.crl.alarm import late
 from signer.crl.service import CrlService
 from signer.errors import SigningFault, WorkersLost
+from signer.files import held
 from signer.ocsp.batch import Pool
 from signer.ocsp.service import IssuerService, open_service
 from signer.reports import Reports
@@ -47,31 +45,17 @@ class _Issuer:
     stopped: bool = False
 
 
-@contextmanager
-def only_signer(directory: Path) -> Iterator[None]:
+def only_signer(directory: Path) -> AbstractContextManager[None]:
     """Hold the state directory's signer lock. Raises OcspeedError if another `run` has it."""
     path = directory / "signer.lock"
-    try:
-        directory.mkdir(parents=True, exist_ok=True)
-        lock = path.open("a+")
-    except OSError as error:
+
+    def taken(process: str) -> None:
         raise OcspeedError(
-            f"{path}: cannot be written: {error.strerror}",
-            remedy="correct `state.directory` or its permissions",
-        ) from None
-    with lock:
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            lock.seek(0)
-            raise OcspeedError(
-                f"{path}: another `ocsp-signer run` is at work (process {lock.read().strip() or 'unknown'})",
-                remedy="stop that one first; one signer a ledger is enough",
-            ) from None
-        lock.truncate(0)
-        lock.write(f"{os.getpid()}\n")
-        lock.flush()
-        yield
+            f"{path}: another `ocsp-signer run` is at work (process {process})",
+            remedy="stop that one first; one signer a ledger is enough",
+        )
+
+    return held(path, taken)
 
 
 class _Press:

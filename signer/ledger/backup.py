@@ -7,6 +7,7 @@ from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+from signer.files import sync_directory
 from signer.ledger.errors import LedgerError
 
 __all__ = [
@@ -17,7 +18,6 @@ __all__ = [
     "is_database",
     "opened",
     "summary",
-    "sync_directory",
 ]
 
 PAGES = 4_096  # of the database a step: 16 MB
@@ -111,15 +111,6 @@ def is_database(path: Path) -> bool:
             return file.read(len(MAGIC)) == MAGIC
     except OSError:
         return False
-
-
-def sync_directory(path: Path) -> None:
-    """Make names in it durable."""
-    descriptor = os.open(path, os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
 
 
 @contextmanager

@@ -9,8 +9,9 @@ from pathlib import Path
 
 from sqlalchemy import Engine, insert, select, text, update
 
+from signer.files import sync_directory
 from signer.ledger import schema
-from signer.ledger.backup import copy, is_database, opened, sync_directory
+from signer.ledger.backup import copy, is_database, opened
 from signer.ledger.engine import WRITE, open_engine, translated
 from signer.ledger.errors import LedgerError
 

@@ -346,7 +346,7 @@ match sys.argv[3]:
     case "before-fsync": os.fsync = die
     case "before-rename": Path.rename = die
     case "after-rename": Path.rename = after(Path.rename)
-    case "before-directory-fsync": module._sync_directory = die
+    case "before-directory-fsync": module.sync_directory = die
 module.publish(open_object_store(sys.argv[1]), "crl/r1/0-0.crl", Path(sys.argv[2]).read_bytes(), 1)
 """
 
