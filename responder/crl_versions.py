@@ -21,7 +21,6 @@ log = structlog.get_logger()
 RECHECK = 1.0  # seconds for which a version is served without asking the object store again
 PATIENCE = 0.5  # seconds a request waits for that where there is a version it can have
 MEMORY = 256 << 20  # octets of CRLs kept
-SIZE_LIMIT = 64 << 20  # octets: what is larger is no CRL
 FETCHES = 2  # at once, of CRLs in memory, and as many of others: each may have 10 MB
 WAITING = 64  # paths not in memory that are looked for at once; anybody can invent them (F2)
 
@@ -114,9 +113,8 @@ class CrlVersions:
         if self._store is None:
             self._store = open_object_store(self._target)
         refused, reason = self._refused.get(path, (None, ""))
-        stored = await read_object_async(
-            self._store, path, refused or (known.stored if known else None), limit=SIZE_LIMIT
-        )
+        before = refused or (known.stored if known else None)
+        stored = await read_object_async(self._store, path, before)
         if stored is None:
             return None
         if stored is refused:

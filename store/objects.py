@@ -25,6 +25,7 @@ __all__ = [
     "Manifest",
     "ObjectStore",
     "PublishedShard",
+    "SIZE_LIMIT",
     "UNSHARDED",
     "StoredObject",
     "archive_path",
@@ -42,6 +43,9 @@ __all__ = [
 # Bounds for one call, so that a store that is away holds nothing else up for long.
 TIMEOUTS: ClientConfig = {"connect_timeout": timedelta(seconds=3), "timeout": timedelta(seconds=30)}
 RETRIES: RetryConfig = {"max_retries": 2, "retry_timeout": timedelta(seconds=10)}
+
+# Octets of one object: a CRL has at most 10 MB (P-03), the manifest of 65,536 shards 26 MB.
+SIZE_LIMIT = 64 << 20
 
 # CRLs that are no shards, by the series number that stands for them.
 UNSHARDED = {65_534: "full", 65_535: "ca"}
@@ -151,22 +155,23 @@ def _secret(path: Path) -> str:
 
 
 def read_object(store: ObjectStore, path: str) -> StoredObject | None:
-    """The object at `path`, or None if there is none. Raises StoreUnavailable."""
+    """The object at `path`, or None if there is none.
+
+    Raises StoreUnavailable, or StoreFormatError for more than SIZE_LIMIT octets, before they are read.
+    """
     with object_store_faults(path):
         try:
             result = obstore.get(store, path)
         except FileNotFoundError:
             return None
+        _check_size(path, result.meta["size"])
         return StoredObject(bytes(result.bytes()), result.meta["e_tag"])
 
 
 async def read_object_async(
-    store: ObjectStore, path: str, known: StoredObject | None = None, *, limit: int | None = None
+    store: ObjectStore, path: str, known: StoredObject | None = None
 ) -> StoredObject | None:
-    """As `read_object`; gives `known` itself, without fetching it again, if the store still has that version.
-
-    Raises StoreFormatError for an object of more than `limit` octets, before it is read.
-    """
+    """As `read_object`; gives `known` itself, without fetching it again, if the store still has that version."""
     with object_store_faults(path):
         try:
             unless: GetOptions = {"if_none_match": known.e_tag} if known and known.e_tag else {}
@@ -175,12 +180,16 @@ async def read_object_async(
             return None
         except NotModifiedError:
             return known
-        if limit is not None and result.meta["size"] > limit:
-            raise StoreFormatError(
-                f"object store: {path}: {result.meta['size']} octets, at most {limit} are read",
-                remedy="find out who wrote it; no CRL is that large",
-            )
+        _check_size(path, result.meta["size"])
         return StoredObject(bytes(await result.bytes_async()), result.meta["e_tag"])
+
+
+def _check_size(path: str, size: int) -> None:
+    if size > SIZE_LIMIT:
+        raise StoreFormatError(
+            f"object store: {path}: {size} octets, at most {SIZE_LIMIT} are read",
+            remedy="find out who wrote it; no CRL and no list of them is that large",
+        )
 
 
 def decode_manifest(data: bytes) -> Manifest:

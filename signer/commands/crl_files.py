@@ -6,7 +6,7 @@ from typing import Any
 
 from _fastpath.errors import MalformedDer
 from signer.crl.verify_fetch import Fetcher, FetchFault
-from signer.crl.verify_read import ReadCrl, read_crl, read_crl_file
+from signer.crl.verify_read import ReadCrl, read_crl, read_file
 from signer.ledger.values import REASON_NAMES
 from signer.text import rfc3339
 from store.errors import UsageError
@@ -29,7 +29,7 @@ def _octets(source: str, fetcher: Fetcher) -> bytes:
     try:
         if source.startswith(("http://", "https://")):
             return fetcher.get(source).body
-        return read_crl_file(Path(source))
+        return read_file(Path(source))
     except FetchFault as fault:
         raise UsageError(
             f"{source}: {fault.check}: {fault}", remedy="check the URL and who serves it"

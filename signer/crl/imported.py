@@ -12,7 +12,7 @@ from _fastpath.errors import MalformedDer
 from signer.crl.build import CrlScope
 from signer.crl.catalogue import Catalogue, Shard
 from signer.crl.verify_crl import Sight, crl_faults
-from signer.crl.verify_read import ReadCrl, read_crl, read_crl_file
+from signer.crl.verify_read import ReadCrl, read_crl, read_file
 from signer.ledger.values import Covers, Publication
 from store.clock import Clock
 from store.errors import OcspeedError, UsageError
@@ -49,7 +49,7 @@ class SignedCrl:
 
 def read_signed(path: Path) -> ReadCrl:
     """The CRL of a file, DER or PEM. Raises UsageError for anything else."""
-    data = read_crl_file(path)
+    data = read_file(path)
     if data.startswith(b"-----BEGIN"):
         try:
             data = x509.load_pem_x509_crl(data).public_bytes(Encoding.DER)

@@ -7,7 +7,7 @@ conditional puts on the version that was read.
 import fcntl
 import os
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from datetime import datetime
 from functools import partial
@@ -19,11 +19,13 @@ from cryptography import x509
 from obstore.exceptions import AlreadyExistsError, PreconditionError
 from obstore.store import LocalStore
 
+from signer.files import sync_directory
 from store.errors import OcspeedError, StoreFormatError
 from store.objects import (
     Manifest,
     ObjectStore,
     PublishedShard,
+    StoredObject,
     ccadb_paths,
     decode_manifest,
     manifest_path,
@@ -194,54 +196,48 @@ def _numbered(number: int | None) -> str:
 
 def replace_object(store: ObjectStore, path: str, data: bytes, content_type: str, check: Check) -> None:
     """Read, check and write `path` so that nobody else writes in between. What is there already is left alone."""
-    if isinstance(store, LocalStore):
-        with object_store_faults(path):
-            _replace_file(Path(store.prefix or "/") / path, data, check)
-    else:
-        _replace_by_condition(store, path, data, content_type, check)
+    file = Path(store.prefix or "/") / path if isinstance(store, LocalStore) else None
+    with object_store_faults(path), _locked(file.parent) if file else nullcontext():
+        live = read_object(store, path)
+        if live is not None and live.data == data:
+            return
+        check(live.data if live else None)
+        if file is None:
+            _put(store, path, data, content_type, live)
+        else:
+            _replace_file(file, data)
 
 
-def _replace_by_condition(
-    store: ObjectStore, path: str, data: bytes, content_type: str, check: Check
-) -> None:
-    live = read_object(store, path)
-    if live is not None and live.data == data:
-        return
-    check(live.data if live else None)
+def _put(store: ObjectStore, path: str, data: bytes, content_type: str, live: StoredObject | None) -> None:
+    """Where there is no lock: in the place of that version alone."""
     attributes = {
         "Content-Type": content_type,
         "Cache-Control": f"public, max-age={MAX_AGE}, no-transform",
     }
-    with object_store_faults(path):
-        try:
-            if live is None:
-                obstore.put(store, path, data, attributes=attributes, mode="create")
-            else:
-                obstore.put(store, path, data, attributes=attributes, mode={"e_tag": live.e_tag})
-        except (AlreadyExistsError, PreconditionError) as error:
-            # A put that is sent again, because the answer to it was lost, meets itself.
-            now_live = read_object(store, path)
-            if now_live is None or now_live.data != data:
-                raise PublishConflict(path, "somebody else published at the same moment") from error
+    try:
+        if live is None:
+            obstore.put(store, path, data, attributes=attributes, mode="create")
+        else:
+            obstore.put(store, path, data, attributes=attributes, mode={"e_tag": live.e_tag})
+    except (AlreadyExistsError, PreconditionError) as error:
+        # A put that is sent again, because the answer to it was lost, meets itself.
+        now_live = read_object(store, path)
+        if now_live is None or now_live.data != data:
+            raise PublishConflict(path, "somebody else published at the same moment") from error
 
 
-def _replace_file(target: Path, data: bytes, check: Check) -> None:
-    target.parent.mkdir(parents=True, exist_ok=True)
-    with _locked(target.parent):
-        live = target.read_bytes() if target.exists() else None
-        if live == data:
-            return
-        check(live)
-        # obstore does not list names that end so. One writer at a time: a name left by a crash is used again.
-        temporary = target.with_name(f"{target.name}#0")
-        _write_through(temporary, data)
-        temporary.rename(target)
-        _sync_directory(target.parent)
+def _replace_file(file: Path, data: bytes) -> None:
+    # obstore does not list names that end so. One writer at a time: a name left by a crash is used again.
+    temporary = file.with_name(f"{file.name}#0")
+    _write_through(temporary, data)
+    temporary.rename(file)
+    sync_directory(file.parent)
 
 
 @contextmanager
 def _locked(directory: Path) -> Iterator[None]:
     """Exclusive among processes and threads: flock is on the open file, and ends with it."""
+    directory.mkdir(parents=True, exist_ok=True)
     descriptor = os.open(directory / ".lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX)
@@ -255,12 +251,3 @@ def _write_through(path: Path, data: bytes) -> None:
         file.write(data)
         file.flush()
         os.fsync(file.fileno())
-
-
-def _sync_directory(directory: Path) -> None:
-    """So that the rename survives a power cut."""
-    descriptor = os.open(directory, os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)

@@ -25,7 +25,7 @@ __all__ = [
     "Extension",
     "ReadCrl",
     "read_crl",
-    "read_crl_file",
+    "read_file",
 ]
 
 KEY_IDENTIFIER, CRL_NUMBER, IDP = b"\x55\x1d\x23", b"\x55\x1d\x14", b"\x55\x1d\x1c"  # content of the OID
@@ -182,15 +182,15 @@ def read_crl(data: bytes) -> ReadCrl:
     )
 
 
-def read_crl_file(path: Path) -> bytes:
-    """The octets of a file that is said to be a CRL. Raises UsageError."""
+def read_file(path: Path) -> bytes:
+    """The octets of a file that is said to be a CRL, or a list of them. Raises UsageError."""
     try:
         with path.open("rb") as file:
             data = file.read(FILE_SIZE + 1)
     except OSError as error:
         raise UsageError(f"{path}: cannot be read: {error.strerror}", remedy="check the path") from None
     if len(data) > FILE_SIZE:
-        raise UsageError(f"{path}: more than {FILE_SIZE} octets", remedy="bring a CRL")
+        raise UsageError(f"{path}: more than {FILE_SIZE} octets", remedy="check what the file is")
     return data
 
 

@@ -15,7 +15,7 @@ from signer.crl.verify_fetch import Fetcher, FetchFault, Response
 from signer.crl.verify_http import Exchange, http_faults
 from signer.crl.verify_read import IDP, read_crl
 from store.clock import Clock
-from store.errors import StoreUnavailable
+from store.errors import StoreFormatError, StoreUnavailable
 from store.objects import UNSHARDED, Manifest, ObjectStore, PublishedShard, read_object
 
 __all__ = [
@@ -106,6 +106,8 @@ def look_at_objects(store: ObjectStore, prefix: str, clock: Clock) -> Look:
             found = read_object(store, path)
         except StoreUnavailable as error:
             raise FetchFault("fetch", error.message) from None
+        except StoreFormatError as error:
+            raise FetchFault("size", error.message) from None
         if found is None:
             raise FetchFault("fetch", f"nothing at {path}")
         return Found(found.data, clock.now())

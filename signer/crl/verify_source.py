@@ -8,11 +8,13 @@ import msgspec
 import obstore
 
 from signer.crl.verify_fetch import Fetcher, FetchFault
+from signer.crl.verify_read import read_file
 from signer.crl.verify_set import Look, Target, look_at_objects, look_by_http
 from store.clock import Clock
 from store.config import ObjectTarget
 from store.errors import OcspeedError, StoreFormatError, StoreUnavailable
 from store.objects import (
+    SIZE_LIMIT,
     Manifest,
     ObjectStore,
     ccadb_paths,
@@ -24,8 +26,6 @@ from store.objects import (
 )
 
 __all__ = ["CrlSet", "SourceError", "sets_of_objects", "sets_of_text", "sets_of_url"]
-
-LIST_SIZE = 64 << 20  # octets: 65,536 shards have a manifest of 26 MB
 
 
 class SourceError(OcspeedError):
@@ -47,7 +47,9 @@ class CrlSet:
 
 def sets_of_url(url: str, fetcher: Fetcher) -> list[CrlSet]:
     """A manifest, a CCADB array or a CRL at `url`: the body says which. Raises SourceError."""
-    wider = replace(fetcher, limits=replace(fetcher.limits, max_size=max(LIST_SIZE, fetcher.limits.max_size)))
+    wider = replace(
+        fetcher, limits=replace(fetcher.limits, max_size=max(SIZE_LIMIT, fetcher.limits.max_size))
+    )
     try:
         body = wider.get(url).body
     except FetchFault:
@@ -58,11 +60,8 @@ def sets_of_url(url: str, fetcher: Fetcher) -> list[CrlSet]:
 
 
 def sets_of_text(path: Path, fetcher: Fetcher) -> list[CrlSet]:
-    """The URLs that a file names: a manifest, a CCADB array, or one a line. Raises SourceError."""
-    try:
-        data = path.read_bytes()
-    except OSError as error:
-        raise SourceError(f"{path}: cannot be read: {error.strerror}", remedy="check the path") from None
+    """The URLs that a file names: a manifest, a CCADB array, or one a line. Raises SourceError, UsageError."""
+    data = read_file(path)
     if data.lstrip()[:1] not in (b"{", b"["):
         lines = data.decode("utf-8", "backslashreplace").splitlines()
         data = msgspec.json.encode([line.strip() for line in lines if line.strip() and line[0] != "#"])
@@ -74,11 +73,10 @@ def sets_of_objects(place: ObjectTarget | str, clock: Clock, issuer: str | None 
     store = open_object_store(place)
     target = place if isinstance(place, str) else place.location
     try:
-        prefixes = (
-            [""] if read_object(store, "manifest.json") else [f"crl/{name}/" for name in _issuers(store)]
-        )
-        sets = [found for prefix in prefixes if (found := _set_at(target, store, prefix, clock))]
-    except StoreUnavailable as error:
+        of_one = _set_at(target, store, "", clock)
+        each = [of_one] if of_one else (_set_at(target, store, prefix, clock) for prefix in _issuers(store))
+        sets = [found for found in each if found]
+    except (StoreUnavailable, StoreFormatError) as error:
         raise SourceError(f"{target}: {error.message}", remedy=error.remedy) from None
     chosen = [found for found in sets if issuer in (None, found.manifest and found.manifest.issuer)]
     if not chosen:
@@ -91,9 +89,10 @@ def sets_of_objects(place: ObjectTarget | str, clock: Clock, issuer: str | None 
 
 
 def _issuers(store: ObjectStore) -> Iterator[str]:
+    """Where each issuer's CRLs and lists are."""
     with object_store_faults("crl/"):
         found = obstore.list_with_delimiter(store, "crl/")
-        yield from sorted(prefix.rstrip("/").rpartition("/")[2] for prefix in found["common_prefixes"])
+        yield from sorted(f"{prefix.rstrip('/')}/" for prefix in found["common_prefixes"])
 
 
 def _set_at(target: str, store: ObjectStore, prefix: str, clock: Clock) -> CrlSet | None:

@@ -139,8 +139,8 @@ async def test_what_is_too_large_is_not_read(
 ) -> None:
     data = crl(ca, 1, NOW - 600)
     shop.objects[PATH] = data
-    monkeypatch.setattr(crl_versions, "SIZE_LIMIT", len(data) - 1)
+    monkeypatch.setattr("store.objects.SIZE_LIMIT", len(data) - 1)
     with pytest.raises(StoreFormatError, match=f"{PATH}: {len(data)} octets, at most {len(data) - 1}"):
         await versions.get(PATH, ca.issuer)
-    monkeypatch.setattr(crl_versions, "SIZE_LIMIT", len(data))
+    monkeypatch.setattr("store.objects.SIZE_LIMIT", len(data))
     assert number(await versions.get(PATH, ca.issuer)) == 1

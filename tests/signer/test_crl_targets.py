@@ -1,11 +1,13 @@
 """Several targets: each published by itself, one that fails holds no other back and catches up with the newest CRL."""
 
 import json
+import os
 from collections.abc import Iterator
 from dataclasses import dataclass
 from hashlib import sha256
 from pathlib import Path
 
+import obstore
 import pytest
 from obstore.store import MemoryStore
 from structlog.testing import capture_logs
@@ -18,6 +20,7 @@ from signer.crl.targets import Target, Targets
 from store.errors import OcspeedError, StoreFormatError, StoreUnavailable
 from store.model import subject_name
 from store.objects import (
+    SIZE_LIMIT,
     Manifest,
     ObjectStore,
     PublishedShard,
@@ -258,6 +261,23 @@ def test_what_is_not_ours_on_one_target_holds_no_other_back(pair: Pair, content:
     assert found.crl_number == 1
     assert read_object(pair.second.store, PATHS[1]) is not None
     assert [target.location for target in pair.targets.failing] == ["two"]
+
+
+def test_what_is_too_large_on_one_target_holds_no_other_back(pair: Pair) -> None:
+    """It is neither read nor overwritten; who lacks that CRL gets it from the archive."""
+    crls = [pair.release(1, index) for index in range(2)]
+    os.truncate(pair.second.root / PATHS[0], SIZE_LIMIT + 1)
+    obstore.delete(pair.first, PATHS[0])
+    fresh = Targets(
+        "r1",
+        [Target("two", pair.second.store, pair.clock), Target("one", pair.first, pair.clock)],
+        subject_name(CA.certificate),
+    )
+    fresh.finish(listed(*crls), URLS)
+    assert pair.numbers(pair.first) == pair.manifest(pair.first) == [1, 1]
+    (failing,) = fresh.failing
+    assert f"{PATHS[0]}: {SIZE_LIMIT + 1} octets, at most" in str(failing.fault)
+    assert (pair.second.root / PATHS[0]).stat().st_size == SIZE_LIMIT + 1
 
 
 def test_a_newer_one_is_never_taken_back(pair: Pair) -> None:

@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import os
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
@@ -15,8 +16,8 @@ from signer.crl.verify import verify_set
 from signer.crl.verify_fetch import Fetcher, FetchFault, Limits
 from signer.crl.verify_set import Finding, Found, Target, check_complete, check_disclosed
 from signer.crl.verify_source import CrlSet, SourceError, sets_of_objects, sets_of_text, sets_of_url
-from store.errors import OcspeedError
-from store.objects import UNSHARDED, Manifest, PublishedShard
+from store.errors import OcspeedError, UsageError
+from store.objects import SIZE_LIMIT, UNSHARDED, Manifest, PublishedShard
 from tests.signer.crl_authority import NOW
 from tests.signer.crl_forge import AUTHORITY, entry, forge, reason, right
 from tests.signer.crl_server import http_message, saying
@@ -249,6 +250,17 @@ def test_findings_end_with_1(objects: Path, capsys: pytest.CaptureFixture[str]) 
     assert (torn["crl_number"], torn["entries"]) == (None, 0)
 
 
+def test_what_is_too_large_for_a_crl_is_not_read(objects: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Nor for a list of them."""
+    os.truncate(objects / "objects/crl/r1/0-1.crl", SIZE_LIMIT + 1)
+    assert verify(objects / "ocsp.toml", request(), as_json=False, quiet=True, clock=FakeClock()) == 1
+    said = capsys.readouterr().out.splitlines()[0]
+    assert said.startswith(f"{url(1)}: size: object store: crl/r1/0-1.crl: {SIZE_LIMIT + 1} octets, at most")
+    os.truncate(objects / "objects/crl/r1/manifest.json", SIZE_LIMIT + 1)
+    with pytest.raises(SourceError, match=r"manifest\.json: \d+ octets, at most"):
+        verify(objects / "ocsp.toml", request(), as_json=False, quiet=True, clock=FakeClock())
+
+
 def test_findings_of_the_list_have_a_line_too(objects: Path, capsys: pytest.CaptureFixture[str]) -> None:
     short = Manifest(issuer="r1", generated_at=GENERATED, shards=MANIFEST.shards[1:])
     (objects / "objects/crl/r1/manifest.json").write_bytes(short.encode())
@@ -294,6 +306,12 @@ def test_lists_that_are_none(tmp_path: Path, text: str, message: str) -> None:
     path.write_text(text)
     with pytest.raises(SourceError, match=message):
         sets_of_text(path, Fetcher(Limits(), FakeClock()))
+
+
+def test_a_list_without_an_end(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("signer.crl.verify_read.FILE_SIZE", 1000)
+    with pytest.raises(UsageError, match="more than 1000 octets"):
+        sets_of_text(Path("/dev/zero"), Fetcher(Limits(), FakeClock()))
 
 
 def test_lists_in_files(tmp_path: Path) -> None:
@@ -344,7 +362,7 @@ def test_by_http() -> None:
         assert [one.check for one in verify_set(gone, AUTHORITY.certificate).findings] == ["url"]
 
 
-def test_the_scope_that_a_full_crl_is_held_to(objects: Path) -> None:
+def test_the_scope_that_a_full_crl_is_held_to() -> None:
     entries = (entry(b"\x01"), entry(b"\x02", reason(1)))
     full = {"http://c.example/full.crl": forge(right(url=None), entries=entries)}
     crls = CrlSet("array", tuple(map(Target, full)), look_in(full))

@@ -125,3 +125,15 @@ def test_manifests_that_cannot_be_read(data: bytes, message: str) -> None:
 def test_crls_that_are_no_shards_have_names() -> None:
     paths = [crl_path("r1", number, 0) for number in (0, 65_533, *UNSHARDED)]
     assert paths == ["crl/r1/0-0.crl", "crl/r1/65533-0.crl", "crl/r1/full.crl", "crl/r1/ca.crl"]
+
+
+def test_what_is_too_large_is_not_read(objects: ObjectStore, monkeypatch: pytest.MonkeyPatch) -> None:
+    obstore.put(objects, PATH, b"0" * 1001)
+    monkeypatch.setattr("store.objects.SIZE_LIMIT", 1000)
+    for read in (lambda: read_object(objects, PATH), lambda: asyncio.run(read_object_async(objects, PATH))):
+        with pytest.raises(StoreFormatError, match=f"{PATH}: 1001 octets, at most 1000 are read"):
+            read()
+    obstore.put(objects, PATH, b"0" * 1000)
+    found = read_object(objects, PATH)
+    assert found is not None
+    assert len(found.data) == 1000
