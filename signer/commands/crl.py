@@ -1,13 +1,15 @@
 """`crl build`: one pass over the shards, then exit."""
 
 from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import asdict
 from pathlib import Path
 
-from signer.commands.output import print_json, print_text
+from signer.commands.output import print_json, print_text, remark
 from signer.context import Context
 from signer.crl.job import ShardOutcome, ShardStatus
 from signer.crl.targets import Target
+from signer.files import held
 from signer.progress import bar
 
 __all__ = ["build"]
@@ -16,7 +18,7 @@ __all__ = ["build"]
 def build(file: Path, *, issuer: str | None, dry_run: bool, as_json: bool, quiet: bool) -> int:
     """Build every shard; returns the exit code: 1 if one was refused or a target lacks CRLs."""
     failed = 0
-    with Context.open(file) as context:
+    with Context.open(file) as context, nullcontext() if dry_run else _turn(context):
         tables = context.settings.root.issuer
         names = [issuer] if issuer else [table.name for table in tables if not table.crl.offline]
         for name in names:
@@ -32,6 +34,15 @@ def build(file: Path, *, issuer: str | None, dry_run: bool, as_json: bool, quiet
                 _report_target(name, target, as_json)
                 failed += 1
     return 1 if failed else 0
+
+
+def _turn(context: Context) -> AbstractContextManager[None]:
+    """One build after the other: of two at once each would be overtaken somewhere."""
+
+    def taken(process: str) -> None:
+        remark(f"another `ocsp-signer crl build` is at work (process {process}): waiting for its end")
+
+    return held(context.settings.state_directory / "crl-build.lock", taken)
 
 
 def _one_step(advance: Callable[[int], None]) -> Callable[[ShardOutcome], None]:

@@ -1,7 +1,10 @@
 """The CRL job over a real ledger and directory: every shard, its number, its lists, and what keeps a shard back."""
 
 import json
+import os
 import sqlite3
+import subprocess
+import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,6 +16,7 @@ from _fastpath.crl_reader import Crl
 from signer.commands import crl as command
 from signer.crl.build import CrlFields, CrlSigner, build_shard
 from signer.crl.job import CrlJob, ShardOutcome, ShardStatus
+from signer.files import held
 from signer.ledger.values import CA_SERIES, PlacedBy, Placement
 from store.clock import SystemClock
 from store.objects import Manifest, decode_manifest
@@ -328,6 +332,36 @@ def test_command_build(tmp_path_factory: pytest.TempPathFactory, capsys: pytest.
     published.joinpath("0-1.crl").write_bytes(b"damaged")
     assert command.build(works.file, issuer=None, dry_run=True, as_json=False, quiet=True) == 1
     assert "0-1.crl: refused" in capsys.readouterr().out
+
+
+def _typed(works: Works) -> "subprocess.Popen[str]":
+    """`crl build` in a process of its own."""
+    command = "from signer.cli import main; main()"
+    arguments = [sys.executable, "-c", command, "crl", "build", "--config", str(works.file), "--quiet"]
+    return subprocess.Popen(
+        arguments,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)},
+    )
+
+
+def test_two_builds_at_once_come_one_after_the_other(tmp_path: Path) -> None:
+    """Though one stops on the way: the other says for whom it waits."""
+    works = Works(tmp_path, "unix:///nowhere", SystemClock(), shards=8)
+    with works.context:
+        works.add_some(60, revoked_every=2)
+        lock = works.context.settings.state_directory / "crl-build.lock"
+    with held(lock, pytest.fail):
+        both = [_typed(works), _typed(works)]
+        said = [str(process.stderr and process.stderr.readline()) for process in both]
+        assert not (tmp_path / "objects/crl").exists()
+    waiting = f"another `ocsp-signer crl build` is at work (process {os.getpid()}): waiting for its end\n"
+    assert said == [waiting, waiting]
+    outputs = [process.communicate(timeout=60)[0] for process in both]
+    assert [process.returncode for process in both] == [0, 0], outputs
+    assert all(output.count(".crl: ") == 8 and "refused" not in output for output in outputs)
 
 
 @pytest.mark.conformance("C-08")
