@@ -1,6 +1,7 @@
 """Fetching CRLs and lists of them by HTTP, bounded in time, octets and redirects; no proxy, cache or credential has a say."""
 
 import socket
+import ssl
 import threading
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
@@ -172,7 +173,16 @@ def _bounded(connection: HTTPConnection, seconds: float) -> Iterator[None]:
             raise FetchFault("fetch", f"no whole answer within {seconds:g} s") from None
         if isinstance(error, FetchFault):
             raise
-        raise FetchFault("fetch", str(error) or type(error).__name__) from None
+        raise FetchFault("fetch", _said(error)) from None
     finally:
         timer.cancel()
         connection.close()
+
+
+def _said(error: Exception) -> str:
+    """In words of this side: OpenSSL's name a line of its source."""
+    if isinstance(error, ssl.SSLCertVerificationError):
+        return f"its TLS certificate does not verify: {error.verify_message}"
+    if isinstance(error, ssl.SSLError):
+        return f"no TLS with this server: does it speak plain http://? ({error.reason or error})"
+    return str(error) or type(error).__name__

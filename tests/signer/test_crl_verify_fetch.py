@@ -1,6 +1,7 @@
 """Fetching with bounds: what comes whole comes, and everything else is named."""
 
 import socket
+import threading
 
 import pytest
 
@@ -113,6 +114,26 @@ def test_nobody_there() -> None:
     with pytest.raises(FetchFault, match="refused") as raised:
         Fetcher(Limits(), FakeClock()).get("http://127.0.0.1:1/x")
     assert raised.value.check == "fetch"
+
+
+def test_https_where_plain_http_is_spoken() -> None:
+    """It is the address that is wrong, which OpenSSL does not say."""
+    with socket.create_server(("127.0.0.1", 0)) as server:
+
+        def answer() -> None:
+            connection, _ = server.accept()
+            with connection:
+                connection.recv(4096)
+                connection.sendall(b"HTTP/1.1 400 Bad Request\r\nContent-Length: 0\r\n\r\n")
+
+        thread = threading.Thread(target=answer)
+        thread.start()
+        with pytest.raises(
+            FetchFault, match=r"^no TLS with this server: does it speak plain http://\?"
+        ) as raised:
+            Fetcher(Limits(), FakeClock()).get(f"https://127.0.0.1:{server.getsockname()[1]}/0-0.crl")
+        thread.join()
+    assert raised.value.check == "fetch" and "_ssl.c" not in str(raised.value)
 
 
 def test_another_server_is_asked() -> None:
