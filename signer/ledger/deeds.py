@@ -5,8 +5,8 @@ A line of a request that is refused is an error among the results and holds up n
 
 import itertools
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, replace
-from typing import Any, TypeAlias
+from dataclasses import dataclass
+from typing import Any, Generic, TypeAlias, TypeVar
 
 from sqlalchemy import Connection
 
@@ -37,6 +37,8 @@ __all__ = [
     "states",
 ]
 
+T = TypeVar("T")
+
 
 class Conflict(LedgerError):
     """What is asked contradicts what is recorded of the serial."""
@@ -47,30 +49,24 @@ class Unissued(LedgerError):
 
 
 @dataclass(frozen=True, slots=True)
-class Issue:
+class _Asked(Generic[T]):
+    """What one caller wants of one issuer."""
+
+    issuer_id: int
+    actor: str
+    items: Sequence[T]
+
+
+class Issue(_Asked[CertificateRow]):
     """Certificates to record, as an import would."""
 
-    issuer_id: int
-    actor: str
-    items: Sequence[CertificateRow]
 
-
-@dataclass(frozen=True, slots=True)
-class Reserve:
+class Reserve(_Asked[bytes]):
     """Serials that want a shard before their certificates are signed."""
 
-    issuer_id: int
-    actor: str
-    items: Sequence[bytes]
 
-
-@dataclass(frozen=True, slots=True)
-class Revoke:
+class Revoke(_Asked[Revocation]):
     """Certificates to revoke, as the command would."""
-
-    issuer_id: int
-    actor: str
-    items: Sequence[Revocation]
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,11 +111,9 @@ def _do(connection: Connection, deed: Deed, now: int) -> list[Result]:
         case Revoke():
             serials = [one.serial for one in deed.items]
             outcomes = _revoke(connection, deed, now)
-    after = generations.current(connection, deed.issuer_id)
-    if after > before:
+    if taken := generations.taken_since(connection, deed.issuer_id, before):
         changed = sum(outcome in _CHANGES for outcome in outcomes)
-        detail = {"certificates": changed, "first_generation": before + 1, "last_generation": after}
-        _append(connection, deed, type(deed).__name__.lower(), detail, now)
+        _append(connection, deed, type(deed).__name__.lower(), {"certificates": changed, **taken}, now)
     there = states(connection, deed.issuer_id, serials)
     return [
         outcome if isinstance(outcome, LedgerError) else Settled(outcome, there[serial])
@@ -243,7 +237,9 @@ def _revoke(connection: Connection, deed: Revoke, now: int) -> _Outcomes:
         if len(deed.items) == 1:
             return [_as_conflict(error)]
         middle = len(deed.items) // 2
-        halves = (replace(deed, items=deed.items[:middle]), replace(deed, items=deed.items[middle:]))
+        halves = (
+            Revoke(deed.issuer_id, deed.actor, one) for one in (deed.items[:middle], deed.items[middle:])
+        )
         return [outcome for half in halves for outcome in _revoke(connection, half, now)]
     return [
         _unissued(one.serial) if one.outcome is Outcome.REJECTED else _named(one.outcome) for one in results

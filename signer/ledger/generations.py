@@ -6,7 +6,7 @@ from signer.ledger import schema
 from signer.ledger.errors import LedgerError
 from signer.ledger.values import Change
 
-__all__ = ["current", "record", "take"]
+__all__ = ["current", "record", "take", "taken_since"]
 
 _CURRENT = select(schema.issuer.c.generation).where(schema.issuer.c.id == bindparam("issuer"))
 
@@ -34,6 +34,12 @@ def current(connection: Connection, issuer_id: int) -> int:
     if generation is None:
         raise LedgerError(f"the ledger has no issuer with id {issuer_id}")
     return int(generation)
+
+
+def taken_since(connection: Connection, issuer_id: int, before: int) -> dict[str, int]:
+    """The generations after `before` as the journal names them; empty if there are none."""
+    after = current(connection, issuer_id)
+    return {"first_generation": before + 1, "last_generation": after} if after > before else {}
 
 
 def record(connection: Connection, issuer_id: int, changes: list[Change], now: int) -> None:

@@ -112,17 +112,15 @@ def _commit(
         connection.exec_driver_sql(f"PRAGMA {setting}")
     before = generations.current(connection, issuer_id)
     results = revocation.apply(connection, issuer_id, asked, now)
-    after = generations.current(connection, issuer_id)
-    if after > before:
+    if taken := generations.taken_since(connection, issuer_id, before):
         if begins:
             detail = {"batch": batch.id, **batch.detail}
             journal.append(connection, now=now, actor=batch.actor, event="revoke begun", detail=detail)
         detail = {
             "issuer": issuers.by_id(connection, issuer_id).name,
             "batch": batch.id,
-            "certificates": after - before,
-            "first_generation": before + 1,
-            "last_generation": after,
+            "certificates": taken["last_generation"] - before,
+            **taken,
         }
         journal.append(connection, now=now, actor=batch.actor, event="revoke", detail=detail)
     return results
