@@ -103,7 +103,13 @@ def revoke(
             if not as_json:
                 print_text(_summary(issuer, planned))
             batch = None if dry_run or not planned.changed else _batch(issuer, request, planned)
-            done = planned if batch is None else _carry_out(ledger, found, source, now, batch, planned, quiet)
+            done = (
+                planned
+                if batch is None
+                else _carry_out(
+                    ledger, found, source, now, batch, planned, again=request.everything, quiet=quiet
+                )
+            )
     _report(issuer, done, results, batch, dry_run=dry_run, as_json=as_json)
     rejected = done.outcomes[Outcome.REJECTED]
     return (FAILED if rejected == done.named else REJECTED) if rejected else 0
@@ -164,12 +170,14 @@ def _carry_out(
     now: int,
     batch: Batch,
     planned: MassOutcome,
+    *,
+    again: bool,
     quiet: bool,
 ) -> MassOutcome:
-    """Then what has come meanwhile, where all that are left are asked for: none can be asked for twice."""
+    """`again`: then what has come meanwhile, where all that are left are asked for: none can be asked for twice."""
     with bar("revoke", planned.named, quiet=quiet) as advance:
         done = ledger.revoke_mass(issuer_id, source(), now, batch, advance)
-        while "all" in batch.detail and any(True for _ in source()):
+        while again and any(True for _ in source()):
             done.extend(ledger.revoke_mass(issuer_id, source(), now, batch, advance))
     return done
 

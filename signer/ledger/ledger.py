@@ -33,7 +33,6 @@ from signer.ledger.values import (
     CertificateRow,
     CertificateState,
     Change,
-    Covers,
     CrlPlan,
     ImportEntry,
     ImportOutcome,
@@ -42,7 +41,6 @@ from signer.ledger.values import (
     Publication,
     Recorded,
     Revocation,
-    RevocationOutcome,
     Revoked,
     RevokeResult,
     SeriesRow,
@@ -53,8 +51,6 @@ from signer.ledger.values import (
 from store.model import Issuer
 
 __all__ = ["Ledger"]
-
-REVOKE_BATCH = 1_000  # revocations a commit
 
 
 class Ledger:
@@ -201,37 +197,10 @@ class Ledger:
         return {serial: (row.revocation_time, row.reason) for serial, row in found.items()}
 
     def plan_revocations(self, issuer_id: int, asked: Sequence[Revocation], now: int) -> list[RevokeResult]:
-        """What `revoke` would do, in the order asked, without doing it. Raises LedgerError as it would."""
+        """What `revoke_mass` would do with each, in the order asked, without doing it. Raises LedgerError as it would."""
         revocation.check(asked, now)
         with self._read() as connection:
             return revocation.plan(connection, issuer_id, asked)
-
-    def revoke(self, issuer_id: int, asked: Sequence[Revocation], now: int, actor: str) -> RevocationOutcome:
-        """Revoke for ever, journalled, some hundreds a commit. Unknown serials are rejected one by one.
-
-        On a revoked certificate only an earlier time or keyCompromise changes anything (A6). Raises LedgerError,
-        before anything is written, for a reason that is not allowed (on a CA's certificate: none) or a time after
-        `now`.
-        """
-        revocation.check(asked, now)
-        self._check_authorities(issuer_id, asked)
-        results: list[RevokeResult] = []
-        for start in range(0, len(asked), REVOKE_BATCH):
-            with self._write() as connection:
-                before = generations.current(connection, issuer_id)
-                done = revocation.apply(connection, issuer_id, asked[start : start + REVOKE_BATCH], now)
-                after = generations.current(connection, issuer_id)
-                if after > before:
-                    name = issuers.by_id(connection, issuer_id).name
-                    detail = {
-                        "issuer": name,
-                        "certificates": after - before,
-                        "first_generation": before + 1,
-                        "last_generation": after,
-                    }
-                    chain.append(connection, now=now, actor=actor, event="revoke", detail=detail)
-            results += done
-        return RevocationOutcome(self.generation(issuer_id), results)
 
     def plan_mass_revocation(
         self, issuer_id: int, asked: Iterable[Revocation], now: int, progress: Callable[[int], None]
@@ -247,19 +216,16 @@ class Ledger:
         batch: Batch,
         progress: Callable[[int], None],
     ) -> MassOutcome:
-        """Revoke any number for ever, in bounded memory. What `plan_mass_revocation` refuses is refused on the way."""
+        """Revoke any number for ever, journalled, some hundreds a commit. Unknown serials are rejected one by one.
+
+        On a revoked certificate only an earlier time or keyCompromise changes anything (A6). What
+        `plan_mass_revocation` refuses is refused on the way: plan it first.
+        """
         return mass_revocation.revoke(self._write, issuer_id, asked, now, batch, progress)
 
     def living(self, issuer_id: int, now: int) -> Iterator[bytes]:
         """Serials of certificates that are neither revoked nor expired, read in parts."""
         return mass_revocation.living(self._read, issuer_id, now)
-
-    def _check_authorities(self, issuer_id: int, asked: Sequence[Revocation]) -> None:
-        """Look for CA certificates among all before the first batch of them is written."""
-        with self._read() as connection:
-            if any(row.covers is Covers.CA for row in crls.series(connection, issuer_id)):
-                for start in range(0, len(asked), REVOKE_BATCH):
-                    revocation.plan(connection, issuer_id, asked[start : start + REVOKE_BATCH])
 
     # The intake API
 

@@ -31,7 +31,6 @@ __all__ = [
     "Publication",
     "Recorded",
     "Revocation",
-    "RevocationOutcome",
     "RevokeResult",
     "Revoked",
     "SeriesRow",
@@ -363,17 +362,6 @@ class RevokeResult:
     outcome: Outcome
     revocation_time: int | None
     reason: int
-
-
-@dataclass(frozen=True, slots=True)
-class RevocationOutcome:
-    """Results in the order asked, and the generation after them."""
-
-    generation: int
-    results: list[RevokeResult]
-
-    def count(self, outcome: Outcome) -> int:
-        return sum(result.outcome is outcome for result in self.results)
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,11 +1,14 @@
 """Certificates for ledgers, made up but reproducible."""
 
 import random
+from collections.abc import Iterable
 
 from _fastpath.page import hash32
-from signer.ledger.values import CertificateRow, Publication
+from signer.ledger.ledger import Ledger
+from signer.ledger.mass_revocation import Batch, MassOutcome
+from signer.ledger.values import CertificateRow, Publication, Revocation
 
-__all__ = ["NOW", "YEAR", "certificate_row", "certificate_rows", "publication"]
+__all__ = ["NOW", "YEAR", "certificate_row", "certificate_rows", "publication", "revoke"]
 
 NOW = 1_790_000_000
 YEAR = 31_536_000
@@ -26,6 +29,13 @@ def certificate_rows(count: int, seed: int = 1, *, revoked_every: int = 0) -> li
         revoked = NOW - 60 if revoked_every and number % revoked_every == 0 else None
         rows.append(certificate_row(serial, revoked))
     return sorted(rows)
+
+
+def revoke(
+    ledger: Ledger, issuer_id: int, asked: Iterable[Revocation], now: int = NOW, actor: str = "test"
+) -> MassOutcome:
+    """As the command does."""
+    return ledger.revoke_mass(issuer_id, asked, now, Batch("b", actor, {}), lambda count: None)
 
 
 def publication(issuer_id: int, crl_number: int, this_update: int, generation: int) -> Publication:

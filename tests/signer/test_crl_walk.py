@@ -12,7 +12,7 @@ from signer.crl.service import CrlService
 from signer.ledger.values import CertificateRow, PlacedBy, Placement, Publication, Revocation
 from store.errors import OcspeedError
 from tests.signer.crl_model import DAY, Model
-from tests.signer.ledgers import NOW
+from tests.signer.ledgers import NOW, revoke
 from tests.signer.works import FakeClock, Works
 
 HOUR = 3600
@@ -102,7 +102,7 @@ class Walk:
                 time = before[1] if before else now - self.random.randrange(HOUR)
                 asked.append(Revocation(serial, time, reason))
                 one.revocations.append((now, time, reason))
-        self.works.ledger.revoke(self.works.issuer.id, asked, now, "walk")
+        revoke(self.works.ledger, self.works.issuer.id, asked, now)
 
     def plant(self) -> None:
         """Begin or end a trouble: a broken key, a damaged live CRL, a frozen publisher, a crash after publishing ..."""

@@ -17,7 +17,7 @@ from signer.ledger.values import (
 )
 from store.model import Issuer
 from tests.signer.conftest import URL_PATTERN, make_issuer
-from tests.signer.ledgers import NOW, YEAR, certificate_row, certificate_rows
+from tests.signer.ledgers import NOW, YEAR, certificate_row, certificate_rows, revoke
 
 EVERYTHING = (0, (1 << 32) - 1)
 
@@ -58,7 +58,7 @@ def test_issuers_share_serials_but_nothing_else(ledger: Ledger, r1: LedgerIssuer
     other = ledger.ensure_issuer(make_issuer("e1"), 4, CrlPlan((SeriesSpec(URL_PATTERN, 1),)), NOW)
     for one in (r1, other):
         ledger.add_certificates(one.id, [certificate_row(b"\x05")], NOW)
-    ledger.revoke(r1.id, [Revocation(b"\x05", NOW)], NOW, "test")
+    revoke(ledger, r1.id, [Revocation(b"\x05", NOW)])
     found, untouched = ledger.find(r1.id, b"\x05"), ledger.find(other.id, b"\x05")
     assert found is not None and found.revocation_time == NOW
     assert untouched is not None and untouched.revocation_time is None
@@ -108,7 +108,7 @@ def test_positions_are_kept(ledger: Ledger, r1: LedgerIssuer) -> None:
 def test_changes_are_read_in_order_and_in_parts(ledger: Ledger, r1: LedgerIssuer) -> None:
     serials = [bytes([number]) for number in range(1, 21)]
     ledger.add_certificates(r1.id, sorted(certificate_row(serial) for serial in serials), NOW)
-    ledger.revoke(r1.id, [Revocation(serial, NOW) for serial in serials], NOW, "test")
+    revoke(ledger, r1.id, [Revocation(serial, NOW) for serial in serials])
     after, seen = r1.generation, []
     while part := ledger.changes(r1.id, after, 7):
         assert len(part) <= 7
@@ -137,14 +137,14 @@ def test_generations_become_visible_in_order_without_a_gap(ledger: Ledger, r1: L
             if last_look and not part:
                 return seen
 
-    def revoke(writer: int) -> None:
+    def work(writer: int) -> None:
         for number in range(each):
-            ledger.revoke(r1.id, [Revocation(bytes([1, writer, number]), NOW)], NOW, "test")
+            revoke(ledger, r1.id, [Revocation(bytes([1, writer, number]), NOW)])
 
     with ThreadPoolExecutor() as pool:
         follower = pool.submit(follow)
         try:
-            for future in [pool.submit(revoke, writer) for writer in range(writers)]:
+            for future in [pool.submit(work, writer) for writer in range(writers)]:
                 future.result()
         finally:
             done.set()
@@ -188,19 +188,22 @@ def test_a_reason_that_no_crl_may_carry_never_gets_in(ledger: Ledger, r1: Ledger
 def test_the_journal_follows_and_shows_what_was_done(ledger: Ledger, r1: LedgerIssuer) -> None:
     ledger.add_certificates(r1.id, [certificate_row(b"\x01")], NOW)
     before = ledger.generation(r1.id)
-    ledger.revoke(r1.id, [Revocation(b"\x01", NOW)], NOW, "ann")
+    revoke(ledger, r1.id, [Revocation(b"\x01", NOW)], actor="ann")
     ledger.journal("import done", {"rows": 3}, NOW + 1, "bob")
     entries = list(ledger.journal_entries())
     assert [(one.event, one.actor) for one in entries] == [
         ("issuer", "ocsp-signer"),
         ("series", "ocsp-signer"),
+        ("revoke begun", "ann"),
         ("revoke", "ann"),
+        ("revoke done", "ann"),
         ("import done", "bob"),
     ]
-    assert entries[2].detail == {
+    assert entries[3].detail == {
         "issuer": "r1",
+        "batch": "b",
         "certificates": 1,
         "first_generation": before + 1,
         "last_generation": before + 1,
     }
-    assert ledger.verify_journal() == 4
+    assert ledger.verify_journal() == 6

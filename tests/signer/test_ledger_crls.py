@@ -24,7 +24,7 @@ from signer.ledger.values import (
 )
 from store.model import Issuer
 from tests.signer.conftest import URL_PATTERN
-from tests.signer.ledgers import NOW, YEAR, certificate_row, certificate_rows, publication
+from tests.signer.ledgers import NOW, YEAR, certificate_row, certificate_rows, publication, revoke
 
 DAY = 86_400
 
@@ -60,7 +60,7 @@ def test_entries_and_generation_are_one_snapshot(ledger: Ledger, one_shard: Ledg
     before = ledger.generation(one_shard.id)
     with ledger.shard_snapshot(one_shard.id, 0, 0, after=None) as snapshot:
         next(iter(snapshot.entries()))
-        ledger.revoke(one_shard.id, [Revocation(serial, NOW) for serial in serials[50:]], NOW, "test")
+        revoke(ledger, one_shard.id, [Revocation(serial, NOW) for serial in serials[50:]])
         assert (snapshot.generation, len(list(snapshot.entries()))) == (before, 50)
     assert len(entries(ledger, one_shard)) == 100
 
@@ -111,11 +111,11 @@ def test_a_revocation_after_expiry_is_published_once_too(ledger: Ledger, one_sha
     serial = b"\x12"
     ledger.add_certificates(one_shard.id, [certificate_row(serial, not_after=NOW - DAY)], NOW)
     before = publication(one_shard.id, 1, NOW, ledger.generation(one_shard.id))
-    ledger.revoke(one_shard.id, [Revocation(serial, NOW)], NOW, "test")
+    revoke(ledger, one_shard.id, [Revocation(serial, NOW)])
     assert len(entries(ledger, one_shard, after=before)) == 1
     seen = publication(one_shard.id, 2, NOW + 5, ledger.generation(one_shard.id))
     assert entries(ledger, one_shard, after=seen) == []
-    ledger.revoke(one_shard.id, [Revocation(serial, NOW - 9, 1)], NOW, "test")
+    revoke(ledger, one_shard.id, [Revocation(serial, NOW - 9, 1)])
     assert entries(ledger, one_shard, after=seen) == [(serial, NOW - 9, 1)]
 
 
@@ -290,15 +290,18 @@ def test_a_ca_is_not_revoked_without_a_reason(ledger: Ledger, issuer: Issuer) ->
     rows = [certificate_row(b"\x77")._replace(placement=place), certificate_row(b"\x01")]
     ledger.add_certificates(found.id, sorted(rows), NOW)
     asked = [Revocation(b"\x01", NOW), Revocation(b"\x77", NOW)]
-    for refused in (ledger.revoke, ledger.plan_revocations):
+    for refused in (
+        lambda: revoke(ledger, found.id, asked),
+        lambda: ledger.plan_revocations(found.id, asked, NOW),
+    ):
         with pytest.raises(
             LedgerError, match="serial 77 is a CA's certificate: its revocation needs a reason"
         ):
-            refused(found.id, asked, NOW, *(["test"] if refused == ledger.revoke else []))
+            refused()
     with pytest.raises(LedgerError, match="serial 77: a CA's certificate is not revoked without a reason"):
         ledger.add_certificates(found.id, [certificate_row(b"\x77", NOW)], NOW)
     assert ledger.counts(found.id, NOW).revoked == 0
-    ledger.revoke(found.id, [Revocation(b"\x77", NOW, 5)], NOW, "test")
-    ledger.revoke(found.id, [Revocation(b"\x77", NOW - 5)], NOW, "test")  # earlier; the reason is known
+    revoke(ledger, found.id, [Revocation(b"\x77", NOW, 5)])
+    revoke(ledger, found.id, [Revocation(b"\x77", NOW - 5)])  # earlier; the reason is known
     with ledger.shard_snapshot(found.id, CA_SERIES, 0, after=None) as snapshot:
         assert list(snapshot.entries()) == [(b"\x77", NOW - 5, 5)]

@@ -14,7 +14,7 @@ from signer.ledger import crls, schema
 from signer.ledger.errors import LedgerError
 from signer.ledger.ledger import Ledger
 from signer.ledger.values import LedgerIssuer, Revocation
-from tests.signer.ledgers import NOW, certificate_row
+from tests.signer.ledgers import NOW, certificate_row, revoke
 
 
 def test_migrations_make_the_tables_that_the_code_reads(ledger: Ledger, ledger_url: str) -> None:
@@ -178,8 +178,8 @@ def test_a_journal_altered_behind_our_back_is_noticed(
     ledger: Ledger, r1: LedgerIssuer, ledger_url: str
 ) -> None:
     ledger.add_certificates(r1.id, [certificate_row(b"\x01")], NOW)
-    ledger.revoke(r1.id, [Revocation(b"\x01", NOW)], NOW, "test")
-    assert ledger.verify_journal() == 3
+    revoke(ledger, r1.id, [Revocation(b"\x01", NOW)])
+    assert ledger.verify_journal() == 5  # issuer, series, the revocation with its beginning and end
     with sqlite3.connect(ledger_url.removeprefix("sqlite:///")) as connection:
         connection.execute("DROP TRIGGER journal_no_update")
         connection.execute("UPDATE journal SET detail = replace(detail, '\"r1\"', '\"r2\"') WHERE seq = 2")

@@ -22,7 +22,7 @@ from store.clock import Clock
 from store.model import load_certificate
 from store.reader import StoreReader
 from store.writer import PageWriter
-from tests.signer.ledgers import NOW, certificate_rows
+from tests.signer.ledgers import NOW, certificate_rows, revoke
 
 __all__ = ["FakeClock", "OffsetClock", "Works", "row_in_page"]
 
@@ -164,7 +164,7 @@ class Works:
         """Revoke now; the changes that this made."""
         before = self.ledger.generation(self.issuer.id)
         asked = [Revocation(serial, self.clock.now(), reason) for serial in serials]
-        self.ledger.revoke(self.issuer.id, asked, self.clock.now(), "test")
+        revoke(self.ledger, self.issuer.id, asked, self.clock.now())
         return self.ledger.changes(self.issuer.id, before, 100_000)
 
     def changes(self, after: int = 0) -> list[Change]:
