@@ -57,9 +57,7 @@ class Seen:
     records: int = 0
     epoch: int = 0  # highest of the ledger that anything names
     unknown: int = 0  # statements about serials that the ledger does not have
-    unrevoked: int = (
-        0  # revocations that it does not have, or later, or with another reason than keyCompromise
-    )
+    unrevoked: int = 0  # revocations that it does not have, or later, or without the reason keyCompromise
     unsigned: int = 0  # records that say good of what it has as revoked: they are signed anew
     unproven: Serials = field(default_factory=Serials)  # records that nobody entitled signed: not taken over
 
@@ -78,6 +76,12 @@ class News:
     publications: list[Publication] = field(default_factory=list)
     templates: dict[int, tuple[int, bytes]] = field(default_factory=dict)  # slot -> number, content
     revocations: int = 0  # among the rows, known once they are recorded
+
+    def add(self, row: CertificateRow, *, known: bool) -> None:
+        """`known`: the ledger has the serial, and not what is said of it."""
+        self.seen.unrevoked += known
+        self.seen.unknown += not known
+        self.rows.add(row.serial, row.not_after, row.revocation_time, row.reason, row.placement)
 
     def merged(self) -> Iterator[CertificateRow]:
         """Each serial once."""
@@ -180,32 +184,29 @@ def _add_entries(ledger: Ledger, catalogue: Catalogue, shard: Shard, crl: ReadCr
             CertificateRow(hash32(serial), serial, UNKNOWN_END, time, fit_reason(reason)[0], place)
             for serial, time, reason in some
         )
-        for row in _missing(ledger, catalogue.issuer.id, rows, news.seen):
-            _stage(news.rows, row)
+        for row, known in _missing(ledger, catalogue.issuer.id, rows, news.seen):
+            news.add(row, known=known)
         count += len(rows)
     return count
 
 
 def _missing(
     ledger: Ledger, issuer_id: int, rows: list[CertificateRow], seen: Seen
-) -> Iterator[CertificateRow]:
-    """Rows that say more than the ledger has; of what it knows without a place. `rows` ordered by hash32."""
+) -> Iterator[tuple[CertificateRow, bool]]:
+    """Rows that say more than the ledger has, without a place where it knows the serial: then True.
+
+    `rows` ordered by hash32.
+    """
     known = ledger.statuses(issuer_id, rows) if rows else {}
     for row in rows:
         if row.serial not in known:
-            seen.unknown += 1
-            yield row
+            yield row, False
             continue
         time, reason = known[row.serial]
         if row.revocation_time is None:
             seen.unsigned += time is not None
         elif time is None or row.revocation_time < time or (row.reason == KEY_COMPROMISE != reason):
-            seen.unrevoked += 1
-            yield row._replace(placement=None)
-
-
-def _stage(rows: Staging, row: CertificateRow) -> None:
-    rows.add(row.serial, row.not_after, row.revocation_time, row.reason, row.placement)
+            yield row._replace(placement=None), True
 
 
 class _StoredPages:
@@ -283,17 +284,12 @@ class _StoredPages:
         """Only news has to be proven: what the ledger says too needs no signature."""
         seen = self._news.seen
         ordered = sorted(row for row, _ in rows.values())
-        trial = Seen()
-        for row in _missing(self._context.ledger, self._issuer_id, ordered, trial):
+        for row, known in _missing(self._context.ledger, self._issuer_id, ordered, seen):
             octets = rows[row.serial][1]
-            if not self._templates[record_slot(octets)].proves(row.serial, octets):
+            if self._templates[record_slot(octets)].proves(row.serial, octets):
+                self._news.add(row, known=known)
+            else:
                 seen.unproven.add(row.serial)
-                continue
-            known = row.serial in self._context.ledger.statuses(self._issuer_id, [row])
-            seen.unrevoked += known
-            seen.unknown += not known
-            _stage(self._news.rows, row)
-        seen.unsigned += trial.unsigned
 
 
 class _StoredTemplate:
