@@ -15,10 +15,10 @@ from _fastpath.template import Template
 from responder.counters import Counters
 from responder.errors import LookupFailed, TryLater, TryLaterCause
 from responder.lookup import StoreLink
-from responder.trust import TrustedTemplate, Untrusted, trust_template
 from store.errors import StoreFormatError
 from store.model import Issuer
 from store.schema import KEY_PREFIX, IssuerRecord, issuer_key, page_prefix, template_key
+from store.trust import TrustedTemplate, Untrusted, trust_template
 
 __all__ = ["IssuerView", "Issuers", "PinnedIssuer"]
 

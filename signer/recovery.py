@@ -7,10 +7,6 @@ from itertools import islice
 from typing import TypeVar
 
 from cryptography import x509
-from cryptography.exceptions import InvalidSignature
-from cryptography.hazmat.primitives.asymmetric import ec, padding, rsa
-from cryptography.x509 import ocsp
-from cryptography.x509.oid import ExtendedKeyUsageOID
 
 from _fastpath.certid import SHA1, SHA256
 from _fastpath.errors import FastpathError
@@ -40,6 +36,7 @@ from signer.ledger.values import (
 from store.model import Issuer
 from store.reader import StoreReader
 from store.schema import IssuerRecord
+from store.trust import TrustedTemplate, Untrusted, trust_template
 
 __all__ = ["News", "Seen", "adopt", "look"]
 
@@ -245,7 +242,7 @@ class _StoredPages:
             if content is None:
                 continue  # its records cannot be proven
             try:
-                self._templates[slot] = _StoredTemplate(Template.decode(content), self._issuer)
+                self._templates[slot] = _StoredTemplate(number, Template.decode(content), self._issuer)
             except (FastpathError, ValueError):
                 continue
             self._news.templates[slot] = number, content
@@ -295,10 +292,14 @@ class _StoredPages:
 class _StoredTemplate:
     """A template of the store, and whether its signer speaks for the issuer (G3)."""
 
-    def __init__(self, template: Template, issuer: Issuer) -> None:
+    def __init__(self, number: int, template: Template, issuer: Issuer) -> None:
         self.template = template
         self._issuer = issuer
-        self._key = _entitled_key(template, issuer)
+        self._trusted: TrustedTemplate | None
+        try:
+            self._trusted = trust_template(issuer, number, template)
+        except Untrusted:
+            self._trusted = None
 
     def proves(self, serial: bytes, octets: bytes) -> bool:
         """Whether a record has signatures, and all of them right."""
@@ -309,51 +310,7 @@ class _StoredTemplate:
             for algorithm, signature in found
             if signature is not None
         ]
-        key = self._key
-        if key is None or not bodies:
-            return False
-        return all(_is_signed(ocsp.load_der_ocsp_response(body), key) for body in bodies)
-
-
-_Key = ec.EllipticCurvePublicKey | rsa.RSAPublicKey
-
-
-def _entitled_key(template: Template, issuer: Issuer) -> _Key | None:
-    """The key of a certificate that is the CA's own, or that the CA gave to a responder."""
-    certificate = issuer.certificate
-    if template.certificates:
-        try:
-            certificate = x509.load_der_x509_certificate(template.certificates)
-            if certificate != issuer.certificate and not _is_delegated(certificate, issuer.certificate):
-                return None
-        except (ValueError, TypeError, InvalidSignature):
-            return None
-    key = certificate.public_key()
-    return key if isinstance(key, _Key) else None
-
-
-def _is_delegated(certificate: x509.Certificate, ca: x509.Certificate) -> bool:
-    """Raises what cryptography raises for one that the CA did not issue."""
-    certificate.verify_directly_issued_by(ca)
-    try:
-        usage = certificate.extensions.get_extension_for_class(x509.ExtendedKeyUsage).value
-    except x509.ExtensionNotFound:
-        return False
-    return ExtendedKeyUsageOID.OCSP_SIGNING in usage
-
-
-def _is_signed(response: ocsp.OCSPResponse, key: _Key) -> bool:
-    digest = response.signature_hash_algorithm
-    if digest is None:
-        return False
-    try:
-        if isinstance(key, ec.EllipticCurvePublicKey):
-            key.verify(response.signature, response.tbs_response_bytes, ec.ECDSA(digest))
-        else:
-            key.verify(response.signature, response.tbs_response_bytes, padding.PKCS1v15(), digest)
-    except InvalidSignature:
-        return False
-    return True
+        return self._trusted is not None and bool(bodies) and all(map(self._trusted.verifies, bodies))
 
 
 def adopt(

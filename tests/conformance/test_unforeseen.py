@@ -11,8 +11,8 @@ from _fastpath.ocsp import INTERNAL_ERROR
 from responder.app import Application
 from responder.config import load_settings
 from responder.counters import Counters
-from responder.trust import TrustedTemplate
 from store.embedded import EmbeddedStore
+from store.trust import TrustedTemplate
 from tests.responder.ca import CA, Shelf
 from tests.responder.conftest import GOOD, GOOD_TOO, REVOKED, FakeClock, write_config
 from tests.responder.connections import Client, Worker
