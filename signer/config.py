@@ -34,6 +34,7 @@ __all__ = [
     "CrlTable",
     "IntakeSection",
     "IssuerTable",
+    "KeyTable",
     "OcspTable",
     "Root",
     "SeriesTable",
@@ -43,30 +44,50 @@ __all__ = [
 ]
 
 ALGORITHMS = {"sha1": SHA1, "sha256": SHA256}
-KEY_FIELDS = {"file": ("key", "passphrase_file"), "pkcs12": ("file", "password_file")}
+KEY_FIELDS = {
+    "file": ("key", "passphrase_file"),
+    "pkcs12": ("file", "password_file"),
+    "pkcs11": ("module", "token", "pin_file", "label", "id"),
+}
+KEY_FIELDS_NEEDED = {"file": ("key",), "pkcs12": ("file",), "pkcs11": ("module", "token", "pin_file")}
 HOUR = 3600
 DAY = 86_400
 
 
-class SignerTable(Section, frozen=True):
-    """The key that signs an issuer's OCSP responses, with its delegated certificate or as the CA itself."""
+class KeyTable(Section, frozen=True):
+    """Where a private key is."""
 
-    kind: Literal["file", "pkcs12"] = "file"
+    kind: Literal["file", "pkcs12", "pkcs11"] = "file"
     key: Path | None = None  # of "file": PEM
     passphrase_file: Path | None = None
     file: Path | None = None  # of "pkcs12"
     password_file: Path | None = None
-    certificate: Path | None = None  # absent: the one in `file`; without that the key is the CA's
+    module: Path | None = None  # of "pkcs11": the library that came with the token
+    token: str | None = None  # its label
+    pin_file: Path | None = None
+    label: str | None = None  # of the key in the token
+    id: str | None = None  # the key's CKA_ID in hexadecimal, beside the label or instead of it
 
     def __post_init__(self) -> None:
-        own, others = KEY_FIELDS[self.kind], {*KEY_FIELDS["file"], *KEY_FIELDS["pkcs12"]}
+        own, others = KEY_FIELDS[self.kind], {name for names in KEY_FIELDS.values() for name in names}
         for name in sorted(others - {*own}):
             if getattr(self, name) is not None:
                 raise ValueError(
-                    f'`{name}` does not go with kind = "{self.kind}", which has {" and ".join(own)}'
+                    f'`{name}` does not go with kind = "{self.kind}", which has {", ".join(own)}'
                 )
-        if getattr(self, own[0]) is None:
-            raise ValueError(f'`{own[0]}` is missing: it names the key of kind = "{self.kind}"')
+        for name in KEY_FIELDS_NEEDED[self.kind]:
+            if not getattr(self, name):
+                raise ValueError(f'`{name}` is missing: it names the key of kind = "{self.kind}"')
+        if self.kind == "pkcs11" and not self.label and not self.id:
+            raise ValueError('`label` or `id` is missing: it names the key of kind = "pkcs11"')
+        if self.id is not None and not re.fullmatch(r"([0-9A-Fa-f]{2}:?)*[0-9A-Fa-f]{2}", self.id):
+            raise ValueError("`id` must be octets in hexadecimal, such as 01a2")
+
+
+class SignerTable(KeyTable, frozen=True):
+    """The key that signs an issuer's OCSP responses, with its delegated certificate or as the CA itself."""
+
+    certificate: Path | None = None  # absent: the one in `file`; without that the key is the CA's
 
 
 class OcspTable(Section, frozen=True):
@@ -129,6 +150,7 @@ class CrlTable(Section, frozen=True):
     )
     key: Path | None = None  # absent: signer.key, when that is the CA's
     passphrase_file: Path | None = None
+    signer: KeyTable | None = None  # instead of `key`: a key that is not in a PEM file
     offline: bool = False  # signed elsewhere and brought by `import-signed`
     shards: int = 1
     series: tuple[SeriesTable, ...] = ()  # after the one of `url` and `shards`, which is number 0
@@ -145,8 +167,12 @@ class CrlTable(Section, frozen=True):
             raise ValueError("`interval` must be at least 1 m, at most 24 h and half of validity (BR 4.9.7)")
         if not 60 <= self.revoked_within <= 24 * HOUR:
             raise ValueError("`revoked_within` must be 1 m to 24 h (BR 4.9.7)")
-        if self.offline and (self.key or self.passphrase_file):
-            raise ValueError("`key` does not go with `offline`: such CRLs are signed elsewhere")
+        if self.offline and (self.key or self.passphrase_file or self.signer):
+            raise ValueError("`key` and `signer` do not go with `offline`: such CRLs are signed elsewhere")
+        if self.signer is not None and (self.key or self.passphrase_file or self.signer.kind == "file"):
+            raise ValueError(
+                "a key in a PEM file is named by `key`, one that is not by `signer`: use one of them"
+            )
         self._check_urls()
 
     def _check_urls(self) -> None:
@@ -199,7 +225,7 @@ class IssuerTable(IssuerSection, frozen=True):
             raise ValueError(
                 "`signer` is missing: it signs OCSP responses; without OCSP write ocsp.enabled = false"
             )
-        if self.signer is None and self.crl.key is None and not self.crl.offline:
+        if not (self.signer or self.crl.key or self.crl.signer or self.crl.offline):
             raise ValueError("`crl.key` is missing: CRLs are signed with the CA's key")
         if self.crl.offline and self.ocsp.enabled:
             raise ValueError(

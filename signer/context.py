@@ -22,7 +22,7 @@ from signer.keys.responder_certificate import (
     check_responder_certificate,
     key_matches,
 )
-from signer.keys.source import open_key
+from signer.keys.source import KeySource
 from signer.ledger.ledger import Ledger
 from signer.ledger.values import LedgerIssuer, StoredTemplate
 from signer.ocsp.pages import PageSigner
@@ -64,7 +64,9 @@ class Context:
         self._ledger: Ledger | None = None
         self._embedded: EmbeddedStore | None = None
         self._client: redis.Redis | None = None
+        self._keys = KeySource(self.clock)
         self._closing = ExitStack()
+        self._closing.callback(self._keys.close)
 
     @classmethod
     def open(cls, file: Path, clock: Clock | None = None, *, create_ledger: bool = False) -> Self:
@@ -132,13 +134,12 @@ class Context:
         """The key and certificate an issuer's responses are signed with. Raises ConfigError if unfit (G3)."""
         table, issuer, now = self.settings.issuer(name), self.issuer(name), self.clock.now()
         signer = self.settings.ocsp_signer(name)
-        opened = open_key(signer)
+        path = signer.certificate or table.certificate
+        certificate = load_certificate(path)
+        opened = self._keys.open(signer, certificate)
         key = opened.key
         if signer.certificate is None and opened.certificate is not None:
             path, certificate = opened.path, opened.certificate
-        else:
-            path = signer.certificate or table.certificate
-            certificate = load_certificate(path)
         if not key_matches(key, certificate):
             raise ConfigError(
                 f"{opened.path}: issuer {name}: not the key of {path}",
@@ -162,8 +163,9 @@ class Context:
         if table.crl.key is not None:
             path, key = table.crl.key, load_key(table.crl.key, table.crl.passphrase_file)
         else:
-            assert table.signer is not None  # config has one of the two
-            opened = open_key(table.signer)
+            source = table.crl.signer or table.signer
+            assert source is not None  # config has one of the three
+            opened = self._keys.open(source, issuer.certificate)
             path, key = opened.path, opened.key
         if not key_matches(key, issuer.certificate):
             raise ConfigError(

@@ -4,7 +4,7 @@ from datetime import UTC, datetime
 
 from store.errors import OcspeedError
 
-__all__ = ["SignerExpiring", "SigningError", "SigningFault", "WorkersLost"]
+__all__ = ["SignerExpiring", "SigningError", "SigningFault", "TokenUnavailable", "WorkersLost"]
 
 
 class SigningError(OcspeedError):
@@ -29,6 +29,16 @@ class SignerExpiring(SigningError):
         super().__init__(
             f"the signing certificate ends at {end}, {hours:.1f} h away; 16 h are needed",
             remedy="install a new responder certificate and name it in `signer.certificate`",
+        )
+
+
+class TokenUnavailable(SigningError):
+    """A PKCS #11 token is away, or does not do what it is asked (G4)."""
+
+    def __init__(self, place: str, why: str) -> None:
+        super().__init__(
+            f"{place}: {why}",
+            remedy="see that its PKCS #11 library finds the token; `ocsp-signer run` tries again every few seconds",
         )
 
 

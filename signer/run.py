@@ -13,7 +13,7 @@ from signer.config import IssuerTable
 from signer.context import Context
 from signer.crl.alarm import late
 from signer.crl.service import CrlService
-from signer.errors import SigningFault, WorkersLost
+from signer.errors import SigningFault, TokenUnavailable, WorkersLost
 from signer.files import held
 from signer.ocsp.batch import Pool
 from signer.ocsp.service import IssuerService, open_service
@@ -29,6 +29,7 @@ POLL = 0.02  # seconds between looks at the ledger
 IDLE_STEP = 1.0  # the schedule is looked at once a second even if nothing changed
 PATROL = 1.0  # between looks for what the store has lost
 BACK_OFF = 1.0  # after the store failed
+TOKEN_RETRY = 5.0  # after its token did
 RETRY = 60.0  # after an issuer failed
 CRL_CHECK = 5.0  # between looks at which shards are due
 WATCH = 60.0  # between looks at the age of CRLs, on the thread that does not build them
@@ -160,6 +161,9 @@ class Runner:
         except WorkersLost as error:
             issuer.retry_at = context.clock.monotonic() + BACK_OFF
             reports.trouble(issuer.name, "workers lost", error)
+        except TokenUnavailable as error:
+            issuer.retry_at = context.clock.monotonic() + TOKEN_RETRY
+            reports.trouble(issuer.name, "token unavailable", error)
         except StoreError as error:
             # What the store lost meanwhile is found by looking at every page again.
             issuer.service = None

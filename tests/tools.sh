@@ -15,6 +15,7 @@ nginx:nginx
 apache2:apache2
 haproxy:haproxy
 varnishd:varnish
+softhsm2-util:softhsm2
 javac:openjdk-17-jdk-headless
 go:golang-go
 /usr/share/gocode/src/golang.org/x/crypto/ocsp:golang-golang-x-crypto-dev

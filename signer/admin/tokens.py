@@ -3,10 +3,10 @@
 import hmac
 import os
 import re
-import stat
 from hashlib import sha256
 from pathlib import Path
 
+from signer.private import check_private
 from store.errors import ConfigError
 
 __all__ = ["Tokens"]
@@ -14,7 +14,6 @@ __all__ = ["Tokens"]
 LINE = re.compile(r"([A-Za-z0-9][A-Za-z0-9._-]{0,62})[ \t]+([A-Za-z0-9._~+/=-]+)")
 MIN_TOKEN = 32  # characters: 128 bits at least, however they are spelled
 MAX_FILE = 1 << 20  # octets
-OTHERS = stat.S_IWGRP | stat.S_IRWXO
 MAKE_ONE = "make a line with: echo NAME $(openssl rand -hex 32)"
 
 
@@ -37,7 +36,7 @@ class Tokens:
                 if seen == self._read_at:
                     return
                 self._read_at, self._digests = None, {}
-                self._check_mode(found)
+                check_private(self._path, found)
                 text = file.read(MAX_FILE + 1)
         except OSError as error:
             self._read_at, self._digests = None, {}
@@ -56,13 +55,6 @@ class Tokens:
             if hmac.compare_digest(digest, known):
                 found = name
         return found
-
-    def _check_mode(self, found: os.stat_result) -> None:
-        if found.st_mode & OTHERS or found.st_uid not in (0, os.geteuid()):
-            raise ConfigError(
-                f"{self._path}: others may read or change it",
-                remedy=f"chmod 0600 {self._path}, and chown it to the user that runs ocsp-signer",
-            )
 
     def _parse(self, text: bytes) -> dict[str, bytes]:
         """Never says what a line holds."""

@@ -83,6 +83,12 @@ certificate = "responder.pem" # a delegated responder's; leave it out if `key` i
 # kind = "pkcs12"             # instead of key: a PKCS #12 file, whose certificate is the responder's
 # file = "responder.p12"
 # password_file = "/run/secrets/responder-password"
+# kind = "pkcs11"             # or a key that stays in a PKCS #11 token: docs/operations.md, keys in a token
+# module = "/usr/lib/softhsm/libsofthsm2.so" # the library that came with the token
+# token = "ocsp"              # its label
+# pin_file = "/run/secrets/token-pin"        # mode 0600 or 0640
+# label = "responder"         # of the key; or its CKA_ID, or both
+# id = "01a2"
 
 [issuer.ocsp]
 # enabled = true              # false: CRLs only; then neither [issuer.signer] nor the store is needed
@@ -97,6 +103,7 @@ certificate = "responder.pem" # a delegated responder's; leave it out if `key` i
 [issuer.crl]                  # CRLs are signed by the CA itself
 key = "ca.key"                # default: signer.key
 # passphrase_file = "/run/secrets/ca-passphrase"
+# signer = { kind = "pkcs11", module = "...", token = "ca", label = "ca", pin_file = "..." } # instead of key
 url = "http://crl.example.com/crl/{issuer}/{series}-{index}.crl" # as it stands in the certificates
 # shards = 1
 # full_url = "http://crl.example.com/crl/{issuer}/full.crl" # a CRL of all certificates, beside the shards or alone

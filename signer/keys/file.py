@@ -1,30 +1,18 @@
-"""Signing keys in PEM files: P-256, P-384, P-521 and RSA, each with the one algorithm it may sign with (A-01)."""
+"""Signing keys in PEM files."""
 
-import hashlib
-from collections.abc import Callable
 from pathlib import Path
 from typing import Protocol
 
-from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
+from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec, padding, rsa
 from cryptography.hazmat.primitives.asymmetric.types import PrivateKeyTypes, PublicKeyTypes
-from cryptography.hazmat.primitives.asymmetric.utils import Prehashed
 from cryptography.hazmat.primitives.serialization import load_pem_private_key
 
+from signer.keys.algorithms import ALLOWED, EcAlgorithm, RsaAlgorithm, algorithm_of
 from store.errors import ConfigError
 
 __all__ = ["EcKey", "RsaKey", "SigningKey", "fit_key", "load_key", "read_file", "read_secret"]
-
-MINIMUM_RSA_BITS = 2048
-
-# Curve -> AlgorithmIdentifier, hash; the curve fixes the hash (BR 7.1.3.2.2).
-CURVES: dict[str, tuple[str, hashes.HashAlgorithm]] = {
-    "secp256r1": ("300a06082a8648ce3d040302", hashes.SHA256()),
-    "secp384r1": ("300a06082a8648ce3d040303", hashes.SHA384()),
-    "secp521r1": ("300a06082a8648ce3d040304", hashes.SHA512()),
-}
-RSA_SHA256 = "300d06092a864886f70d01010b0500"
 
 
 class SigningKey(Protocol):
@@ -42,59 +30,26 @@ class SigningKey(Protocol):
     def verify(self, data: bytes, signature: bytes) -> bool: ...
 
 
-class EcKey:
-    """An EC key; the digest is made here, which is a little faster than letting the key hash."""
+class EcKey(EcAlgorithm):
+    """An EC key."""
 
     def __init__(self, key: ec.EllipticCurvePrivateKey) -> None:
-        identifier, algorithm = CURVES[key.curve.name]
-        self.signature_algorithm = bytes.fromhex(identifier)
-        self.signature_size = 2 * ((key.curve.key_size + 7) // 8)
+        super().__init__(key.public_key())
         self._key = key
-        self._public_key = key.public_key()
-        self._digest = getattr(hashlib, algorithm.name)
-        self._algorithm = ec.ECDSA(Prehashed(algorithm))
-
-    @property
-    def public_key(self) -> ec.EllipticCurvePublicKey:
-        return self._public_key
 
     def sign_der(self, data: bytes) -> bytes:
         return self._key.sign(self._digest(data).digest(), self._algorithm)
 
-    def verify(self, data: bytes, signature: bytes) -> bool:
-        return _verified(
-            lambda: self._public_key.verify(signature, self._digest(data).digest(), self._algorithm)
-        )
 
-
-class RsaKey:
-    """An RSA key, PKCS #1 v1.5 with SHA-256."""
+class RsaKey(RsaAlgorithm):
+    """An RSA key."""
 
     def __init__(self, key: rsa.RSAPrivateKey) -> None:
-        self.signature_algorithm = bytes.fromhex(RSA_SHA256)
-        self.signature_size = (key.key_size + 7) // 8
+        super().__init__(key.public_key())
         self._key = key
-        self._public_key = key.public_key()
-
-    @property
-    def public_key(self) -> rsa.RSAPublicKey:
-        return self._public_key
 
     def sign_der(self, data: bytes) -> bytes:
         return self._key.sign(data, padding.PKCS1v15(), hashes.SHA256())
-
-    def verify(self, data: bytes, signature: bytes) -> bool:
-        return _verified(
-            lambda: self._public_key.verify(signature, data, padding.PKCS1v15(), hashes.SHA256())
-        )
-
-
-def _verified(check: Callable[[], None]) -> bool:
-    try:
-        check()
-    except InvalidSignature:
-        return False
-    return True
 
 
 def load_key(path: Path, passphrase_file: Path | None = None) -> SigningKey:
@@ -117,14 +72,11 @@ def load_key(path: Path, passphrase_file: Path | None = None) -> SigningKey:
 
 def fit_key(path: Path, key: PrivateKeyTypes) -> SigningKey:
     """The key of a file as one that signs. Raises ConfigError for a kind or size that may not."""
-    if isinstance(key, ec.EllipticCurvePrivateKey) and key.curve.name in CURVES:
+    if isinstance(key, ec.EllipticCurvePrivateKey) and algorithm_of(key.public_key()):
         return EcKey(key)
-    if isinstance(key, rsa.RSAPrivateKey) and key.key_size >= MINIMUM_RSA_BITS:
+    if isinstance(key, rsa.RSAPrivateKey) and algorithm_of(key.public_key()):
         return RsaKey(key)
-    raise ConfigError(
-        f"{path}: not a key that may sign here",
-        remedy="use EC P-256, P-384 or P-521, or RSA of 2048 bits or more",
-    )
+    raise ConfigError(f"{path}: not a key that may sign here", remedy=f"use {ALLOWED}")
 
 
 def read_secret(path: Path, field: str) -> bytes:

@@ -259,7 +259,21 @@ def test_the_example_shows_the_defaults_and_every_key(tmp_path: Path) -> None:
     lines = [line.removeprefix("# ") if line.startswith("# [[") or " = " in line[1:].split("#")[0] else line
              for line in EXAMPLE.splitlines()[3:]]  # fmt: skip
     # Without its user; another kind of key beside the one shown; of an S3 store.
-    other = ("password_file", "kind", "file", "endpoint", "region", "access_key_file", "secret_key_file")
+    other = (
+        "password_file",
+        "kind",
+        "file",
+        "module",
+        "token =",
+        "label",
+        "id",
+        "pin_file",
+        "signer = {",
+        "endpoint",
+        "region",
+        "access_key_file",
+        "secret_key_file",
+    )
     shown = load(tmp_path, "\n".join(line for line in lines if not line.startswith(other)) + "\n")
     plain = load(tmp_path, EXAMPLE)
     shown_issuer, plain_issuer = shown.issuer("example"), plain.issuer("example")
@@ -313,6 +327,22 @@ def test_intake_in_safe_places(tmp_path: Path, admin: str) -> None:
 PKCS12 = ISSUER.replace('key = "responder.key"', 'kind = "pkcs12", file = "responder.p12"')
 
 
+PKCS11_KEY = 'kind = "pkcs11", module = "p11.so", token = "t", label = "k", pin_file = "pin"'
+PKCS11 = ISSUER.replace('key = "responder.key"', PKCS11_KEY)
+
+
+def test_a_key_in_a_token(tmp_path: Path) -> None:
+    signer = load(tmp_path, PKCS11.replace('label = "k"', 'id = "01:A2"')).ocsp_signer("r1")
+    assert (signer.module, signer.pin_file) == (tmp_path / "p11.so", tmp_path / "pin")
+    assert (signer.token, signer.label, signer.id) == ("t", None, "01:A2")
+
+
+def test_a_key_of_crls_in_a_token(tmp_path: Path) -> None:
+    text = with_crl("signer = { " + PKCS11_KEY + " }").replace('key = "ca.key", ', "")
+    signer = load(tmp_path, text).issuer("r1").crl.signer
+    assert signer is not None and (signer.token, signer.label) == ("t", "k")
+
+
 def test_a_key_in_a_pkcs12_file(tmp_path: Path) -> None:
     signer = load(tmp_path, PKCS12.replace(".p12", '.p12", password_file = "secret')).ocsp_signer("r1")
     assert (signer.file, signer.password_file) == (tmp_path / "responder.p12", tmp_path / "secret")
@@ -329,6 +359,15 @@ def test_a_key_in_a_pkcs12_file(tmp_path: Path) -> None:
         (ISSUER.replace("key =", 'password_file = "a", key ='), '`password_file` does not go with kind = "file"'),
         (ISSUER.replace("key =", 'file = "a", key ='), '`file` does not go with kind = "file"'),
         (ISSUER.replace("key =", 'kind = "tpm", key ='), "'tpm'"),
+        (PKCS11.replace('module = "p11.so", ', ""), "`module` is missing"),
+        (PKCS11.replace('token = "t", ', ""), "`token` is missing"),
+        (PKCS11.replace(', pin_file = "pin"', ""), "`pin_file` is missing"),
+        (PKCS11.replace('label = "k", ', ""), "`label` or `id` is missing"),
+        (PKCS11.replace("label =", 'id = "0x1", label ='), "`id` must be octets in hexadecimal"),
+        (PKCS11.replace("label =", 'id = "123", label ='), "`id` must be octets in hexadecimal"),
+        (PKCS11.replace("label =", 'pin = "1234", label ='), "unknown field `pin`"),
+        (PKCS11.replace("label =", 'key = "k.pem", label ='), '`key` does not go with kind = "pkcs11"'),
+        (ISSUER.replace("key =", 'token = "t", key ='), '`token` does not go with kind = "file"'),
     ],
 )  # fmt: skip
 def test_fields_go_with_the_kind_of_key(tmp_path: Path, text: str, message: str) -> None:
@@ -373,7 +412,10 @@ def test_series_are_appended(tmp_path: Path) -> None:
         (with_crl('ca_url = "c.example/ca.crl"'), "`ca_url` must begin with http://"),
         (with_crl('revoked_within = "25h"'), "`revoked_within`"),
         (with_crl("offline = true"), "`crl.offline` goes with ocsp.enabled = false"),
-        (with_crl('offline = true, key = "ca.key"'), "`key` does not go with `offline`"),
+        (with_crl('offline = true, key = "ca.key"'), "`key` and `signer` do not go with `offline`"),
+        (with_crl('offline = true, signer = { kind = "pkcs12", file = "a" }'), "do not go with `offline`"),
+        (with_crl('key = "ca.key", signer = { kind = "pkcs12", file = "a" }'), "use one of them"),
+        (with_crl('signer = { key = "a" }'), "is named by `key`"),
         (ISSUER.replace("signer =", "# signer =") + "ocsp = { enabled = false }\n", "`crl.key` is missing"),
     ],
 )  # fmt: skip
