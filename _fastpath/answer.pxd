@@ -1,6 +1,7 @@
 """HTTP answers at C level: what is kept of a signed response, and how it becomes octets to send."""
 
 cimport cython
+from cpython.object cimport PyObject
 from libc.stdint cimport int64_t, uint8_t, uint64_t
 
 from _fastpath.certid cimport IssuerID
@@ -52,7 +53,10 @@ cdef class Entry:
     cdef readonly bint revoked
     cdef int64_t not_before  # of the signer's certificate
     cdef int64_t not_after
-    cdef object page  # cache.Page while it is in a cache
+    # While it is in a cache: where, and the next entry of its page, borrowed from the cache.
+    cdef object page
+    cdef bytes key
+    cdef PyObject* sibling
     cdef bint has_etag(self, const Cursor* value) noexcept
 
 

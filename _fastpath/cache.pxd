@@ -9,7 +9,8 @@ from _fastpath.answer cimport Entry
 @cython.final
 cdef class Page:
     cdef bytes key  # of the page in the store
-    cdef set entries  # cache keys of its entries
+    cdef PyObject* first  # of its entries, borrowed from the cache; each names the next
+    cdef Py_ssize_t count
     cdef Py_ssize_t size  # octets reckoned for it
     cdef bint used  # since the page came up for eviction
     cdef bint whole  # what it does not have is not issued (C4)

@@ -10,9 +10,9 @@ from cpython.dict cimport PyDict_GetItem
 from cpython.object cimport PyObject
 
 cdef enum:
-    # Octets of the objects around an entry and a page: keys, dict and set slots, headers. Rounded up.
-    ENTRY_OVERHEAD = 420
-    PAGE_OVERHEAD = 400
+    # Octets of the objects around an entry and a page: keys, dict slots, headers. Rounded up.
+    ENTRY_OVERHEAD = 270
+    PAGE_OVERHEAD = 170
 
 
 @cython.final
@@ -64,7 +64,6 @@ cdef class Cache:
             return <Page>found
         page = Page.__new__(Page)
         page.key = page_key
-        page.entries = set()
         page.size = PAGE_OVERHEAD + PyBytes_GET_SIZE(page_key)
         self.pages[page_key] = page
         self.link(page)
@@ -103,18 +102,25 @@ cdef class Cache:
         page = self.page_of(page_key)
         size = PyBytes_GET_SIZE(entry.text) + PyBytes_GET_SIZE(key) + ENTRY_OVERHEAD
         entry.page = page
+        entry.key = key
+        entry.sibling = page.first
+        page.first = <PyObject*>entry
+        page.count += 1
         self.entries[key] = entry
-        page.entries.add(key)
         page.size += size
         self.size += size
         return self.evict()
 
     cdef int remove(self, Page page) except -1:
         """Forget a page and its entries."""
+        cdef PyObject* each = page.first
+        cdef Entry entry
         self.unlink(page)
         del self.pages[page.key]
-        for key in page.entries:
-            del self.entries[key]
+        while each != NULL:
+            entry = <Entry>each
+            each = entry.sibling
+            del self.entries[entry.key]
         self.size -= page.size
         return 0
 
@@ -129,7 +135,7 @@ cdef class Cache:
                 self.link(page)
             else:
                 self.remove(page)
-                self.evicted += len(page.entries)
+                self.evicted += page.count
         return 0
 
     def invalidate(self, keys):
@@ -141,7 +147,7 @@ cdef class Cache:
             page = self.pages.get(key)
             if page is not None:
                 self.remove(<Page>page)
-                self.invalidated += len((<Page>page).entries)
+                self.invalidated += (<Page>page).count
 
     def drop(self, bytes prefix not None):
         """Forget every page whose key begins so."""

@@ -34,7 +34,8 @@ cdef class Connection(Client):
     cdef readonly bint plain  # whether the fast path may have what comes next
     cdef bint blocked  # the client does not read
     cdef bint held  # nothing more is read
-    cdef bint draining  # the answer under way is to be the last
+    cdef readonly bint draining  # the answer under way, or else to the next request, is to be the last
+    cdef bint silent  # nothing has come yet
     cdef public double due  # loop time at which the client has taken too long
     cdef double read_at  # loop time at which the client was last seen to read
     cdef Py_ssize_t unread  # octets that lay unread then

@@ -65,6 +65,10 @@ class Connection(asyncio.Protocol):
         """Whether the fast path may have what comes next."""
 
     @property
+    def draining(self) -> bool:
+        """Whether the answer under way, or else to the next request, is to be the last."""
+
+    @property
     def waiting(self) -> bool:
         """Whether a request waits for the store."""
 

@@ -9,6 +9,8 @@ cimport cython
 from cpython.bytes cimport PyBytes_GET_SIZE
 from libc.math cimport INFINITY
 
+cdef double FIRST_AND_LAST = 1.0  # seconds for the first request of a client that came as the worker stopped
+
 
 @cython.final
 cdef class Connections:
@@ -53,6 +55,7 @@ cdef class Connection(Client):
         self.path = shared.path
         self.asked = b""
         self.due = INFINITY
+        self.silent = True
 
     # The transport's protocol
 
@@ -95,6 +98,10 @@ cdef class Connection(Client):
         if PyBytes_GET_SIZE(self.asked) > 0:
             self.hand_over()
             self.protocol.shutdown()
+        elif self.silent:
+            self.draining = True  # it may have sent what we did not read yet, and would not know why we left
+            self.plain = False
+            self.due = min(self.due, <double>self.path.source.monotonic() + FIRST_AND_LAST)
         else:
             self.transport.close()
 
@@ -139,6 +146,7 @@ cdef class Connection(Client):
 
     def data_received(self, bytes data not None):
         """What the client sent."""
+        self.silent = False
         if self.plain:
             self.offer(data)
         elif PyBytes_GET_SIZE(self.asked) == 0:

@@ -32,17 +32,17 @@ cdef class View:
     cdef int algorithms  # bit 1 << hash algorithm
     cdef dict signers  # by slot
     cdef dict refused  # causes by slot
+    cdef bint holds  # while it is the one among the views
 
 
 cdef class Waiter:
-    cdef int settle(self, outcome) except -1
+    cdef int settle(self, outcome, int64_t now, double at) except -1
 
 
 @cython.final
 cdef class Lookup(Command):
     cdef StatusSource source
     cdef View view
-    cdef bytes issuer_key
     cdef int hash_algorithm
     cdef bytes key  # in cache and among the pending
     cdef bytes page_key
@@ -56,10 +56,10 @@ cdef class Lookup(Command):
     cdef object submit(self, bytes request)
     cdef object check_page(self)
     cdef object take_page(self, reply)
-    cdef finish(self, outcome)
-    cdef tell(self, waiter, outcome)
+    cdef finish(self, outcome, int64_t now, double at)
+    cdef tell(self, waiter, outcome, int64_t now, double at)
     cdef join(self, waiter)
-    cdef object outcome_of(self, reply)
+    cdef object outcome_of(self, reply, int64_t now)
 
 
 @cython.final
@@ -79,9 +79,9 @@ cdef class StatusSource:
     cdef int64_t now(self) except -1
     cdef int64_t longest_age(self, int64_t now) except? -1
     cdef str ask(
-        self, View view, bytes issuer_key, int hash_algorithm, bytes key, bytes serial, waiter, double now
+        self, View view, int hash_algorithm, bytes key, bytes serial, waiter, double now
     )
-    cdef object judge(self, Lookup lookup, bytes record)
+    cdef object judge(self, Lookup lookup, bytes record, int64_t now)
 
 
 cdef bytes cache_key(const CertIDView* cert_id)

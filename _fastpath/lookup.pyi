@@ -35,7 +35,7 @@ class Signer:
 
 @final
 class View:
-    """What the store said of an issuer at one time. Identity tells whether it still holds."""
+    """What the store said of an issuer at one time. It holds until the source has another."""
 
     def __init__(
         self,

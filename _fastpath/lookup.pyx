@@ -70,7 +70,7 @@ cdef class Signer:
 
 @cython.final
 cdef class View:
-    """What the store said of an issuer at one time. Identity tells whether it still holds."""
+    """What the store said of an issuer at one time. It holds until the source has another."""
 
     def __init__(
         self,
@@ -94,9 +94,9 @@ cdef class View:
 
 
 cdef class Waiter:
-    """Someone who waits for an outcome."""
+    """Someone who waits for an outcome. It comes at wall time `now`, monotonic time `at`."""
 
-    cdef int settle(self, outcome) except -1:
+    cdef int settle(self, outcome, int64_t now, double at) except -1:
         raise NotImplementedError
 
 
@@ -161,7 +161,8 @@ cdef class Lookup(Command):
     may be missing by a change that we are not told of yet: with one more reply we would be.
     """
 
-    cpdef take(self, reply):
+    cpdef take(self, reply, double now):
+        cdef int64_t wall = self.source.now()
         if self.stage == LENGTH:
             if not isinstance(reply, int):
                 raise TypeError("a length is a number")
@@ -171,21 +172,21 @@ cdef class Lookup(Command):
             if self.stage == HEADER or self.stage == LENGTH:
                 outcome = self.take_page(reply)
             else:
-                outcome = self.outcome_of(reply)
+                outcome = self.outcome_of(reply, wall)
         except Exception as error:
             outcome = error  # nobody foresaw it, and nobody may wait for it
         if outcome is not None:
-            self.finish(outcome)
+            self.finish(outcome, wall, now)
 
     cpdef fail(self, str cause):
-        self.finish(cause)
+        self.finish(cause, self.source.now(), self.source.monotonic())
 
-    cdef object outcome_of(self, reply):
+    cdef object outcome_of(self, reply, int64_t now):
         """What the record's reply comes to; None while more is awaited."""
-        if self.source.views.get(self.issuer_key) is not self.view:
+        if not self.view.holds:
             return "page_changed"  # another page epoch, or other templates in the slots
         if reply is not None:
-            return self.source.judge(self, <bytes>reply)
+            return self.source.judge(self, <bytes>reply, now)
         whole = self.source.cache.is_whole(self.page_key)
         if self.stage == CONFIRMED:
             return "no_record" if whole else "page_changed"
@@ -234,20 +235,20 @@ cdef class Lookup(Command):
             self.source.cache.mark_whole(self.page_key)
         return None
 
-    cdef finish(self, outcome):
+    cdef finish(self, outcome, int64_t now, double at):
         first, others = self.first, self.others
         self.first = self.others = None
         if self.source.pending.get(self.key) is self:
             del self.source.pending[self.key]
         if first is not None:
-            self.tell(first, outcome)
+            self.tell(first, outcome, now, at)
         if others is not None:
             for waiter in <list>others:
-                self.tell(waiter, outcome)
+                self.tell(waiter, outcome, now, at)
 
-    cdef tell(self, waiter, outcome):
+    cdef tell(self, waiter, outcome, int64_t now, double at):
         if isinstance(waiter, Waiter):
-            (<Waiter>waiter).settle(outcome)
+            (<Waiter>waiter).settle(outcome, now, at)
         else:
             waiter(outcome)
 
@@ -329,7 +330,10 @@ cdef class StatusSource:
             before = self.views.get(key)
             self.views[key] = view
             if before is not None and before is not view:
+                (<View>before).holds = False
                 self.cache.drop((<View>before).page_prefix)
+        if view is not None:
+            view.holds = True
 
     def find(self, CertID cert_id not None):
         """The entry that the cache has for a CertID, or None."""
@@ -339,7 +343,6 @@ cdef class StatusSource:
         """Ask the store: `waiter` is called with the outcome. The cause why it cannot be asked, else None."""
         return self.ask(
             view,
-            cert_id.issuer_name_hash + cert_id.issuer_key_hash,
             cert_id.hash_algorithm,
             key_of(cert_id),
             cert_id.serial_number,
@@ -348,7 +351,7 @@ cdef class StatusSource:
         )
 
     cdef str ask(
-        self, View view, bytes issuer_key, int hash_algorithm, bytes key, bytes serial, waiter, double now
+        self, View view, int hash_algorithm, bytes key, bytes serial, waiter, double now
     ):
         cdef Lookup lookup = <Lookup>self.pending.get(key)
         cdef str cause
@@ -360,7 +363,6 @@ cdef class StatusSource:
         lookup = Lookup.__new__(Lookup)
         lookup.source = self
         lookup.view = view
-        lookup.issuer_key = issuer_key
         lookup.hash_algorithm = hash_algorithm
         lookup.key = key
         lookup.serial = serial
@@ -373,7 +375,7 @@ cdef class StatusSource:
             self.pending[key] = lookup
         return cause
 
-    cdef object judge(self, Lookup lookup, bytes record):
+    cdef object judge(self, Lookup lookup, bytes record, int64_t now):
         """The entry that a record makes, kept from now on, or the cause why it makes none."""
         cdef View view = lookup.view
         cdef RecordView fields
@@ -401,7 +403,7 @@ cdef class StatusSource:
             return "no_signature"
         if not signer.passes(entry, lookup.sent_at):
             return "bad_signature"
-        if fault_of(entry, self.now()) is None:  # what may not be sent would be read anew at each request
+        if fault_of(entry, now) is None:  # what may not be sent would be read anew at each request
             self.cache.put(lookup.key, entry, lookup.page_key)
         return entry
 

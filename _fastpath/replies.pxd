@@ -9,7 +9,7 @@ cdef class Command:
     cdef public double deadline  # loop time
     cdef public double sent_at  # loop time
     cdef public bytes request
-    cpdef take(self, reply)
+    cpdef take(self, reply, double now)
     cpdef fail(self, str cause)
 
 
@@ -32,5 +32,5 @@ cdef class ReplyQueue:
     cpdef str submit(self, Command command, double now)
     cpdef put(self, Command command, double now)
     cdef Command next(self)
-    cdef int answer(self, Command command, reply) except -1
+    cdef int answer(self, Command command, reply, double now) except -1
     cdef int push(self, message) except -1

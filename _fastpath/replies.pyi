@@ -12,8 +12,8 @@ class Command:
     sent_at: float  # loop time
 
     def __init__(self, request: bytes, deadline: float) -> None: ...
-    def take(self, reply: Any) -> None:
-        """Raises TypeError for a reply of a type that the command cannot have."""
+    def take(self, reply: Any, now: float) -> None:
+        """The reply was read at `now`. Raises TypeError for a reply of a type that the command cannot have."""
 
     def fail(self, cause: Any) -> None: ...
 

@@ -29,7 +29,7 @@ cdef class Command:
         self.request = request
         self.deadline = deadline
 
-    cpdef take(self, reply):
+    cpdef take(self, reply, double now):
         """Raises TypeError for a reply of a type that the command cannot have."""
         raise NotImplementedError
 
@@ -131,19 +131,19 @@ cdef class ReplyQueue:
                     raise Surprise("a reply without a command")
                 command = self.next()
                 self.tally.observe(&self.seconds, now - command.sent_at)
-                self.answer(command, reply)
+                self.answer(command, reply, now)
         except (hiredis.ProtocolError, TypeError, MemoryError) as error:  # an array as key, or of billions
             raise Surprise(str(error)) from error
         if self.reader.len() > MAX_REPLY:
             raise Surprise("a reply without an end")
 
-    cdef int answer(self, Command command, reply) except -1:
+    cdef int answer(self, Command command, reply, double now) except -1:
         if type(reply) is not bytes and isinstance(reply, REPLY_ERROR):
             self.refused(str(reply))
             command.fail("store_error")
             return 0
         try:
-            command.take(reply)
+            command.take(reply, now)
         except TypeError as error:
             command.fail("store_protocol")
             raise Surprise(str(error)) from error

@@ -79,5 +79,5 @@ cdef class FastPath:
     cdef void set_date(self, int64_t now) noexcept
     cdef object ask(self, Client client, Question* question, bytes key, int64_t now)
     cdef Exchange exchange(self, Client client, Question* question)
-    cdef bytes conclude(self, Exchange exchange, outcome, int64_t now)
+    cdef bytes conclude(self, Exchange exchange, outcome, int64_t now, double at)
     cdef bytes conclude_well(self, Exchange exchange, Entry entry, int64_t now, double waited)

@@ -73,13 +73,13 @@ cdef class Client:
 cdef class Exchange(Waiter):
     """A request whose answer waits for the store."""
 
-    cdef int settle(self, outcome) except -1:
+    cdef int settle(self, outcome, int64_t now, double at) except -1:
         cdef Client client = self.client
         cdef bytes answer
         if client is None:
             return 0
         try:
-            answer = self.path.conclude(self, outcome, self.path.source.now())
+            answer = self.path.conclude(self, outcome, now, at)
         except Exception:
             self.path.failed()
             answer = None
@@ -235,10 +235,10 @@ cdef class FastPath:
         exchange = self.exchange(client, question)
         self.counts.tally.add(self.counts.miss, 1)
         cause = self.source.ask(
-            <View>found, issuer_key, cert_id.hash_algorithm, key,
+            <View>found, cert_id.hash_algorithm, key,
             cert_id.serial.pos[:cert_id.serial.left], exchange, exchange.began,
         )
-        return exchange if cause is None else self.conclude(exchange, cause, now)
+        return exchange if cause is None else self.conclude(exchange, cause, now, exchange.began)
 
     cdef Exchange exchange(self, Client client, Question* question):
         cdef Exchange exchange = Exchange.__new__(Exchange)
@@ -254,10 +254,10 @@ cdef class FastPath:
             exchange.if_none_match = tag.pos[:tag.left]
         return exchange
 
-    cdef bytes conclude(self, Exchange exchange, outcome, int64_t now):
+    cdef bytes conclude(self, Exchange exchange, outcome, int64_t now, double at):
         """The answer that an outcome makes, or None for the slow path."""
         cdef Counts counts = self.counts
-        cdef double waited = <double>self.source.monotonic() - exchange.began
+        cdef double waited = at - exchange.began
         if isinstance(outcome, Entry):
             return self.conclude_well(exchange, <Entry>outcome, now, waited)
         if isinstance(outcome, Exception):

@@ -38,7 +38,12 @@ class Application:
     def __init__(self, settings: Settings, counters: Counters, clock: Clock) -> None:
         section = settings.responder
         timeout = section.lookup_timeout_ms / 1000
-        self.link = StoreLink(settings.store, waiting_room=section.waiting_room, counters=counters)
+        self.link = StoreLink(
+            settings.store,
+            waiting_room=section.waiting_room,
+            counters=counters,
+            monotonic=clock.monotonic,
+        )
         self.source = StatusSource(
             Cache(section.cache),
             damaged=self._damaged,

@@ -61,11 +61,19 @@ class _Login:
 class StoreLink:
     """Keeps one tracked connection to the store and sends lookups over it."""
 
-    def __init__(self, endpoint: Endpoint, *, waiting_room: int, counters: Counters) -> None:
+    def __init__(
+        self,
+        endpoint: Endpoint,
+        *,
+        waiting_room: int,
+        counters: Counters,
+        monotonic: Callable[[], float],
+    ) -> None:
         self._login = _login(endpoint)
         self._url = endpoint.url
         self._waiting_room = waiting_room
         self._counters = counters
+        self._monotonic = monotonic
         self._wire: Wire | None = None
         self._task: asyncio.Task[None] | None = None
         self.up = asyncio.Event()
@@ -128,7 +136,7 @@ class StoreLink:
 
     async def _open(self, listener: Listener) -> Wire | None:
         """A connection that is logged in and tracks changes, or None."""
-        self._wire = wire = Wire(self._waiting_room, self._counters, listener.invalidated)
+        self._wire = wire = Wire(self._waiting_room, self._counters, listener.invalidated, self._monotonic)
         try:
             async with asyncio.timeout(CONNECT_TIMEOUT):
                 await self._login.connect(lambda: wire)
@@ -177,7 +185,7 @@ class _Heartbeat(Command):
         self._listener = listener
         self._asked_at = asked_at
 
-    def take(self, reply: Any) -> None:
+    def take(self, reply: Any, now: float) -> None:
         if not isinstance(reply, bytes):
             raise TypeError("a PONG is a string")
         self._listener.verified(self._asked_at)

@@ -282,6 +282,8 @@ class OCSPProtocol(HttpToolsProtocol):
         if self.parser.should_upgrade() and (fields.keys() & {b"content-length", b"transfer-encoding"}):
             self._refuse(400)
         super().on_headers_complete()
+        if self.fast.draining:
+            self.cycle.keep_alive = False
         self._enter(_Phase.BODY, self.loop.time() + self._section.body_timeout)
 
     def on_body(self, body: bytes) -> None:

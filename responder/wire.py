@@ -48,7 +48,7 @@ class Request(Command):
         self._expected = expected
         self.future: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
 
-    def take(self, reply: Any) -> None:
+    def take(self, reply: Any, now: float) -> None:
         if not isinstance(reply, self._expected):
             raise TypeError(f"a reply of type {type(reply).__name__}")
         if not self.future.done():
@@ -62,11 +62,18 @@ class Request(Command):
 class Wire(asyncio.Protocol):
     """One connection from connect to close. Never used again after `close`."""
 
-    def __init__(self, waiting_room: int, counters: Counters, invalidated: Invalidation) -> None:
+    def __init__(
+        self,
+        waiting_room: int,
+        counters: Counters,
+        invalidated: Invalidation,
+        monotonic: Callable[[], float],
+    ) -> None:
         self.lost = asyncio.Event()
         self._loop = asyncio.get_running_loop()
         self._counters = counters
         self._invalidated = invalidated
+        self._monotonic = monotonic  # as loop time, but the time of some loops is of whole milliseconds
         self.replies = ReplyQueue(
             flush=lambda: self._loop.call_soon(self._flush),
             arm=self._arm,
@@ -116,7 +123,7 @@ class Wire(asyncio.Protocol):
 
     def data_received(self, data: bytes) -> None:
         try:
-            self.replies.feed(data, self._loop.time())
+            self.replies.feed(data, self._monotonic())
         except Surprise as error:
             log.warning("store answered what was not asked", error=str(error))
             self.close("store_protocol")

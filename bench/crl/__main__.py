@@ -1,23 +1,17 @@
 """`python -m bench.crl`: a table, and as the last line one JSON object."""
 
 import json
-import signal
-import sys
-from datetime import date
 from pathlib import Path
-from typing import Annotated, Any, NoReturn
+from typing import Annotated, Any
 
 import typer
-from rich.console import Console
 
+from bench.command import clean_up_on_sigterm, show
+from bench.command import save as keep
 from bench.crl.contenders import WrongCrl
 from bench.crl.result import as_json, as_table
 from bench.crl.session import NAMES, USUAL, Plan, measure
 from store.errors import OcspeedError
-
-RESULTS = Path(__file__).parents[1] / "results"
-WIDE = 160  # columns of a table that does not go to a terminal
-STOPPED = 143  # by SIGTERM
 
 app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
 
@@ -37,7 +31,7 @@ def main(
     """What a CRL costs: ours beside cryptography's builder and `openssl ca -gencrl`, runs of all in turns."""
     if unnamed := set(row or ()) - {*NAMES}:
         raise typer.BadParameter(f"no such row: {', '.join(sorted(unnamed))}", param_hint="--row")
-    signal.signal(signal.SIGTERM, _stop)
+    clean_up_on_sigterm()
     full = Plan()
     plan = Plan(
         sizes=tuple(size or full.sizes),
@@ -52,30 +46,16 @@ def main(
         typer.echo(f"bench-crl: {error}", err=True)
         raise typer.Exit(1) from None
     result = as_json(measured)
-    console = Console()
-    if not console.is_terminal:
-        console = Console(width=WIDE)
-    console.print(as_table(measured))
-    for text in measured.missing:
-        console.print(f"MISSING: {text}")
+    show(as_table(measured), (f"MISSING: {text}" for text in measured.missing))
     if save:
-        _save(result)
+        keep("crl", result, _plot)
     typer.echo(json.dumps(result))
 
 
-def _stop(_signal: int, _frame: object) -> NoReturn:
-    """As on Ctrl-C: what was started is ended on the way out."""
-    sys.exit(STOPPED)
+def _plot(result: dict[str, Any], path: Path) -> None:
+    from bench.crl.plots import plot  # of a package that nothing else needs
 
-
-def _save(result: dict[str, Any]) -> None:
-    from bench.crl.plots import plot
-
-    RESULTS.mkdir(exist_ok=True)
-    path = RESULTS / f"crl-{date.today()}.json"
-    path.write_text(json.dumps(result, indent=1) + "\n")
-    plot(result, path.with_suffix(".svg"))
-    typer.echo(f"wrote {path} and its plot", err=True)
+    plot(result, path)
 
 
 if __name__ == "__main__":

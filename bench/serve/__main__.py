@@ -1,24 +1,19 @@
 """`python -m bench.serve`: a table, and as the last line one JSON object."""
 
 import json
-import signal
-import sys
-from datetime import date
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Annotated, Any, NoReturn
+from typing import Annotated, Any
 
 import typer
-from rich.console import Console
 
+from bench.command import clean_up_on_sigterm, show
+from bench.command import save as keep
 from bench.serve.fleet import NotOutnumbered
 from bench.serve.result import as_json, as_table
-from bench.serve.session import NAMES, USUAL, Measured, Plan, measure
+from bench.serve.session import NAMES, USUAL, Plan, measure
 from bench.serve.verify import WrongAnswer
 from store.errors import OcspeedError
-
-RESULTS = Path(__file__).parents[1] / "results"
-WIDE = 160  # columns of a table that does not go to a terminal
-STOPPED = 143  # by SIGTERM
 
 app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
 
@@ -33,12 +28,12 @@ def main(
     ] = None,
     pairs: Annotated[int | None, typer.Option("--pairs", min=1, help="Pairs of runs in a row.")] = None,
     seconds: Annotated[float | None, typer.Option("--seconds", min=0.1, help="Length of a run.")] = None,
-    certificates: Annotated[int, typer.Option("--certificates", min=64, help="In the store.")] = 26_000,
+    certificates: Annotated[int, typer.Option("--certificates", min=64, help="In the store.")] = 36_000,
 ) -> None:
     """What an answer costs: ours beside other servers, runs of both in turns, servers on one core, the rest on another."""
     if unnamed := set(row or ()) - {*NAMES}:
         raise typer.BadParameter(f"no such row: {', '.join(sorted(unnamed))}", param_hint="--row")
-    signal.signal(signal.SIGTERM, _stop)
+    clean_up_on_sigterm()
     plan = _plan(quick, pairs, seconds, certificates, row)
     try:
         measured = measure(plan, lambda text: typer.echo(text, err=True))
@@ -46,9 +41,9 @@ def main(
         typer.echo(f"bench-serve: {error}", err=True)
         raise typer.Exit(1) from None
     result = as_json(measured)
-    _show(measured, result)
+    show(as_table(measured), _remarks(result))
     if save:
-        _save(result)
+        keep("serve", result, _plot)
     typer.echo(json.dumps(result))
 
 
@@ -66,35 +61,19 @@ def _plan(
     )
 
 
-def _stop(_signal: int, _frame: object) -> NoReturn:
-    """As on Ctrl-C: the servers are ended on the way out."""
-    sys.exit(STOPPED)
+def _plot(result: dict[str, Any], path: Path) -> None:
+    from bench.serve.plots import plot  # of a package that nothing else needs
+
+    plot(result, path)
 
 
-def _show(measured: Measured, result: dict[str, Any]) -> None:
-    console = Console()
-    if not console.is_terminal:
-        console = Console(width=WIDE)
-    console.print(as_table(measured))
+def _remarks(result: dict[str, Any]) -> Iterator[str]:
     for name in ("latency", "start_s", "idle_percent", "unknown_growth_mib"):
         if result.get(name) is not None:
-            console.print(f"{name}: {result[name]}")
-    for noted in result["memory"]:
-        console.print(f"our worker: {noted}")
-    for text in result["missing"]:
-        console.print(f"MISSING: {text}")
-    for text in result["void"]:
-        console.print(f"* VOID: {text}")
-
-
-def _save(result: dict[str, Any]) -> None:
-    from bench.serve.plots import plot
-
-    RESULTS.mkdir(exist_ok=True)
-    path = RESULTS / f"serve-{date.today()}.json"
-    path.write_text(json.dumps(result, indent=1) + "\n")
-    plot(result, path.with_suffix(".svg"))
-    typer.echo(f"wrote {path} and its plot", err=True)
+            yield f"{name}: {result[name]}"
+    yield from (f"our worker: {noted}" for noted in result["memory"])
+    yield from (f"MISSING: {text}" for text in result["missing"])
+    yield from (f"* VOID: {text}" for text in result["void"])
 
 
 if __name__ == "__main__":

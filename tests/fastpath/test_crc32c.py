@@ -1,7 +1,6 @@
 """CRC-32C in `crc32c.h`: the tables and the processor's instruction against RFC 3720 and against each other."""
 
 import ctypes
-import subprocess
 import zlib
 from pathlib import Path
 
@@ -10,6 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import _fastpath
+from tests.fastpath.harness import compiled
 
 HEADER = Path(_fastpath.__file__).with_name("crc32c.h")
 HARNESS = """
@@ -36,16 +36,7 @@ class Crc:
 
 @pytest.fixture(scope="module")
 def library(tmp_path_factory: pytest.TempPathFactory) -> ctypes.CDLL:
-    folder = tmp_path_factory.mktemp("crc32c")
-    source = folder / "harness.c"
-    source.write_text(HARNESS.format(header=HEADER))
-    subprocess.run(
-        ["cc", "-O2", "-Wall", "-Wextra", "-Werror", "-shared", "-fPIC", "-o", folder / "harness.so", source],
-        check=True,
-    )
-    loaded = ctypes.CDLL(str(folder / "harness.so"))
-    loaded.init()
-    return loaded
+    return compiled(tmp_path_factory.mktemp("crc32c"), HARNESS.format(header=HEADER))
 
 
 @pytest.fixture(params=["dispatched", "software"])

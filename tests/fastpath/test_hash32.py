@@ -2,13 +2,13 @@
 
 import ctypes
 import hashlib
-import subprocess
 from pathlib import Path
 
 import pytest
 
 import _fastpath
 from _fastpath.page import hash32
+from tests.fastpath.harness import compiled
 
 HEADER = Path(_fastpath.__file__).with_name("hash32.h")
 HARNESS = """
@@ -34,16 +34,7 @@ def serials() -> list[bytes]:
 
 @pytest.fixture(scope="module")
 def library(tmp_path_factory: pytest.TempPathFactory) -> ctypes.CDLL:
-    folder = tmp_path_factory.mktemp("hash32")
-    source = folder / "harness.c"
-    source.write_text(HARNESS.format(header=HEADER))
-    subprocess.run(
-        ["cc", "-O2", "-Wall", "-Wextra", "-Werror", "-shared", "-fPIC", "-o", folder / "harness.so", source],
-        check=True,
-    )
-    loaded = ctypes.CDLL(str(folder / "harness.so"))
-    loaded.init()
-    return loaded
+    return compiled(tmp_path_factory.mktemp("hash32"), HARNESS.format(header=HEADER))
 
 
 @pytest.mark.parametrize("name", ["dispatched", "software"])

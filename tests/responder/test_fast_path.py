@@ -343,7 +343,28 @@ async def test_what_waits_as_the_worker_stops_is_answered_and_the_last_answer_sa
     assert client.closed
 
 
-@pytest.mark.parametrize("sent", [b"", b"GET /M", None], ids=["nothing", "half a head", "a request answered"])
+@pytest.mark.parametrize("fast", [True, False], ids=["fast", "slow"])
+async def test_who_came_as_the_worker_stopped_gets_one_answer(start: Start, ca: CA, fast: bool) -> None:
+    """What it sent may not have been read yet; it does not have for ever to send it."""
+    worker = await start("lookup_timeout_ms = 5000")
+    expected = await answer_to(worker, ca, GOOD)
+    client, late = worker.connect(fast=fast), worker.connect(fast=fast)
+    for one in (client, late):
+        one.protocol.shutdown()
+    client.send(get(path_of(ca.request(GOOD))) * 2)
+    answer = await client.settle()
+    assert answer.endswith(b"\r\nconnection: close\r\n\r\n" + expected)
+    assert client.closed
+    now = asyncio.get_running_loop().time()
+    closed = []
+    for waited in (0, 2):
+        late.protocol.sweep(now + waited)
+        closed.append(late.closed)
+    assert closed == [False, True]
+    assert not late.received
+
+
+@pytest.mark.parametrize("sent", [b"GET /M", None], ids=["half a head", "a request answered"])
 async def test_a_connection_with_nothing_to_answer_ends_at_once(
     start: Start, ca: CA, sent: bytes | None
 ) -> None:

@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 import random
+import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from pathlib import Path
 
@@ -50,7 +51,9 @@ class Recorder:
 async def linked(
     endpoint: Endpoint, *, waiting_room: int = 1000, listener: Recorder | None = None
 ) -> AsyncIterator[StoreLink]:
-    link = StoreLink(endpoint, waiting_room=waiting_room, counters=Counters.private())
+    link = StoreLink(
+        endpoint, waiting_room=waiting_room, counters=Counters.private(), monotonic=time.monotonic
+    )
     link.start(listener or Recorder())
     try:
         async with asyncio.timeout(5):
@@ -294,7 +297,12 @@ async def test_a_killed_connection_comes_back(endpoint: Endpoint, client: redis.
 
 
 async def test_without_a_server_lookups_fail_at_once(short_path: Path) -> None:
-    link = StoreLink(Endpoint(f"unix://{short_path}/none"), waiting_room=10, counters=Counters.private())
+    link = StoreLink(
+        Endpoint(f"unix://{short_path}/none"),
+        waiting_room=10,
+        counters=Counters.private(),
+        monotonic=time.monotonic,
+    )
     assert await cause_of(hget(link, b"key", b"field", deadline())) == "store_down"
     link.start(Recorder())
     await asyncio.sleep(0.05)
@@ -322,7 +330,12 @@ async def test_logins_and_databases_are_those_of_the_url(endpoint: Endpoint, cli
     right = Endpoint(f"{endpoint.url}?db=3", "reader", "secret")
     async with linked(right) as link:
         assert await hget(link, b"ocsp:h", b"f", deadline()) == b"in three"
-    wrong = StoreLink(Endpoint(endpoint.url, "reader", "guess"), waiting_room=10, counters=Counters.private())
+    wrong = StoreLink(
+        Endpoint(endpoint.url, "reader", "guess"),
+        waiting_room=10,
+        counters=Counters.private(),
+        monotonic=time.monotonic,
+    )
     wrong.start(Recorder())
     await asyncio.sleep(0.1)
     assert not wrong.up.is_set()

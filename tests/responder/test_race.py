@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 import random
+import time
 from collections import deque
 from collections.abc import AsyncIterator, Iterator
 from typing import Any
@@ -153,7 +154,7 @@ async def tracked_elsewhere(
     monkeypatch.setattr(lookup, "_login", without_tracking)
     application = Application(settings, counters, clock)
     complete = login(settings.store)
-    tracker = Wire(1000, counters, application.issuers.invalidated)
+    tracker = Wire(1000, counters, application.issuers.invalidated, time.monotonic)
     await complete.connect(lambda: tracker)
     await lookup._handshake(tracker, complete)
     await application.start()
