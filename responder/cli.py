@@ -51,6 +51,23 @@ def check_config(config: Config = Path("ocsp.toml"), json: Json = False) -> None
 
     settings = load_settings(config)
     typer.echo(_as_json(settings) if json else _as_text(settings))
+    for warning in _warnings(settings):
+        typer.echo(f"warning: {warning}", err=True)
+
+
+def _warnings(settings: "Settings") -> list[str]:
+    """What is served all the same: other issuers must not suffer from it."""
+    from store.clock import SystemClock
+    from store.model import validity_fault
+
+    faults = {
+        issuer.name: validity_fault(issuer.certificate, SystemClock().now()) for issuer in settings.issuers
+    }
+    return [
+        f"issuer {name}: the CA certificate {fault}: no client takes a response or CRL under it"
+        for name, fault in faults.items()
+        if fault
+    ]
 
 
 def _as_json(settings: "Settings") -> str:
@@ -74,6 +91,7 @@ def _as_json(settings: "Settings") -> str:
             }
             for issuer in settings.issuers
         ],
+        "warnings": _warnings(settings),
     }
     return msgspec.json.encode(body).decode()
 

@@ -9,7 +9,7 @@ from _fastpath import der
 from _fastpath.certid import IssuerID
 from store.errors import ConfigError
 
-__all__ = ["Issuer", "load_certificate", "load_issuer", "public_key_bits", "subject_name"]
+__all__ = ["Issuer", "load_certificate", "load_issuer", "public_key_bits", "subject_name", "validity_fault"]
 
 VERSION_TAG = 0xA0
 
@@ -46,6 +46,15 @@ def public_key_bits(certificate: x509.Certificate) -> bytes:
     """Content of the subjectPublicKey BIT STRING without its unused-bits octet (RFC 6960 section 4.1.1)."""
     info = der.read(_after(_from_subject(certificate), 1))[1]
     return der.read(_after(info, 1))[1][1:]
+
+
+def validity_fault(certificate: x509.Certificate, now: int) -> str | None:
+    """Why nobody trusts at `now` what is signed under a certificate (RFC 5280 section 6.1.3 (a)(2)); None: it is in force."""
+    if now < int(certificate.not_valid_before_utc.timestamp()):
+        return f"begins at {certificate.not_valid_before_utc:%Y-%m-%dT%H:%M:%SZ}"
+    if now > int(certificate.not_valid_after_utc.timestamp()):
+        return f"ended at {certificate.not_valid_after_utc:%Y-%m-%dT%H:%M:%SZ}"
+    return None
 
 
 def load_certificate(path: Path) -> x509.Certificate:

@@ -21,7 +21,8 @@ __all__ = ["SignedCrl", "check_signed", "publish_signed", "read_signed"]
 
 MAX_NUMBER = 2**63 - 1  # the ledger's
 # Faults that only the next ceremony can mend and that make no CRL useless: told, and published all the same.
-TOLERATED = frozenset({"profile", "entry extensions", "reasons", "revocation dates"})
+# So is the end of the CA certificate: there may be another one of the same key (U-11).
+TOLERATED = frozenset({"CA certificate", "profile", "entry extensions", "reasons", "revocation dates"})
 
 
 class UnfitCrl(OcspeedError):

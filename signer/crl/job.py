@@ -7,6 +7,8 @@ from datetime import UTC, datetime
 from enum import StrEnum
 from functools import cache, partial
 
+import structlog
+
 from _fastpath.crl_reader import Crl
 from signer.crl.build import CrlFields, CrlScope, CrlSigner, build_shard
 from signer.crl.catalogue import Catalogue, Shard
@@ -14,8 +16,11 @@ from signer.crl.preflight import preflight
 from signer.ledger.values import Covers, Publication, SeriesRow
 from store.clock import Clock
 from store.errors import OcspeedError
+from store.model import validity_fault
 
 __all__ = ["CrlJob", "ShardOutcome", "ShardStatus"]
+
+log = structlog.get_logger()
 
 # What a full CRL is about is said by its having no distribution point.
 SCOPES = {
@@ -70,6 +75,8 @@ class CrlJob:
         dry_run: bool = False,
     ) -> list[ShardOutcome]:
         """Build the given shards; then the manifest and the CCADB array, once every shard has a CRL."""
+        if shards:
+            self._tell_of_the_ca()
         outcomes = []
         listed = cache(self.catalogue.listed_generations)
         for shard in shards:
@@ -79,6 +86,16 @@ class CrlJob:
         if not dry_run and any(outcome.status is ShardStatus.PUBLISHED for outcome in outcomes):
             self.catalogue.publish_lists()
         return outcomes
+
+    def _tell_of_the_ca(self) -> None:
+        """No refusal: CRLs are due until every CA certificate of this key has ended (U-11), and one is known here."""
+        if fault := validity_fault(self._signer.certificate, self._clock.now()):
+            log.error(
+                "ca certificate not in force: no client takes CRLs under it",
+                issuer=self._issuer.name,
+                certificate=fault,
+                remedy="name a renewed one as `certificate`; if there is none, take the issuer out of the configuration",
+            )
 
     def _outcome(self, shard: Shard, listed: Callable[[], dict[str, int]], dry_run: bool) -> ShardOutcome:
         series, index = shard

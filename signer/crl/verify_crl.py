@@ -15,7 +15,7 @@ from signer.crl.algorithms import allowed_algorithms, verify
 from signer.crl.build import CrlScope, subject_key_identifier
 from signer.crl.preflight import MAX_SIZE, MAX_VALIDITY, REASONS
 from signer.crl.verify_read import CRL_NUMBER, IDP, KEY_IDENTIFIER, NUMBER_SIZE, ReadCrl, Value
-from store.model import subject_name
+from store.model import subject_name, validity_fault
 
 __all__ = ["CRL_CHECKS", "CrlCheck", "Sight", "crl_faults"]
 
@@ -85,6 +85,12 @@ def check_issuer(sight: Sight) -> Iterator[str]:
 def _shown(name: bytes) -> str:
     """Octets: two spellings of one name would look the same in words."""
     return f"{name.hex()[:120]}{'...' if len(name) > 60 else ''}"
+
+
+def check_ca_certificate(sight: Sight) -> Iterator[str]:
+    """RFC 5280 section 6.1.3 (a)(2): in force, or no client takes the CRL."""
+    if fault := validity_fault(sight.certificate, sight.now):
+        yield f"the CA certificate {fault}"
 
 
 def check_algorithm(sight: Sight) -> Iterator[str]:
@@ -260,6 +266,7 @@ CRL_CHECKS: tuple[tuple[str, CrlCheck], ...] = (
     ("profile", check_profile),
     ("version", check_version),
     ("issuer", check_issuer),
+    ("CA certificate", check_ca_certificate),
     ("algorithm", check_algorithm),
     ("signature", check_signature),
     ("key identifier", check_key_identifier),

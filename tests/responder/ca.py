@@ -60,10 +60,16 @@ class CA:
     key: ec.EllipticCurvePrivateKey = dataclasses.field(
         default_factory=lambda: ec.generate_private_key(ec.SECP256R1())
     )
+    days: int = 365  # from yesterday on
 
     def __post_init__(self) -> None:
         self.certificate = _certificate(
-            self.subject, self.key, self.subject, self.key, [(x509.BasicConstraints(True, None), True)]
+            self.subject,
+            self.key,
+            self.subject,
+            self.key,
+            [(x509.BasicConstraints(True, None), True)],
+            self.days,
         )
         identity = IssuerID(subject_name(self.certificate), public_key_bits(self.certificate))
         self.issuer = Issuer(self.name, self.certificate, identity)

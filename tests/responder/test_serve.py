@@ -179,6 +179,17 @@ def test_check_config(tmp_path: Path, ca: CA) -> None:
     assert "secret" not in text.stdout + json.dumps(body)
 
 
+def test_check_config_tells_of_a_ca_certificate_that_has_ended(tmp_path: Path) -> None:
+    """It is no reason not to serve: other issuers would suffer."""
+    ended = CA("demo", days=0)
+    path = write_config(tmp_path, ended, "unix:///nowhere", "")
+    result = run("check-config", "--config", str(path), "--json")
+    assert result.returncode == 0
+    (warning,) = json.loads(result.stdout)["warnings"]
+    assert warning.startswith("issuer demo: the CA certificate ended at 20")
+    assert result.stderr == f"warning: {warning}\n"
+
+
 @pytest.mark.parametrize("command", ["serve", "check-config"])
 def test_a_bad_configuration_exits_2_and_says_what_to_do(tmp_path: Path, command: str) -> None:
     result = run(command, "--config", str(tmp_path / "none.toml"))

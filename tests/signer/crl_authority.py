@@ -59,7 +59,7 @@ def make_authority(
         .public_key(key.public_key())
         .serial_number(1)
         .not_valid_before(datetime.datetime.fromtimestamp(NOW - 10**7, datetime.UTC))
-        .not_valid_after(datetime.datetime.fromtimestamp(NOW + 10**8, datetime.UTC))
+        .not_valid_after(datetime.datetime.fromtimestamp(NOW + 10**9, datetime.UTC))
         .add_extension(x509.BasicConstraints(ca=True, path_length=None), critical=True)
         .add_extension(_key_usage(crl_sign), critical=True)
     )

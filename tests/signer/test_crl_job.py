@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 from cryptography import x509
+from structlog.testing import capture_logs
 
 from _fastpath.crl_reader import Crl
 from signer.commands import crl as command
@@ -332,6 +333,18 @@ def test_command_build(tmp_path_factory: pytest.TempPathFactory, capsys: pytest.
     published.joinpath("0-1.crl").write_bytes(b"damaged")
     assert command.build(works.file, issuer=None, dry_run=True, as_json=False, quiet=True) == 1
     assert "0-1.crl: refused" in capsys.readouterr().out
+
+
+@pytest.mark.conformance("U-11")
+def test_the_end_of_the_ca_certificate_is_told_and_its_crls_go_on(press: Press, clock: FakeClock) -> None:
+    """There may be another one with this key, which `certificate` does not name yet."""
+    end = press.works.ledger.ca_not_after(press.works.issuer.id)
+    for now, told in ((end, []), (end + 1, ["error"])):
+        clock.seconds = now
+        with capture_logs() as logged:
+            assert press.statuses() == [PUBLISHED] * 3
+        assert [line["log_level"] for line in logged if "ca certificate" in line["event"]] == told
+    assert logged[0]["certificate"].startswith("ended at 20") and "renewed" in logged[0]["remedy"]
 
 
 def _typed(works: Works) -> "subprocess.Popen[str]":

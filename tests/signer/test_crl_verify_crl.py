@@ -295,6 +295,24 @@ def test_dates_after_2049() -> None:
     assert faults(late, now=start + 60) == {}
 
 
+@pytest.mark.conformance("U-11")
+def test_a_ca_certificate_that_is_not_in_force() -> None:
+    """RFC 5280 section 6.1.3: no client takes what is signed under it."""
+    begin, end = (
+        int(moment.timestamp())
+        for moment in (AUTHORITY.certificate.not_valid_before_utc, AUTHORITY.certificate.not_valid_after_utc)
+    )
+
+    def at(now: int) -> list[str]:
+        return faults(SIGNED, now=now).get("CA certificate", [])
+
+    assert at(begin) == at(end) == []
+    (early,), (late,) = at(begin - 1), at(end + 1)
+    assert early.startswith("the CA certificate begins at 20") and late.startswith(
+        "the CA certificate ended at 20"
+    )
+
+
 @pytest.mark.conformance("P-03")
 def test_size() -> None:
     data = forge(RIGHT, entries=(entry(b"\x01"),) * 520_000)
@@ -328,7 +346,7 @@ def test_no_octets_end_the_checks(data: st.DataObject) -> None:
 
 
 def test_every_check_has_a_fault() -> None:
-    shown = {check for _, check, _ in FAULTS.values()} | {"size", "profile"}
+    shown = {check for _, check, _ in FAULTS.values()} | {"size", "profile", "CA certificate"}
     assert shown == {name for name, _ in CRL_CHECKS}
 
 

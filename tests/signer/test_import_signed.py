@@ -154,6 +154,17 @@ def test_numbers_and_times_only_grow(ceremony: Ceremony) -> None:
     assert ceremony.bring(ceremony.sign(8))[0]["status"] == "published"
 
 
+@pytest.mark.conformance("U-11")
+def test_the_end_of_the_ca_certificate_is_told(ceremony: Ceremony) -> None:
+    """There may be another one with this key."""
+    ceremony.clock.seconds = int(ROOT.certificate.not_valid_after_utc.timestamp()) + 1
+    (found,) = ceremony.bring(ceremony.sign(1))
+    assert found["status"] == "published"
+    assert [remark.partition(" at ")[0] for remark in found["remarks"]] == [
+        "CA certificate: the CA certificate ended"
+    ]
+
+
 @pytest.mark.conformance("C-02", "C-06", "C-09", "A-05")
 def test_what_is_refused(ceremony: Ceremony) -> None:
     good = ceremony.sign(1)
