@@ -114,7 +114,7 @@ def _look_at_crls(context: Context, name: str, news: News, progress: Callable[[i
     """Those of shards before the full one: only they tell where a certificate belongs."""
     catalogue, certificate = context.crl_catalogue(name), context.issuer(name).certificate
     offline = context.settings.issuer(name).crl.offline
-    listed = catalogue.listed_generations()
+    listed = catalogue.targets.listed_generations()
     news.seen.epoch = max(map(epoch_of, listed.values()), default=0)
     for shard in sorted(catalogue.shards(), key=lambda shard: shard[0].covers is Covers.FULL):
         path = catalogue.path(shard)

@@ -1,6 +1,5 @@
 """All CRLs of one issuer: which there are, what the ledger and the object store have of each, and the lists of them."""
 
-from _fastpath.crl_reader import Crl
 from signer.crl.publish import Disclosure
 from signer.crl.targets import Targets
 from signer.ledger.ledger import Ledger
@@ -44,14 +43,6 @@ class Catalogue:
     def publications(self) -> dict[tuple[int, int], Publication]:
         """The latest of each CRL that has one, by series number and index."""
         return {(one.series, one.shard_index): one for one in self.ledger.publications(self.issuer.id)}
-
-    def live(self, path: str) -> Crl | None:
-        """The newest CRL that is there now. Raises StoreFormatError for something else."""
-        return self.targets.live(path)
-
-    def listed_generations(self) -> dict[str, int]:
-        """The ledger's generation of each CRL in the published manifests, by path; of a damaged one nothing."""
-        return self.targets.listed_generations()
 
     def publish_lists(self) -> None:
         """Bring every target up to the ledger, and the manifest and CCADB arrays there, if the set is complete."""

@@ -78,7 +78,7 @@ class CrlJob:
         if shards:
             self._tell_of_the_ca()
         outcomes = []
-        listed = cache(self.catalogue.listed_generations)
+        listed = cache(self.catalogue.targets.listed_generations)
         for shard in shards:
             outcome = self._outcome(shard, listed, dry_run)
             progress(outcome)
@@ -119,7 +119,7 @@ class CrlJob:
     ) -> tuple[ShardStatus, Publication]:
         series, index = shard
         path = self.catalogue.path(shard)
-        live = self.catalogue.live(path)  # to be compared with None: one without entries has length 0
+        live = self.catalogue.targets.live(path)  # to be compared with None: one without entries has length 0
         latest = self.catalogue.latest(shard)
         # Read before the snapshot: everything revoked until this instant is in the CRL.
         now = self._clock.now()

@@ -61,7 +61,7 @@ class Town:
 
     def crls(self) -> dict[str, Crl]:
         catalogue = self.works.context.crl_catalogue("demo")
-        found = {path: catalogue.live(path) for path in map(catalogue.path, catalogue.shards())}
+        found = {path: catalogue.targets.live(path) for path in map(catalogue.path, catalogue.shards())}
         return {path: crl for path, crl in found.items() if crl is not None}
 
     def lose(self) -> None:

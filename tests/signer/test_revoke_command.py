@@ -74,7 +74,7 @@ def test_every_certificate_of_a_compromised_ca_is_answered_revoked(desk: Desk, c
     listed = set()
     for shard in job.shards():
         job.build([shard], lambda outcome: None)
-        crl = works.context.crl_catalogue("demo").live(job.catalogue.path(shard))
+        crl = works.context.crl_catalogue("demo").targets.live(job.catalogue.path(shard))
         assert isinstance(crl, Crl)
         listed |= {serial for serial, _, _ in crl}
     assert listed == {row.serial for row in rows} | {b"\x09"}
