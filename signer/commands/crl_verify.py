@@ -1,13 +1,15 @@
 """`crl verify`: a CRL set as an outsider sees it, checked."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import cache, partial
 from pathlib import Path
 
 from cryptography import x509
 
+from signer.commands.crl_files import number_of
 from signer.commands.output import print_json, print_line
-from signer.config import load_settings
+from signer.config import Settings, load_settings
 from signer.crl.build import CrlScope, subject_key_identifier
 from signer.crl.verify import SetVerdict, verify_set
 from signer.crl.verify_fetch import Fetcher, Limits
@@ -42,9 +44,10 @@ def verify(
     """Report every finding; returns the exit code: 1 if there is one."""
     if request.source is not None and request.urls is not None:
         raise UsageError("SOURCE and --urls exclude each other", remedy="name one of them")
-    sets = _sets(file, request, clock or SystemClock())
+    settings = cache(partial(load_settings, file))
+    sets = _sets(settings, request, clock or SystemClock())
     # Before anything is fetched: who forgot a certificate is told at once.
-    authorities = [_authority(file, request, crls) for crls in sets]
+    authorities = [_authority(file, settings, request, crls) for crls in sets]
     findings = 0
     for crls, (certificate, scope) in zip(sets, authorities, strict=True):
         with bar(f"verify {crls.source}", len(crls.targets), quiet=quiet) as advance:
@@ -54,7 +57,7 @@ def verify(
     return 1 if findings else 0
 
 
-def _sets(file: Path, request: VerifyRequest, clock: Clock) -> list[CrlSet]:
+def _sets(settings: Callable[[], Settings], request: VerifyRequest, clock: Clock) -> list[CrlSet]:
     fetcher = Fetcher(request.limits, clock)
     if request.urls is not None:
         return sets_of_text(request.urls, fetcher)
@@ -63,8 +66,7 @@ def _sets(file: Path, request: VerifyRequest, clock: Clock) -> list[CrlSet]:
     if request.source is not None:
         _require_directory(request.source)
         return sets_of_objects(request.source, clock, request.issuer)
-    settings = load_settings(file)
-    places = settings.root.objects.targets(settings.document)
+    places = settings().root.objects.targets(settings().document)
     return [crls for place in places for crls in sets_of_objects(place, clock, request.issuer)]
 
 
@@ -80,7 +82,9 @@ def _require_directory(source: str) -> None:
     raise UsageError(f"{source}: no such directory", remedy="check the path, or begin a URL with http://")
 
 
-def _authority(file: Path, request: VerifyRequest, crls: CrlSet) -> tuple[x509.Certificate, CrlScope | None]:
+def _authority(
+    file: Path, settings: Callable[[], Settings], request: VerifyRequest, crls: CrlSet
+) -> tuple[x509.Certificate, CrlScope | None]:
     """The CA and whose rules its full CRLs are held to: as given, else as the configuration has it.
 
     Looked up there is --issuer, or the issuer that the manifest names.
@@ -90,7 +94,7 @@ def _authority(file: Path, request: VerifyRequest, crls: CrlSet) -> tuple[x509.C
     if request.issuer_cert is not None:
         path = request.issuer_cert
     elif name is not None and (file.exists() or request.issuer is not None):
-        table = load_settings(file).issuer(name)
+        table = settings().issuer(name)
         path = table.certificate
         if scope is None and table.crl.offline:
             scope = CrlScope.CA_CERTIFICATES
@@ -131,11 +135,9 @@ def _described(verdict: SetVerdict) -> Iterator[dict[str, object]]:
 
 
 def _crl(one: Verdict) -> dict[str, object]:
-    number = one.crl_number
     return {
         "url": one.target.url,
-        # Beyond 2^53 JSON readers round: hexadecimal, as all serials here are.
-        "crl_number": number if number is None or abs(number) < 1 << 53 else f"{number:x}",
+        "crl_number": number_of(one.crl_number),
         "this_update": rfc3339(one.this_update),
         "next_update": rfc3339(one.next_update),
         "entries": len(one.serials),

@@ -1,6 +1,5 @@
 """CRLs that an offline CA signed in a ceremony: read, checked as far as an outsider can, and published as they are."""
 
-import hashlib
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -115,7 +114,7 @@ def _shard_of(path: Path, crl: ReadCrl, catalogue: Catalogue) -> Shard:
 def _check_later(signed: SignedCrl, catalogue: Catalogue) -> None:
     """C-08, U-06: above everything that was ever published there. The same again is no fault."""
     latest = catalogue.latest(signed.shard)
-    if latest is None or latest.sha256 == hashlib.sha256(signed.crl.data).digest():
+    if latest is None or latest.sha256 == signed.crl.sha256:
         return
     if signed.number <= latest.crl_number:
         raise UnfitCrl(
@@ -142,9 +141,8 @@ def _vanished(crl: ReadCrl, catalogue: Catalogue, shard: Shard) -> tuple[str, ..
 def publish_signed(catalogue: Catalogue, signed: SignedCrl, clock: Clock) -> bool:
     """Publish it, octet for octet, and record it. False: it was already."""
     series, index = signed.shard
-    digest = hashlib.sha256(signed.crl.data).digest()
     latest = catalogue.latest(signed.shard)
-    if latest is not None and latest.sha256 == digest:
+    if latest is not None and latest.sha256 == signed.crl.sha256:
         return False
     catalogue.targets.publish(catalogue.path(signed.shard), signed.crl.data)
     issuer = catalogue.issuer.id
@@ -159,7 +157,7 @@ def publish_signed(catalogue: Catalogue, signed: SignedCrl, clock: Clock) -> boo
             generation=catalogue.ledger.generation(issuer),
             entries=sum(1 for _ in signed.crl.entries()),
             size=len(signed.crl.data),
-            sha256=digest,
+            sha256=signed.crl.sha256,
             published_at=clock.now(),
         )
     )

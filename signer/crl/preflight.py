@@ -51,7 +51,11 @@ __all__ = [
 MAX_SIZE = 9_999_999  # octets (P-03)
 # nextUpdate - thisUpdate in seconds, both ends counted (C-06, B2): 10 days, and 12 months for CRLs over CAs.
 MAX_VALIDITY = {CrlScope.USER_CERTIFICATES: 863_999, CrlScope.CA_CERTIFICATES: 31_535_999}
-REASONS = frozenset({1, 3, 4, 5, 9})  # C-15; 0 is "not given"
+# C-15; 0 is "not given", which entries of CA certificates never have (C-16). Not the ledger's: it is what is checked.
+REASONS = {
+    CrlScope.USER_CERTIFICATES: frozenset({0, 1, 3, 4, 5, 9}),
+    CrlScope.CA_CERTIFICATES: frozenset({1, 3, 4, 5, 9}),
+}
 
 
 class PreflightError(OcspeedError):
@@ -211,8 +215,8 @@ def check_order(crl: Crl) -> None:
 
 
 def check_reasons(crl: Crl, scope: CrlScope) -> None:
-    """C-15, C-21; C-16: CA certificates always have one."""
-    index = first_reason_outside(crl, REASONS if scope is CrlScope.CA_CERTIFICATES else REASONS | {0})
+    """C-15, C-16, C-21."""
+    index = first_reason_outside(crl, REASONS[scope])
     if index is not None:
         serial, _, reason = _entry(crl, index)
         raise PreflightError(

@@ -237,7 +237,7 @@ def check_entry_extensions(sight: Sight) -> Iterator[str]:
 
 def check_reasons(sight: Sight) -> Iterator[str]:
     """C-15, C-16, C-21: 1, 3, 4, 5, 9 or left out; never left out for CA certificates."""
-    allowed = REASONS if sight.held_to is CrlScope.CA_CERTIFICATES else REASONS | {0}
+    allowed = REASONS[sight.held_to]
     for index, (serial, _, reason) in enumerate(sight.crl.entries()):
         if reason not in allowed:
             yield f"entry {index}, serial {serial.hex()}: reasonCode {reason or 'absent'} is not allowed"

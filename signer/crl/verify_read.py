@@ -4,6 +4,7 @@ The strict second reader takes a CRL of this project's profile or refuses it; he
 others to be looked at, so that each can be named.
 """
 
+import hashlib
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
@@ -94,6 +95,11 @@ class ReadCrl:
         except (ValueError, x509.InvalidVersion) as error:
             return ValueError(str(error))
         return parsed
+
+    @cached_property
+    def sha256(self) -> bytes:
+        """Over all of it."""
+        return hashlib.sha256(self.data).digest()
 
     def extension(self, oid: bytes) -> Extension | None:
         """The first extension of that kind."""

@@ -1,6 +1,5 @@
 """What an outsider can tell of a whole CRL set: every CRL of it seen, then what they are to each other and to the lists."""
 
-import hashlib
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
@@ -147,7 +146,7 @@ def verify_one(
         this_update=crl.this_update_seconds,
         next_update=crl.next_update_seconds,
         size=len(found.data),
-        sha256=hashlib.sha256(found.data).hexdigest(),
+        sha256=crl.sha256.hex(),
         is_full=is_full,
         left_origin=left_origin,
         serials=[serial for serial, _, _ in crl.entries()],
