@@ -9,12 +9,14 @@ import redis
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec
+from obstore.store import MemoryStore
 
 from _fastpath.certid import IssuerID
 from signer.ledger.ledger import Ledger
 from signer.ledger.values import CrlPlan, LedgerIssuer, SeriesSpec
 from store.embedded import EmbeddedStore
 from store.model import Issuer, public_key_bits, subject_name
+from store.objects import ObjectStore, open_object_store
 from tests.signer.ledgers import NOW
 from tests.signer.works import FakeClock, Works
 from tests.store.s3_server import S3Server, running_s3_server
@@ -60,6 +62,17 @@ def r1(ledger: Ledger, issuer: Issuer) -> LedgerIssuer:
 def s3_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[S3Server]:
     with running_s3_server(tmp_path_factory.mktemp("s3")) as running:
         yield running
+
+
+@pytest.fixture(params=["directory", "memory", "s3"])
+def objects(request: pytest.FixtureRequest, tmp_path: Path) -> ObjectStore:
+    """An empty one of each kind."""
+    if request.param == "memory":
+        return MemoryStore()
+    if request.param == "s3":
+        server: S3Server = request.getfixturevalue("s3_server")
+        return open_object_store(server.target("objects", prefix=tmp_path.name))
+    return open_object_store(str(tmp_path / "objects"), create=True)
 
 
 @pytest.fixture(scope="session")

@@ -1,17 +1,14 @@
 """The archive: each CRL under its number, never another in its place."""
 
 from dataclasses import replace
-from pathlib import Path
 
 import obstore
 import pytest
-from obstore.store import MemoryStore
 
 from signer.crl.archive import ArchiveConflict, archive
 from signer.crl.build import build_shard
-from store.objects import UNSHARDED, ObjectStore, archive_path, crl_path, open_object_store, read_object
+from store.objects import UNSHARDED, ObjectStore, archive_path, crl_path, read_object
 from tests.signer.crl_authority import NOW, crl_fields, make_authority
-from tests.store.s3_server import S3Server
 
 CA = make_authority()
 PATH = crl_path("r1", 2, 7)
@@ -19,16 +16,6 @@ PATH = crl_path("r1", 2, 7)
 
 def crl(number: int, this_update: int = NOW) -> bytes:
     return build_shard(CA, replace(crl_fields(number), this_update=this_update), [])
-
-
-@pytest.fixture(params=["directory", "memory", "s3"])
-def objects(request: pytest.FixtureRequest, tmp_path: Path) -> ObjectStore:
-    if request.param == "memory":
-        return MemoryStore()
-    if request.param == "s3":
-        server: S3Server = request.getfixturevalue("s3_server")
-        return open_object_store(server.target("archive", prefix=tmp_path.name))
-    return open_object_store(str(tmp_path))
 
 
 def crls(objects: ObjectStore) -> list[str]:
