@@ -1,5 +1,6 @@
 """Recording issued certificates, many rows a statement and few thousand a commit, so that no writer waits long."""
 
+import itertools
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -294,17 +295,37 @@ def _insert_new(
 def _insert(
     connection: Connection, issuer_id: int, series: SeriesRow, rows: Sequence[CertificateRow], generation: int
 ) -> None:
-    """Statements of the driver itself: the Core's insert costs six times as much a row."""
+    """Statements of the driver itself: the Core's insert costs six times as much a row.
+
+    Most rows say nothing but serial and end: what all of these share stands in the statement, which makes it a third
+    cheaper.
+    """
     if connection.dialect.name != "sqlite":
         raise LedgerError(f"bulk rows cannot be written to {connection.dialect.name}")
-    value = f"({issuer_id}, ?, ?, ?, ?, ?, ?, ?, ?, ?, {generation})"
     number, count, by_hash = series.number, series.shard_count, PlacedBy.HASH.value
-    for start in range(0, len(rows), ROWS_PER_STATEMENT):
-        chunk = rows[start : start + ROWS_PER_STATEMENT]
-        parameters: list[Any] = []
-        for hash32, serial, not_after, revoked, reason, placement in chunk:
+    plain: list[tuple[Any, ...]] = []
+    others: list[tuple[Any, ...]] = []
+    for hash32, serial, not_after, revoked, reason, placement in rows:
+        if placement is None and revoked is None:
+            plain.append((hash32, serial, not_after, hash32 % count))
+        else:
             place = placement or (number, hash32 % count, by_hash)
-            parameters += (hash32, serial, not_after, *place)
-            parameters += (revoked, reason, None if revoked is None else generation)
-        values = ", ".join([value] * len(chunk))
-        connection.exec_driver_sql(f"INSERT INTO certificate ({_COLUMNS}) VALUES {values}", tuple(parameters))
+            marked = None if revoked is None else generation
+            others.append((hash32, serial, not_after, *place, revoked, reason, marked))
+    good = f"({issuer_id}, ?, ?, ?, {number}, ?, '{by_hash}', NULL, {UNSPECIFIED}, NULL, {generation})"
+    _write(connection, good, plain)
+    _write(connection, f"({issuer_id}, ?, ?, ?, ?, ?, ?, ?, ?, ?, {generation})", others)
+
+
+def _write(connection: Connection, value: str, rows: Sequence[tuple[Any, ...]]) -> None:
+    """Rows of one shape, many a statement."""
+    statement = f"INSERT INTO certificate ({_COLUMNS}) VALUES {value}"
+    whole = len(rows) - len(rows) % ROWS_PER_STATEMENT
+    if whole:
+        starts = range(0, whole, ROWS_PER_STATEMENT)
+        connection.exec_driver_sql(
+            statement + f", {value}" * (ROWS_PER_STATEMENT - 1),
+            [tuple(itertools.chain.from_iterable(rows[at : at + ROWS_PER_STATEMENT])) for at in starts],
+        )
+    if whole < len(rows):
+        connection.exec_driver_sql(statement, list(rows[whole:]))

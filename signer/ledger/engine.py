@@ -1,5 +1,6 @@
 """Opening the ledger's database: connection settings, write transactions and the state of its schema."""
 
+import fcntl
 import os
 import sqlite3
 from collections.abc import Iterator
@@ -105,8 +106,33 @@ def _configure(connection: Any, record: object) -> None:
 
 def _begin(connection: Connection) -> None:
     """A write takes the lock at once: upgrading a read lock fails when another writer came between."""
-    writes = connection.get_execution_options().get(WRITE, False)
-    connection.exec_driver_sql("BEGIN IMMEDIATE" if writes else "BEGIN")
+    if not connection.get_execution_options().get(WRITE, False):
+        connection.exec_driver_sql("BEGIN")
+        return
+    with _turn(Path(connection.engine.url.database or "")):
+        connection.exec_driver_sql("BEGIN IMMEDIATE")
+
+
+@contextmanager
+def _turn(ledger: Path) -> Iterator[None]:
+    """The place of the one writer that comes next, of all threads and processes.
+
+    SQLite has no queue: who waits looks again now and then, and an import that commits and begins anew all the time is
+    nearly always faster. Here it waits behind who came before. The lock is on the directory, so that nothing is left
+    behind, and not on the ledger, which must not be opened and closed (see `_create_file`).
+    """
+    try:
+        descriptor = os.open(ledger.parent, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    except OSError as error:
+        raise LedgerError(
+            f"{ledger.parent}: the ledger's directory cannot be opened: {error.strerror}",
+            remedy="see that it is there and that you may read it",
+        ) from None
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(descriptor)
 
 
 def schemas(url: str) -> tuple[str | None, str | None]:

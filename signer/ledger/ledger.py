@@ -4,6 +4,7 @@ Thread-safe: every call has its own connection and its own transaction. Times ar
 """
 
 import itertools
+import operator
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from threading import Lock
@@ -393,9 +394,8 @@ def _batches(rows: Iterable[CertificateRow]) -> Iterator[list[CertificateRow]]:
 
 
 def _check_order(last: tuple[int, bytes], batch: Sequence[CertificateRow]) -> tuple[int, bytes]:
-    for row in batch:
-        key = (row.hash32, row.serial)
-        if key <= last:
-            raise LedgerError(f"serial {row.serial.hex()} came out of order or twice")
-        last = key
-    return last
+    keys = [last, *(row[:2] for row in batch)]
+    if not all(map(operator.lt, keys, keys[1:])):
+        at = next(at for at in range(len(batch)) if keys[at] >= keys[at + 1])
+        raise LedgerError(f"serial {batch[at].serial.hex()} came out of order or twice")
+    return keys[-1]
