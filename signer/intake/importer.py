@@ -15,7 +15,7 @@ from signer.intake.lines import LineReader
 from signer.intake.ndjson import JsonRows
 from signer.intake.openssl_index import OpensslIndex
 from signer.intake.pem import der_file, pem_file
-from signer.intake.rows import ImportRow, Notes, RowError
+from signer.intake.rows import ImportRow, Notes, PlainRows, RowError
 from signer.intake.scope import Scope
 from signer.ledger.ledger import Ledger
 from signer.ledger.staging import Staging
@@ -39,20 +39,21 @@ class Reader(Protocol):
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None: ...
-    def read(self) -> Iterator[tuple[int, ImportRow | RowError]]:
-        """Where, as a number that `locate` knows, and what is there."""
+    def read(self) -> Iterator[tuple[int, ImportRow | RowError | PlainRows]]:
+        """Where, as a number that `locate` knows, and what is there; many plain rows know theirs themselves."""
 
     def locate(self, where: int) -> tuple[str, int | None]:
         """File and line."""
 
 
 def _openssl_index(path: Path, scope: Scope, scratch: Path | None) -> Reader:
-    return LineReader(path, OpensslIndex(scope.now).parse, remark=b"#")
+    rows = OpensslIndex(scope.now)
+    return LineReader(path, rows.parse, plain=rows.plain, remark=b"#")
 
 
 def _csv(path: Path, scope: Scope, scratch: Path | None) -> Reader:
     rows = CsvRows(scope)
-    return LineReader(path, rows.parse, header=rows.begin)
+    return LineReader(path, rows.parse, plain=rows.plain, header=rows.begin)
 
 
 def _ndjson(path: Path, scope: Scope, scratch: Path | None) -> Reader:
@@ -171,16 +172,27 @@ class StagedImport:
 
     def read(self, progress: Progress) -> None:
         """All rows, checked one by one."""
-        report, octets = self.report, 0
+        report, octets, due = self.report, 0, REPORT_EVERY
         for where, row in self._reader.read():
-            report.rows += 1
-            if isinstance(row, RowError):
+            if isinstance(row, PlainRows):
+                self._accept_plain(row)
+            elif isinstance(row, RowError):
+                report.rows += 1
                 self._note(report.rejected, where, str(row))
             else:
+                report.rows += 1
                 self._accept(where, row)
-            if not report.rows % REPORT_EVERY:
+            if report.rows >= due:
                 progress(self._reader.octets - octets)
-                octets = self._reader.octets
+                octets, due = self._reader.octets, report.rows + REPORT_EVERY
+
+    def _accept_plain(self, plain: PlainRows) -> None:
+        report, count = self.report, len(plain.rows)
+        report.rows += count
+        report.revoked += plain.revoked
+        report.expired += plain.expired
+        report.good += count - plain.revoked - plain.expired
+        self._staging.extend(plain.rows, placed=plain.placed)
 
     def _accept(self, where: int, row: ImportRow) -> None:
         serial, not_after, revocation_time, reason, expired, adjusted, placement, warning = row

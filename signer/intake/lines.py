@@ -1,17 +1,18 @@
 """Files of one certificate a line, and lines of any file within bounds."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from types import TracebackType
 from typing import IO, Self
 
 from signer.intake.errors import UnreadableFile
-from signer.intake.rows import ImportRow, RowError, printable
+from signer.intake.rows import ImportRow, PlainRows, RowError, printable
 from store.errors import UsageError
 
 __all__ = ["BYTE_ORDER_MARK", "MAX_LINE", "LineReader", "bounded_lines"]
 
 MAX_LINE = 65_536  # octets, with what ends it
+BLOCK = 1 << 17  # octets read at a time: some thousand lines
 BYTE_ORDER_MARK = b"\xef\xbb\xbf"
 
 
@@ -23,13 +24,14 @@ def bounded_lines(file: IO[bytes]) -> Iterator[bytes | RowError]:
             continue
         while not line.endswith(b"\n") and (line := file.readline(MAX_LINE)):
             pass
-        yield RowError("line", f"longer than {MAX_LINE} octets")
+        yield _too_long()
 
 
 class LineReader:
     """Rows of a file by the numbers of their lines. Empty lines, and those that begin with `remark`, say nothing.
 
-    `parse` raises RowError for a line that is no row; `header`, if given, gets the first line. Use as a context manager.
+    `parse` raises RowError for a line that is no row; `plain`, if given, is offered many lines at once before; `header`,
+    if given, gets the first line. Use as a context manager.
     """
 
     says_good = True
@@ -39,11 +41,13 @@ class LineReader:
         path: Path,
         parse: Callable[[bytes], ImportRow],
         *,
+        plain: Callable[[list[bytes], int], PlainRows] | None = None,
         header: Callable[[bytes], None] | None = None,
         remark: bytes | None = None,
     ) -> None:
         self._path = path
         self._parse = parse
+        self._plain = plain
         self._header = header
         self._remark = remark
         self._file = _open(path)
@@ -60,31 +64,59 @@ class LineReader:
     def locate(self, where: int) -> tuple[str, int | None]:
         return printable(str(self._path)), where
 
-    def read(self) -> Iterator[tuple[int, ImportRow | RowError]]:
+    def read(self) -> Iterator[tuple[int, ImportRow | RowError | PlainRows]]:
         """Raises UnreadableFile for a bad header, UsageError when the file cannot be read on."""
-        lines = enumerate(self._lines(), start=1)
-        if self._header is not None:
-            self._begin(self._header, next(lines, (1, b""))[1])
-        for number, line in lines:
-            try:
-                text = _content(line)
-                if text and not (self._remark and text.startswith(self._remark)):
-                    yield number, self._parse(text)
-            except RowError as error:
-                yield number, error
+        number = 1
+        header = self._header
+        for lines in self._blocks():
+            if header is not None:
+                self._begin(header, lines.pop(0))
+                header, number = None, 2
+            yield from self._rows(lines, number)
+            number += len(lines)
+        if header is not None:
+            self._begin(header, b"")
 
-    def _lines(self) -> Iterator[bytes | RowError]:
+    def _rows(self, lines: list[bytes], first: int) -> Iterator[tuple[int, ImportRow | RowError | PlainRows]]:
+        left: Iterable[int] = range(len(lines))
+        if self._plain is not None and len(max(lines, key=len, default=b"")) < MAX_LINE:
+            plain = self._plain(lines, first)
+            yield first, plain
+            left = plain.left
+        for at in left:
+            try:
+                text = _content(lines[at])
+                if text and not (self._remark and text.startswith(self._remark)):
+                    yield first + at, self._parse(text)
+            except RowError as error:
+                yield first + at, error
+
+    def _blocks(self) -> Iterator[list[bytes]]:
+        """Lines without the line feeds that end them; of one that is too long only the beginning."""
         try:
-            for number, line in enumerate(bounded_lines(self._file)):
-                if isinstance(line, bytes):
-                    self.octets += len(line)
-                    yield line if number else line.removeprefix(BYTE_ORDER_MARK)
-                else:
-                    yield line
+            while block := self._file.read(BLOCK):
+                if not block.endswith(b"\n"):
+                    block += self._file.readline(MAX_LINE)
+                lines = block.replace(b"\r\n", b"\n").split(b"\n")
+                if not self.octets:
+                    lines[0] = lines[0].removeprefix(BYTE_ORDER_MARK)
+                self.octets += len(block)
+                if block.endswith(b"\n"):
+                    lines.pop()
+                elif len(lines[-1]) >= MAX_LINE:
+                    self._pass_over()
+                yield lines
         except OSError as error:
             raise _unreadable(self._path, error) from None
 
-    def _begin(self, header: Callable[[bytes], None], line: bytes | RowError) -> None:
+    def _pass_over(self) -> None:
+        """The rest of a line."""
+        ended = False
+        while not ended and (rest := self._file.readline(MAX_LINE)):
+            self.octets += len(rest)
+            ended = rest.endswith(b"\n")
+
+    def _begin(self, header: Callable[[bytes], None], line: bytes) -> None:
         try:
             header(_content(line))
         except RowError as error:
@@ -94,10 +126,14 @@ class LineReader:
             ) from None
 
 
-def _content(line: bytes | RowError) -> bytes:
-    if isinstance(line, RowError):
-        raise line
-    return line.rstrip(b"\r\n")
+def _content(line: bytes) -> bytes:
+    if len(line) >= MAX_LINE:
+        raise _too_long()
+    return line.rstrip(b"\r")
+
+
+def _too_long() -> RowError:
+    return RowError("line", f"longer than {MAX_LINE} octets")
 
 
 def _open(path: Path) -> IO[bytes]:

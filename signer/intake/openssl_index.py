@@ -9,12 +9,16 @@ import binascii
 from datetime import UTC, datetime
 
 from _fastpath.certid import minimal_serial
-from signer.intake.rows import ImportRow, RowError, fit_reason, fit_time, named_reason
+from _fastpath.page import hash32
+from signer.intake.memo import Memo
+from signer.intake.rows import ImportRow, PlainRows, RowError, fit_reason, fit_time, named_reason
+from signer.ledger.staging import EXPIRED, GOOD, REVOKED, TIME_BIAS
 from signer.ledger.values import KEY_COMPROMISE, UNSPECIFIED
 
 __all__ = ["OpensslIndex", "parse_serial"]
 
 FIELDS = 6
+GOOD_OR_EXPIRED = (b"V", b"E")
 MAX_SERIAL = 20  # octets (RFC 5280 section 4.1.2.2)
 FIRST_YEAR_OF_1900S = 50  # UTCTime: 50 to 99 are 1950 to 1999 (RFC 5280 section 4.1.2.5.1)
 # What `openssl ca` writes in place of a reason when there is something extra: what it means and what is lost.
@@ -26,11 +30,51 @@ EXTENDED_REASONS = {
 
 
 class OpensslIndex:
-    """Reads lines into rows; keeps the days it has seen. `now` decides what is expired or in the future."""
+    """Reads lines into rows. `now` decides what is expired or in the future."""
 
     def __init__(self, now: int) -> None:
         self._now = now
-        self._days: dict[bytes, int] = {}
+        self._days = Memo(_day)
+        self._clocks = Memo(_clock)
+        self._reasons = Memo(_plain_reason)
+
+    def plain(self, lines: list[bytes], first: int) -> PlainRows:
+        """Those that are as `openssl ca` writes most of them; `parse` takes them too, and does not differ.
+
+        `first` is the number of the first line.
+        """
+        found = PlainRows()
+        add, now, days, clocks = found.rows.append, self._now, self._days, self._clocks
+        for at, line in enumerate(lines):
+            try:
+                status, end, revocation, digits, _, _ = line.split(b"\t")
+                serial = binascii.unhexlify(digits)
+                if not serial[0]:
+                    serial = minimal_serial(serial)
+                size = len(serial)
+                if size > MAX_SERIAL:
+                    raise ValueError
+                not_after = days[end[:-7]] + clocks[end[-7:]]
+                if not revocation and status in GOOD_OR_EXPIRED:
+                    kind, time, reason = GOOD, 0, UNSPECIFIED
+                    if not_after < now or status == b"E":
+                        kind = EXPIRED
+                        found.expired += 1
+                elif status == b"R":
+                    date, _, name = revocation.partition(b",")
+                    time = days[date[:-7]] + clocks[date[-7:]]
+                    kind, reason = REVOKED, self._reasons[name]
+                    if not 0 <= time <= now:
+                        raise ValueError
+                    time += TIME_BIAS
+                    found.revoked += 1
+                else:
+                    raise ValueError
+            except (ValueError, LookupError):
+                found.left.append(at)
+                continue
+            add((hash32(serial), serial, size, kind, time, reason, not_after, 0, 0, 0, first + at))
+        return found
 
     def parse(self, line: bytes) -> ImportRow:
         """One line without its end. Raises RowError."""
@@ -43,7 +87,7 @@ class OpensslIndex:
         if status == b"R":
             time, reason, adjusted = self._revocation(revocation)
             return ImportRow(number, not_after, time, reason, False, adjusted)
-        if status not in (b"V", b"E"):
+        if status not in GOOD_OR_EXPIRED:
             raise RowError("status", f"{_show(status)} is not V, R or E")
         if revocation:
             raise RowError("revocation", f"a certificate of status {status.decode()} has a revocation date")
@@ -58,18 +102,16 @@ class OpensslIndex:
 
     def _time(self, field: str, text: bytes) -> int:
         """Seconds since 1970. Millions of rows share few days, so a day is worked out once."""
-        size = len(text)
-        if size not in (13, 15) or text[-1:] != b"Z" or not text[:-1].isdigit():
+        if len(text) not in (13, 15) or text[-1:] != b"Z" or not text[:-1].isdigit():
             raise RowError(field, f"{_show(text)} is not YYMMDDHHMMSSZ or YYYYMMDDHHMMSSZ")
-        date = text[: size - 7]
-        day = self._days.get(date)
-        if day is None:
-            day = self._days[date] = _day(field, date)
-        clock = int(text[size - 7 : -1])
-        hours, minutes, seconds = clock // 10_000, clock // 100 % 100, clock % 100
-        if hours > 23 or minutes > 59 or seconds > 59:
-            raise RowError(field, f"{_show(text)} is no time of day")
-        return day + hours * 3600 + minutes * 60 + seconds
+        try:
+            day = self._days[text[:-7]]
+        except KeyError:
+            raise RowError(field, f"{_show(text[:-7])} is no date") from None
+        try:
+            return day + self._clocks[text[-7:]]
+        except KeyError:
+            raise RowError(field, f"{_show(text)} is no time of day") from None
 
 
 def parse_serial(text: bytes) -> bytes:
@@ -96,14 +138,30 @@ def _reason(name: str) -> tuple[int, str]:
     return reason, adjusted or lost
 
 
-def _day(field: str, date: bytes) -> int:
+def _plain_reason(name: bytes) -> int | None:
+    """CRLReason of what stands behind the date, unless there is something to tell of it."""
+    reason, adjusted = _reason(name.partition(b",")[0].decode("ascii"))
+    return None if adjusted else reason
+
+
+def _day(date: bytes) -> int | None:
+    """YYMMDD or YYYYMMDD in seconds since 1970."""
+    if len(date) not in (6, 8) or not date.isdigit():
+        return None
     year = int(date[:-4])
     if len(date) == 6:
         year += 1900 if year >= FIRST_YEAR_OF_1900S else 2000
-    try:
-        return int(datetime(year, int(date[-4:-2]), int(date[-2:]), tzinfo=UTC).timestamp())
-    except ValueError:
-        raise RowError(field, f"{_show(date)} is no date") from None
+    return int(datetime(year, int(date[-4:-2]), int(date[-2:]), tzinfo=UTC).timestamp())
+
+
+def _clock(text: bytes) -> int | None:
+    """HHMMSSZ in seconds."""
+    if len(text) != 7 or text[-1:] != b"Z" or not text[:-1].isdigit():
+        return None
+    hours, minutes, seconds = int(text[:2]), int(text[2:4]), int(text[4:6])
+    if hours > 23 or minutes > 59 or seconds > 59:
+        return None
+    return hours * 3600 + minutes * 60 + seconds
 
 
 def _show(text: bytes) -> str:

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from signer.ledger import staging
 from signer.ledger.errors import LedgerError
 from signer.ledger.ledger import Ledger
 from signer.ledger.staging import RUN, Staging
@@ -136,3 +137,24 @@ def test_staging_goes_through_files_when_it_has_to(tmp_path: Path) -> None:
         merged = list(staging.merged())
     assert len(merged) == RUN + 500
     assert merged == sorted(merged)
+
+
+def test_runs_are_merged_whatever_lies_in_which(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """One serial's rows in many runs and blocks, and rows that are left out, too."""
+    monkeypatch.setattr(staging, "RUN", 40)
+    monkeypatch.setattr(staging, "READ", 3)
+    chooser = random.Random(7)
+    serials = [bytes([number]) for number in (*range(100), *[5] * 60, *[6] * 7, *range(100))]
+    chooser.shuffle(serials)
+    with Staging(tmp_path) as staged:
+        for where, serial in enumerate(serials):
+            staged.add(serial, where, None, 0, where=where)
+        groups = list(staged.groups())
+        merged = list(staged.merged())
+        odd = list(staged.merged(without=set(range(0, len(serials), 2))))
+    last = {serial: where for where, serial in enumerate(serials)}
+    assert merged == sorted(certificate_row(serial, not_after=where) for serial, where in last.items())
+    assert sorted(row.where for group in groups for row in group) == list(range(len(serials)))
+    assert [group[0].row.serial for group in groups] == [row.serial for row in merged]
+    last = {serial: where for where, serial in enumerate(serials) if where % 2}
+    assert odd == sorted(certificate_row(serial, not_after=where) for serial, where in last.items())
