@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 
 .DEFAULT_GOAL := help
-.PHONY: help build demo test test-slow bench-micro bench-serve bench-crl sanitize conformance lint package tools clean
+.PHONY: help build demo test test-slow bench-micro bench-serve bench-crl bench-import sanitize conformance lint package tools clean
 
 help:
 	@echo "make build      virtual environment and Cython modules"
@@ -15,6 +15,7 @@ help:
 	@echo "make bench-micro  the codec beside cryptography"
 	@echo "make bench-serve  what an answer costs beside nginx (ARGS=--quick for direction)"
 	@echo "make bench-crl    what a CRL costs beside cryptography and openssl (ARGS=--quick for direction)"
+	@echo "make bench-import  what an import costs beside sqlite3 (ARGS=--quick for direction)"
 	@echo "make sanitize   the codec and the fast path under AddressSanitizer and UndefinedBehaviorSanitizer"
 	@echo "make conformance  all tests, and docs/conformance.md from them"
 	@echo "make lint       ruff, mypy, cython-lint, import-linter"
@@ -58,6 +59,9 @@ bench-serve: build
 bench-crl: build
 	@$(BIN)/python -m pip install --quiet --group bench
 	@$(BIN)/python -m bench.crl $(ARGS)
+
+bench-import: build
+	@$(BIN)/python -m bench.ingest $(ARGS)
 
 lint: build
 	$(BIN)/ruff check .

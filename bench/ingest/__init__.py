@@ -1,0 +1,1 @@
+"""What an import costs: ours beside `sqlite3 .import` of the same file."""
