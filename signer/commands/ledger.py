@@ -2,14 +2,13 @@
 
 from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 from signer.commands.output import print_json, print_text
-from signer.config import Settings, load_settings
+from signer.config import load_settings
 from signer.journal import user
-from signer.ledger.backup import BackupReport
+from signer.ledger.backup import BackupReport, beside
 from signer.ledger.backup import backup as make_copy
 from signer.ledger.engine import schemas
 from signer.ledger.errors import LedgerError
@@ -45,7 +44,7 @@ def upgrade(file: Path, *, as_json: bool, quiet: bool, clock: Clock | None = Non
             f"{settings.ledger_path}: is not a ledger", remedy="check `[ledger] url` in the configuration"
         )
     if before != after:
-        copy = _beside(settings, f"schema-{before}", now)
+        copy = beside(settings.ledger_path, f"schema-{before}", now)
         with page_bar("back up", quiet=quiet) as progress:
             make_copy(settings.ledger_path, copy, progress)
         with closing(Ledger.open(settings.ledger_url, upgrade=True)) as ledger:
@@ -71,12 +70,6 @@ def page_bar(task: str, *, quiet: bool) -> Iterator[Callable[[int, int], None]]:
             told = done
 
         yield progress
-
-
-def _beside(settings: Settings, what: str, now: int) -> Path:
-    """A name beside the ledger that says what the file is and of when."""
-    path = settings.ledger_path
-    return path.with_name(f"{path.name}.{what}.{datetime.fromtimestamp(now, UTC):%Y%m%dT%H%M%SZ}")
 
 
 def _described(path: Path, report: BackupReport) -> dict[str, Any]:

@@ -5,6 +5,7 @@ import sqlite3
 from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from pathlib import Path
 
 from signer.files import sync_directory
@@ -13,6 +14,7 @@ from signer.ledger.errors import LedgerError
 __all__ = [
     "BackupReport",
     "backup",
+    "beside",
     "check_whole",
     "copy",
     "is_database",
@@ -56,6 +58,15 @@ def backup(source: Path, target: Path, progress: Callable[[int, int], None]) -> 
     finally:
         partial.unlink(missing_ok=True)
     return report
+
+
+def beside(ledger: Path, what: str, now: int) -> Path:
+    """A name beside the ledger that says what the file is and of when. It is not taken: two may come in one second."""
+    stem = f"{ledger.name}.{what}.{datetime.fromtimestamp(now, UTC):%Y%m%dT%H%M%SZ}"
+    number = 0
+    while (path := ledger.with_name(f"{stem}.{number}" if number else stem)).exists():
+        number += 1
+    return path
 
 
 def copy(source: Path, target: Path, progress: Callable[[int, int], None]) -> None:

@@ -4,14 +4,13 @@ import os
 import sqlite3
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from datetime import UTC, datetime
 from pathlib import Path
 
 from sqlalchemy import Engine, insert, select, text, update
 
 from signer.files import sync_directory
 from signer.ledger import schema
-from signer.ledger.backup import copy, is_database, opened
+from signer.ledger.backup import beside, copy, is_database, opened
 from signer.ledger.engine import WRITE, open_engine, translated
 from signer.ledger.errors import LedgerError
 
@@ -117,12 +116,12 @@ def put_in_place(made: Path, ledger: Path, now: int) -> Path | None:
     if ledger.exists():
         if is_database(ledger):
             _close_wal(ledger, damaged=True)
-        aside = _aside(ledger, now)
+        aside = beside(ledger, "before-restore", now)
         os.link(ledger, aside)
         for ending in ("-wal", "-shm"):  # of a damaged one; never to be taken for the new one's
-            beside = ledger.with_name(ledger.name + ending)
-            if beside.exists():
-                beside.rename(aside.with_name(aside.name + ending))
+            rest = ledger.with_name(ledger.name + ending)
+            if rest.exists():
+                rest.rename(aside.with_name(aside.name + ending))
     os.replace(made, ledger)
     sync_directory(ledger.parent)
     return aside
@@ -146,12 +145,3 @@ def _close_wal(path: Path, *, damaged: bool = False) -> None:
         return
     if mode != ("delete",) and not damaged:
         raise LedgerError(f"{path}: its write-ahead log cannot be closed")
-
-
-def _aside(ledger: Path, now: int) -> Path:
-    """A name that is not taken: two restores may come in one second."""
-    stem = f"{ledger.name}.before-restore.{datetime.fromtimestamp(now, UTC):%Y%m%dT%H%M%SZ}"
-    number = 0
-    while (path := ledger.with_name(f"{stem}.{number}" if number else stem)).exists():
-        number += 1
-    return path

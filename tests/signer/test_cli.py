@@ -14,17 +14,12 @@ import pytest
 
 from signer.demo.authority import create_authority
 from signer.ledger.ledger import Ledger
+from tests.signer.works import plain_config
 
 ROOT = Path(__file__).parents[2]
 ENTRY = [sys.executable, "-c", "import sys; sys.argv[0] = 'ocsp-signer'; from signer.cli import main; main()"]
 ENVIRONMENT = {"PATH": os.environ["PATH"], "PYTHONPATH": str(ROOT), "COLUMNS": "200", "NO_COLOR": "1"}
-CONFIG = """\
-[[issuer]]
-name = "demo"
-certificate = "ca.pem"
-signer = { key = "responder.key", certificate = "responder.pem" }
-crl = { key = "ca.key", url = "http://c.example/{series}-{index}.crl" }
-"""
+CONFIG = plain_config("demo")
 COUNT = 200
 
 

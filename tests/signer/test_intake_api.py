@@ -154,10 +154,10 @@ def made(directory: Path) -> Signer:
     return signer
 
 
-@pytest.fixture(scope="module")
-def signer(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Signer]:
-    """At work, with two tokens."""
-    found = made(tmp_path_factory.mktemp("s"))
+@contextlib.contextmanager
+def at_work(directory: Path) -> Iterator[Signer]:
+    """With two tokens. What it logged is looked at in the end."""
+    found = made(directory)
     with found.works.context:
         found.run()
         try:
@@ -166,6 +166,12 @@ def signer(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Signer]:
             found.end()
     assert "Traceback" not in found.log.read_text()
     assert TOKEN not in found.log.read_text()
+
+
+@pytest.fixture(scope="module")
+def signer(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Signer]:
+    with at_work(tmp_path_factory.mktemp("s")) as found:
+        yield found
 
 
 @pytest.fixture

@@ -1,6 +1,8 @@
 """Group commit: what waits for the ledger goes into one transaction, and is told when that is durable."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from concurrent.futures import Future
+from contextlib import contextmanager
 
 import pytest
 
@@ -32,15 +34,25 @@ def issue(issuer_id: int, number: int) -> Issue:
     return Issue(issuer_id, "t", [certificate_row(bytes([1, number]))])
 
 
+@contextmanager
+def held_up(
+    committer: Committer, ledger_url: str, issuer: LedgerIssuer, groups: list[int]
+) -> Iterator["Future[list[Result]]"]:
+    """A first commit that waits for somebody else, who writes until the end."""
+    other = Ledger.open(ledger_url)
+    with other._write():
+        first = committer.submit(issue(issuer.id, 0))
+        wait_until(lambda: groups == [1])
+        yield first
+    other.close()
+
+
 def test_what_waits_is_one_commit(
     ledger: Ledger, ledger_url: str, r1: LedgerIssuer, clock: FakeClock, groups: list[int]
 ) -> None:
     """While somebody else writes, everything is still to be had; then all are told, each of its own."""
     with Committer(ledger, clock) as committer:
-        other = Ledger.open(ledger_url)
-        with other._write():
-            first = committer.submit(issue(r1.id, 0))
-            wait_until(lambda: groups == [1])
+        with held_up(committer, ledger_url, r1, groups) as first:
             later = [committer.submit(issue(r1.id, number)) for number in range(1, 30)]
             assert not any(one.done() for one in (first, *later))
         for number, one in enumerate((first, *later)):
@@ -48,22 +60,17 @@ def test_what_waits_is_one_commit(
             assert isinstance(result, Settled)
             assert (result.outcome, result.state.serial) == ("recorded", bytes([1, number]))
         assert groups == [1, 29]
-        other.close()
 
 
 def test_what_is_given_up_in_time_is_not_done(
     ledger: Ledger, ledger_url: str, r1: LedgerIssuer, clock: FakeClock, groups: list[int]
 ) -> None:
     with Committer(ledger, clock) as committer:
-        other = Ledger.open(ledger_url)
-        with other._write():
-            first = committer.submit(issue(r1.id, 0))
-            wait_until(lambda: groups == [1])
+        with held_up(committer, ledger_url, r1, groups) as first:
             second = committer.submit(issue(r1.id, 1))
             assert second.cancel()
             assert not first.cancel()
         assert first.result(20)
-        other.close()
     assert ledger.state(r1.id, bytes([1, 1])) is None
 
 

@@ -11,15 +11,9 @@ from signer.ledger.errors import LedgerError
 from signer.ledger.ledger import Ledger
 from store.errors import UsageError
 from tests.signer.ledgers import NOW
+from tests.signer.works import plain_config
 
 pytestmark = pytest.mark.usefixtures("r1")
-CONFIG = """\
-[[issuer]]
-name = "r1"
-certificate = "ca.pem"
-signer = { key = "responder.key", certificate = "responder.pem" }
-crl = { key = "ca.key", url = "http://c.example/{series}-{index}.crl" }
-"""
 DEEDS = 10  # after the two entries of the issuer
 
 
@@ -179,7 +173,7 @@ def test_who_did_what_is_printed(
     ledger: Ledger, kept: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     config = tmp_path / "ocsp.toml"
-    config.write_text(CONFIG)
+    config.write_text(plain_config("r1"))
     export(config, since="2026-09-21T14:13:22Z", until="2026-09-21T14:13:22+00:00", to=None, as_json=False)
     assert capsys.readouterr().out == '5 2026-09-21T14:13:22Z ann deed {"name":"\\u00fc","number":2}\n'
     export(config, since=None, until=None, to=None, as_json=True)

@@ -18,16 +18,9 @@ from signer.ledger.ledger import Ledger
 from signer.ledger.values import LedgerIssuer
 from tests.signer.ledgers import NOW, certificate_rows
 from tests.signer.processes import wait_until
-from tests.signer.works import FakeClock
+from tests.signer.works import FakeClock, plain_config
 
 ROOT = Path(__file__).parents[2]
-CONFIG = """\
-[[issuer]]
-name = "r1"
-certificate = "ca.pem"
-signer = { key = "responder.key", certificate = "responder.pem" }
-crl = { key = "ca.key", url = "http://c.example/{series}-{index}.crl" }
-"""
 
 
 def unseen(done: int, total: int) -> None:
@@ -42,7 +35,7 @@ def path(ledger_url: str) -> Path:
 @pytest.fixture
 def config(tmp_path: Path) -> Path:
     file = tmp_path / "ocsp.toml"
-    file.write_text(CONFIG)
+    file.write_text(plain_config("r1"))
     return file
 
 

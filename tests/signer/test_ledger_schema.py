@@ -46,30 +46,29 @@ def test_every_commit_is_durable(ledger: Ledger) -> None:
     assert found == {"journal_mode": "wal", "synchronous": 2, "foreign_keys": 1}
 
 
-def test_a_crl_is_read_from_its_index_alone(ledger: Ledger, r1: LedgerIssuer, ledger_url: str) -> None:
-    with sqlite3.connect(ledger_url.removeprefix("sqlite:///")) as connection:
-        plan = connection.execute(
-            "EXPLAIN QUERY PLAN SELECT serial, revocation_time, reason FROM certificate WHERE issuer_id = 1 "
-            "AND series = 0 AND shard_index = 0 AND revocation_time IS NOT NULL "
-            "AND NOT (not_after < 5 AND revoked_generation <= 7) ORDER BY serial"
-        ).fetchall()
-    connection.close()
-    assert [row[3] for row in plan] == [
+def query_plan(ledger: Ledger, statement: str) -> list[str]:
+    with ledger._engine.connect() as connection:
+        return [row[3] for row in connection.exec_driver_sql(f"EXPLAIN QUERY PLAN {statement}")]
+
+
+def test_a_crl_is_read_from_its_index_alone(ledger: Ledger, r1: LedgerIssuer) -> None:
+    statement = (
+        "SELECT serial, revocation_time, reason FROM certificate WHERE issuer_id = 1 "
+        "AND series = 0 AND shard_index = 0 AND revocation_time IS NOT NULL "
+        "AND NOT (not_after < 5 AND revoked_generation <= 7) ORDER BY serial"
+    )
+    assert query_plan(ledger, statement) == [
         "SEARCH certificate USING COVERING INDEX certificate_by_shard (issuer_id=? AND series=? AND shard_index=?)"
     ]
 
 
-def test_new_revocations_are_found_by_their_index_alone(
-    ledger: Ledger, r1: LedgerIssuer, ledger_url: str
-) -> None:
-    with sqlite3.connect(ledger_url.removeprefix("sqlite:///")) as connection:
-        plan = connection.execute(
-            "EXPLAIN QUERY PLAN SELECT series * 65536 + shard_index, min(revoked_generation) FROM certificate "
-            "WHERE issuer_id = 1 AND revoked_generation > 7 "
-            "GROUP BY series * 65536 + shard_index"
-        ).fetchall()
-    connection.close()
-    assert plan[0][3] == (
+def test_new_revocations_are_found_by_their_index_alone(ledger: Ledger, r1: LedgerIssuer) -> None:
+    statement = (
+        "SELECT series * 65536 + shard_index, min(revoked_generation) FROM certificate "
+        "WHERE issuer_id = 1 AND revoked_generation > 7 "
+        "GROUP BY series * 65536 + shard_index"
+    )
+    assert query_plan(ledger, statement)[0] == (
         "SEARCH certificate USING COVERING INDEX certificate_by_revocation (issuer_id=? AND revoked_generation>?)"
     )
 

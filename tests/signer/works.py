@@ -24,7 +24,7 @@ from store.reader import StoreReader
 from store.writer import PageWriter
 from tests.signer.ledgers import NOW, certificate_rows, revoke
 
-__all__ = ["FakeClock", "OffsetClock", "Works", "row_in_page"]
+__all__ = ["FakeClock", "OffsetClock", "Works", "plain_config", "row_in_page"]
 
 DAY = 86_400
 URL_PATTERN = "http://crl.example/{issuer}/{series}-{index}.crl"
@@ -40,6 +40,17 @@ certificate = "ca.pem"
 signer = {{ key = "responder.key", certificate = "responder.pem" }}
 ocsp = {{ page_bits = {page_bits} }}
 crl = {{ key = "ca.key", shards = {shards}, url = "http://crl.example/{{issuer}}/{{series}}-{{index}}.crl" }}
+"""
+
+
+def plain_config(name: str) -> str:
+    """ocsp.toml of one issuer with everything as it is by default."""
+    return f"""\
+[[issuer]]
+name = "{name}"
+certificate = "ca.pem"
+signer = {{ key = "responder.key", certificate = "responder.pem" }}
+crl = {{ key = "ca.key", url = "http://c.example/{{series}}-{{index}}.crl" }}
 """
 
 
