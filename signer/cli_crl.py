@@ -9,7 +9,7 @@ import typer
 from signer.cli_options import DEFAULT_CONFIG, SETTINGS, Config, DryRun, Issuer, Json, Quiet
 
 if TYPE_CHECKING:
-    from signer.crl.verify_fetch import Limits
+    from signer.crl.fetch import Limits
 
 __all__ = ["crl_app"]
 
@@ -42,7 +42,7 @@ class Scope(StrEnum):
 
 
 def _limits(timeout: float, max_size: int, follow_redirects: bool, connect_to: str | None) -> "Limits":
-    from signer.crl.verify_fetch import Limits
+    from signer.crl.fetch import Limits
 
     host, _, port = (connect_to or "").rpartition(":")
     if connect_to is not None and not (host and port.isdecimal() and 0 < int(port) < 65_536):

@@ -15,7 +15,7 @@ from _fastpath.page import PageHeader, decode_record, hash32, record_slot
 from _fastpath.template import Template
 from signer.context import Context
 from signer.crl.catalogue import Catalogue, Shard
-from signer.crl.verify_read import ReadCrl, read_crl
+from signer.crl.read import ReadCrl, read_crl
 from signer.intake.rows import fit_reason
 from signer.ledger.errors import LedgerError
 from signer.ledger.ledger import Ledger

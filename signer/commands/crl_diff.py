@@ -4,8 +4,8 @@ from typing import Any
 
 from signer.commands.crl_files import described, entries_of, open_crl
 from signer.commands.output import print_json, print_line
-from signer.crl.verify_fetch import Fetcher, Limits
-from signer.crl.verify_read import ReadCrl
+from signer.crl.fetch import Fetcher, Limits
+from signer.crl.read import ReadCrl
 from store.clock import SystemClock
 
 __all__ = ["Difference", "diff"]

@@ -5,8 +5,8 @@ from pathlib import Path
 from typing import Any
 
 from _fastpath.errors import MalformedDer
-from signer.crl.verify_fetch import Fetcher, FetchFault
-from signer.crl.verify_read import ReadCrl, read_crl, read_file
+from signer.crl.fetch import Fetcher, FetchFault
+from signer.crl.read import ReadCrl, read_crl, read_file
 from signer.ledger.values import REASON_NAMES
 from signer.text import rfc3339
 from store.errors import UsageError

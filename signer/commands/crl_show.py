@@ -6,8 +6,8 @@ from typing import Any
 from signer.commands.crl_files import described, entries_of, number_of, open_crl
 from signer.commands.output import print_json, print_line, print_table
 from signer.config import load_settings
-from signer.crl.verify_fetch import Fetcher, Limits
-from signer.crl.verify_read import ReadCrl
+from signer.crl.fetch import Fetcher, Limits
+from signer.crl.read import ReadCrl
 from signer.text import rfc3339
 from store.clock import SystemClock
 from store.errors import UsageError

@@ -11,8 +11,8 @@ from signer.commands.crl_files import number_of
 from signer.commands.output import print_json, print_line
 from signer.config import Settings, load_settings
 from signer.crl.build import CrlScope, subject_key_identifier
+from signer.crl.fetch import Fetcher, Limits
 from signer.crl.verify import SetVerdict, verify_set
-from signer.crl.verify_fetch import Fetcher, Limits
 from signer.crl.verify_set import Verdict
 from signer.crl.verify_source import CrlSet, sets_of_objects, sets_of_text, sets_of_url
 from signer.progress import bar

@@ -10,8 +10,8 @@ from cryptography.x509 import ocsp
 from _fastpath.errors import MalformedDer
 from signer.crl.build import CrlScope
 from signer.crl.catalogue import Catalogue, Shard
+from signer.crl.read import ReadCrl, read_crl, read_file
 from signer.crl.verify_crl import Sight, crl_faults
-from signer.crl.verify_read import ReadCrl, read_crl, read_file
 from signer.ledger.values import Covers, Publication
 from store.clock import Clock
 from store.errors import OcspeedError, UsageError

@@ -14,7 +14,7 @@ from _fastpath.errors import MalformedDer
 from signer.crl.algorithms import allowed_algorithms, verify
 from signer.crl.build import CrlScope, subject_key_identifier
 from signer.crl.preflight import MAX_SIZE, MAX_VALIDITY, REASONS
-from signer.crl.verify_read import CRL_NUMBER, IDP, KEY_IDENTIFIER, NUMBER_SIZE, ReadCrl, Value
+from signer.crl.read import CRL_NUMBER, IDP, KEY_IDENTIFIER, NUMBER_SIZE, ReadCrl, Value
 from store.model import subject_name, validity_fault
 
 __all__ = ["CRL_CHECKS", "CrlCheck", "Sight", "crl_faults"]

@@ -6,8 +6,8 @@ from dataclasses import dataclass
 from datetime import UTC
 from email.utils import parsedate_to_datetime
 
-from signer.crl.verify_fetch import Response
-from signer.crl.verify_read import ReadCrl
+from signer.crl.fetch import Response
+from signer.crl.read import ReadCrl
 
 __all__ = ["HTTP_CHECKS", "Exchange", "HttpCheck", "http_date", "http_faults"]
 

@@ -9,10 +9,10 @@ from cryptography import x509
 
 from _fastpath.errors import MalformedDer
 from signer.crl.build import CrlScope
+from signer.crl.fetch import Fetcher, FetchFault, Response
+from signer.crl.read import IDP, read_crl
 from signer.crl.verify_crl import Sight, crl_faults
-from signer.crl.verify_fetch import Fetcher, FetchFault, Response
 from signer.crl.verify_http import Exchange, http_faults
-from signer.crl.verify_read import IDP, read_crl
 from store.clock import Clock
 from store.errors import StoreFormatError, StoreUnavailable
 from store.objects import UNSHARDED, Manifest, ObjectStore, PublishedShard, read_object

@@ -7,8 +7,8 @@ from pathlib import Path
 import msgspec
 import obstore
 
-from signer.crl.verify_fetch import Fetcher, FetchFault
-from signer.crl.verify_read import read_file
+from signer.crl.fetch import Fetcher, FetchFault
+from signer.crl.read import read_file
 from signer.crl.verify_set import Look, Target, look_at_objects, look_by_http
 from store.clock import Clock
 from store.config import ObjectTarget

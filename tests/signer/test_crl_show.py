@@ -10,8 +10,8 @@ from _fastpath.der import encode
 from signer.commands.crl_diff import diff
 from signer.commands.crl_show import show
 from signer.commands.output import print_line, print_text
-from signer.crl import verify_read
-from signer.crl.verify_fetch import Limits
+from signer.crl import read
+from signer.crl.fetch import Limits
 from store.errors import UsageError
 from store.objects import Manifest, PublishedShard, manifest_path
 from tests.signer.crl_authority import NOW, URL
@@ -193,6 +193,6 @@ def test_nothing_in_a_crl_steers_the_terminal(tmp_path: Path, capsys: pytest.Cap
 
 
 def test_a_file_without_an_end(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(verify_read, "FILE_SIZE", 1000)
+    monkeypatch.setattr(read, "FILE_SIZE", 1000)
     with pytest.raises(UsageError, match="more than 1000 octets"):
         show(Path("none.toml"), "/dev/zero", issuer=None, entries=True, as_json=True, limits=LIMITS)

@@ -11,8 +11,8 @@ from _fastpath.der import encode, encode_time
 from _fastpath.errors import MalformedDer
 from signer.commands.crl_files import described, entries_of
 from signer.crl.build import CrlScope, build_shard, subject_key_identifier
+from signer.crl.read import read_crl
 from signer.crl.verify_crl import CRL_CHECKS, Sight, crl_faults
-from signer.crl.verify_read import read_crl
 from tests.signer.crl_authority import ALGORITHMS, NOW, URL, crl_fields, make_authority, revoked_entries
 from tests.signer.crl_forge import AUTHORITY, entry, extension, forge, reason, right
 

@@ -3,9 +3,9 @@
 import pytest
 
 from _fastpath.http import imf_fixdate
-from signer.crl.verify_fetch import Response
+from signer.crl.fetch import Response
+from signer.crl.read import read_crl
 from signer.crl.verify_http import HTTP_CHECKS, Exchange, http_date, http_faults
-from signer.crl.verify_read import read_crl
 from tests.signer.crl_authority import NOW, URL
 from tests.signer.crl_forge import forge, right
 

@@ -12,8 +12,8 @@ from cryptography.hazmat.primitives.serialization import Encoding
 
 from signer.commands.crl_verify import VerifyRequest, verify
 from signer.crl.build import CrlScope
+from signer.crl.fetch import Fetcher, FetchFault, Limits
 from signer.crl.verify import verify_set
-from signer.crl.verify_fetch import Fetcher, FetchFault, Limits
 from signer.crl.verify_set import Finding, Found, Target, check_complete, check_disclosed
 from signer.crl.verify_source import CrlSet, SourceError, sets_of_objects, sets_of_text, sets_of_url
 from store.errors import OcspeedError, UsageError
@@ -309,7 +309,7 @@ def test_lists_that_are_none(tmp_path: Path, text: str, message: str) -> None:
 
 
 def test_a_list_without_an_end(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("signer.crl.verify_read.FILE_SIZE", 1000)
+    monkeypatch.setattr("signer.crl.read.FILE_SIZE", 1000)
     with pytest.raises(UsageError, match="more than 1000 octets"):
         sets_of_text(Path("/dev/zero"), Fetcher(Limits(), FakeClock()))
 

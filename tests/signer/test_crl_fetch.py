@@ -5,7 +5,7 @@ import threading
 
 import pytest
 
-from signer.crl.verify_fetch import Fetcher, FetchFault, Limits, split_url
+from signer.crl.fetch import Fetcher, FetchFault, Limits, split_url
 from tests.signer.crl_server import Said, http_message, saying
 from tests.signer.works import FakeClock
 
