@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 
 .DEFAULT_GOAL := help
-.PHONY: help build demo test test-slow bench-micro bench-serve bench-crl bench-import sanitize conformance lint package tools clean
+.PHONY: help build demo test test-slow bench-micro bench-serve bench-sign bench-crl bench-import sanitize conformance lint package tools clean
 
 help:
 	@echo "make build      virtual environment and Cython modules"
@@ -14,6 +14,7 @@ help:
 	@echo "make test-slow  the fast tests and those that take minutes or need redis, gnutls and other clients"
 	@echo "make bench-micro  the codec beside cryptography"
 	@echo "make bench-serve  what an answer costs beside nginx (ARGS=--quick for direction)"
+	@echo "make bench-sign   what signing costs beside a bare loop (ARGS=--quick for direction)"
 	@echo "make bench-crl    what a CRL costs beside cryptography and openssl (ARGS=--quick for direction)"
 	@echo "make bench-import  what an import costs beside sqlite3 (ARGS=--quick for direction)"
 	@echo "make sanitize   the codec and the fast path under AddressSanitizer and UndefinedBehaviorSanitizer"
@@ -55,6 +56,10 @@ bench-serve: build
 	@sh bench/tools.sh
 	@$(BIN)/python -m pip install --quiet --group bench
 	@$(BIN)/python -m bench.serve $(ARGS)
+
+bench-sign: build
+	@sh bench/tools.sh redis-server:redis-server
+	@$(BIN)/python -m bench.sign $(ARGS)
 
 bench-crl: build
 	@$(BIN)/python -m pip install --quiet --group bench

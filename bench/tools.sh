@@ -1,10 +1,12 @@
 #!/bin/sh
-# Installs nginx and h2load for `make bench-serve`. Without them their rows are left out, and reported.
+# Installs what benchmarks hold us against: COMMAND:PACKAGE, or nginx and h2load for `make bench-serve`. Without one its
+# rows are left out, and reported.
 set -u
+peers="${*:-nginx:nginx-light h2load:nghttp2-client}"
 PATH="$PATH:/usr/sbin:/sbin"
 
 missing() {
-    for pair in nginx:nginx-light h2load:nghttp2-client; do
+    for pair in $peers; do
         command -v "${pair%%:*}" >/dev/null 2>&1 || echo "$pair"
     done
 }

@@ -1,0 +1,1 @@
+"""What signing costs: ours, into the store, beside a loop that does nothing but sign."""

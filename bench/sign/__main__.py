@@ -1,0 +1,84 @@
+"""`python -m bench.sign`: a table, and as the last line one JSON object."""
+
+import json
+import signal
+import sys
+from datetime import date
+from pathlib import Path
+from typing import Annotated, Any, NoReturn
+
+import typer
+from rich.console import Console
+
+from bench.sign.contenders import WrongPass
+from bench.sign.result import as_json, as_lines, as_table
+from bench.sign.session import NAMES, Plan, measure
+from store.errors import OcspeedError
+
+RESULTS = Path(__file__).parents[1] / "results"
+WIDE = 160  # columns of a table that does not go to a terminal
+STOPPED = 143  # by SIGTERM
+QUICK = 3  # turns
+QUICK_FILLED = 62_500
+
+app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
+
+
+@app.command()
+def main(
+    quick: Annotated[
+        bool, typer.Option("--quick", help="3 turns, 62,500 filled: for direction only.")
+    ] = False,
+    save: Annotated[bool, typer.Option("--save", help="Also write bench/results/sign-DATE.json.")] = False,
+    row: Annotated[list[str] | None, typer.Option("--row", help=f"Only these: {', '.join(NAMES)}.")] = None,
+    pairs: Annotated[int | None, typer.Option("--pairs", min=1, help="Runs of each contender.")] = None,
+    certificates: Annotated[int, typer.Option("--certificates", min=1, help="Of a P-256 pass.")] = 31_250,
+    rsa: Annotated[int, typer.Option("--rsa-certificates", min=1, help="Of an RSA-2048 pass.")] = 1_000,
+    filled: Annotated[
+        int | None, typer.Option("--filled", min=4, help="Certificates whose memory is measured.")
+    ] = None,
+) -> None:
+    """What signing costs: ours, into the store, beside a loop that does nothing but sign, runs of all in turns."""
+    if unnamed := set(row or ()) - {*NAMES}:
+        raise typer.BadParameter(f"no such row: {', '.join(sorted(unnamed))}", param_hint="--row")
+    signal.signal(signal.SIGTERM, _stop)
+    size = filled or (QUICK_FILLED if quick else Plan().filled)
+    plan = Plan(
+        certificates=certificates,
+        rsa_certificates=rsa,
+        pairs=pairs or (QUICK if quick else Plan().pairs),
+        filled=size,
+        rsa_filled=size // 4,
+        rows=tuple(row or NAMES),
+    )
+    try:
+        measured = measure(plan, lambda text: typer.echo(text, err=True))
+    except (WrongPass, OcspeedError, RuntimeError) as error:
+        typer.echo(f"bench-sign: {error}", err=True)
+        raise typer.Exit(1) from None
+    result = as_json(measured)
+    console = Console()
+    if not console.is_terminal:
+        console = Console(width=WIDE)
+    console.print(as_table(measured))
+    for text in (*as_lines(measured), *(f"MISSING: {text}" for text in measured.missing)):
+        console.print(text)
+    if save:
+        _save(result)
+    typer.echo(json.dumps(result))
+
+
+def _stop(_signal: int, _frame: object) -> NoReturn:
+    """As on Ctrl-C: what was started is ended on the way out."""
+    sys.exit(STOPPED)
+
+
+def _save(result: dict[str, Any]) -> None:
+    RESULTS.mkdir(exist_ok=True)
+    path = RESULTS / f"sign-{date.today()}.json"
+    path.write_text(json.dumps(result, indent=1) + "\n")
+    typer.echo(f"wrote {path}", err=True)
+
+
+if __name__ == "__main__":
+    app()
