@@ -1,7 +1,9 @@
 """Pages from the ledger to the store: read at one generation, sign every row, put each page whole, settle refusals."""
 
+from bisect import bisect_left
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from operator import attrgetter
 
 from _fastpath.page import PageHeader
 from signer.ledger.ledger import Ledger
@@ -19,6 +21,7 @@ __all__ = ["Fault", "PageSigner", "Tally", "is_urgent"]
 MOVED = "the store is ahead of the ledger; unless an older ledger was put back, it is tried again"
 ATTEMPTS = 4  # how often a page that moved on underneath is read again
 TOLERATED_AHEAD = 5  # seconds another signer's clock may be ahead of ours (architecture: signing)
+_hash32 = attrgetter("hash32")
 FARTHEST_AHEAD = 86_400  # seconds up to which a revocation follows it: no clock is that wrong, the header is
 
 
@@ -160,14 +163,12 @@ class PageSigner:
 
     def _by_page(self, pages: PageRange, snapshot: Snapshot) -> Iterator[tuple[int, list[CertificateRow]]]:
         """Every page of the range with its rows, empty ones too: rows come ordered by hash32."""
-        rows = iter(snapshot.rows)
-        row = next(rows, None)
+        rows = snapshot.rows
+        first = 0
         for page in range(pages.first, pages.last + 1):
-            mine = []
-            while row is not None and row.hash32 >> self._shift == page:
-                mine.append(row)
-                row = next(rows, None)
-            yield page, mine
+            end = bisect_left(rows, (page + 1) << self._shift, first, key=_hash32)
+            yield page, rows[first:end]
+            first = end
 
     def _put_of(
         self,
@@ -180,11 +181,13 @@ class PageSigner:
         """Certificates leave after notAfter, which is their last second; revoked ones are named as removals (R-28)."""
         produced_at = max(this_update, self._clock.now())
         living = [row for row in rows if row.not_after >= this_update]
-        gone = [row.serial for row in rows if row.revoked and row.not_after < this_update]
-        records = {
-            row.serial: kept.get(row.serial) or self._signer.record(row, this_update, produced_at)
-            for row in living
-        }
+        gone = []
+        if len(living) < len(rows):
+            gone = [row.serial for row in rows if row.revoked and row.not_after < this_update]
+        signed = [row for row in living if row.serial not in kept] if kept else living
+        records = self._signer.records(signed, this_update, produced_at)
+        if kept:
+            records |= {row.serial: kept[row.serial] for row in living if row.serial in kept}
         return PagePut(self._key(page), generation, this_update, records, gone)
 
     def _settle(

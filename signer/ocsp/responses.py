@@ -1,5 +1,7 @@
 """One certificate's status into a signed record: which times it carries, and that it was checked before it leaves."""
 
+from collections.abc import Iterable
+
 from _fastpath.ocsp import SingleResponse, encode_tbs_response_data, signature_to_raw
 from _fastpath.page import encode_record
 from _fastpath.template import Template
@@ -48,29 +50,44 @@ class ResponseSigner:
 
     def record(self, row: CertificateRow, this_update: int, produced_at: int) -> bytes:
         """The record of `row`: one signature per CertID algorithm (R-03). Raises SigningFault, SignerExpiring."""
-        response = SingleResponse(
-            row.serial,
-            this_update=this_update,
-            produced_at=produced_at,
-            next_update=next_update_of(
-                this_update, self.template.validity, row.not_after, self._signer_not_after
-            ),
-            revocation_time=row.revocation_time,
-            reason=row.reason,
-        )
-        signatures = {algorithm: self._signature(response, algorithm) for algorithm in self.certid_algorithms}
-        return encode_record(
-            self.issuer.id, self.template, self.slot, response, signatures.get(1), signatures.get(2)
-        )
+        return self.records([row], this_update, produced_at)[row.serial]
 
-    def _signature(self, response: SingleResponse, algorithm: int) -> bytes:
-        data = encode_tbs_response_data(self.template, self.issuer.id, algorithm, response)
-        signature = self._key.sign_der(data)
-        self._signed += 1
-        if (self._signed <= ALWAYS_VERIFIED or self._signed % VERIFY_EVERY == 0) and not self._key.verify(
-            data, signature
-        ):
+    def records(
+        self, rows: Iterable[CertificateRow], this_update: int, produced_at: int
+    ) -> dict[bytes, bytes]:
+        """The records of `rows`, by serial. Raises SigningFault, SignerExpiring, and ValueError for what none can hold.
+
+        Beside a signature everything counts that is done millions of times: what stays the same is looked up once.
+        """
+        template, issuer, slot = self.template, self.issuer.id, self.slot
+        sign = self._key.sign_der
+        validity, until = template.validity, self._signer_not_after
+        most = next_update_of(this_update, validity, this_update + validity, until)
+        records = {}
+        for _, serial, not_after, revocation_time, reason, _ in rows:
+            response = SingleResponse(
+                serial,
+                this_update=this_update,
+                produced_at=produced_at,
+                next_update=most
+                if not_after >= most
+                else next_update_of(this_update, validity, not_after, until),
+                revocation_time=revocation_time,
+                reason=reason,
+            )
+            signatures: list[bytes | None] = [None, None]
+            for algorithm in self.certid_algorithms:
+                data = encode_tbs_response_data(template, issuer, algorithm, response)
+                signature = sign(data)
+                self._signed = signed = self._signed + 1
+                if signed <= ALWAYS_VERIFIED or signed % VERIFY_EVERY == 0:
+                    self._check(response, data, signature)
+                signatures[algorithm - 1] = signature_to_raw(template, signature)
+            records[serial] = encode_record(issuer, template, slot, response, *signatures)
+        return records
+
+    def _check(self, response: SingleResponse, data: bytes, signature: bytes) -> None:
+        if not self._key.verify(data, signature):
             raise SigningFault(
                 f"issuer {self.issuer.name}: serial {response.serial_number.hex()}: bad signature made"
             )
-        return signature_to_raw(self.template, signature)
