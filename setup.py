@@ -41,7 +41,7 @@ setup(
             Extension(
                 f"_fastpath.{name}",
                 [f"_fastpath/{name}.pyx"],
-                depends=["_fastpath/crc32c.h", "_fastpath/hash32.h"],
+                depends=["_fastpath/crc32c.h", "_fastpath/crc64.h", "_fastpath/hash32.h"],
                 extra_compile_args=CFLAGS,
                 extra_link_args=LDFLAGS,
             )

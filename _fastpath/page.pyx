@@ -29,8 +29,14 @@ cdef extern from "hash32.h":
     uint32_t ocspeed_hash32(const uint8_t* serial, size_t size) noexcept nogil
 
 
+cdef extern from "crc64.h":
+    void ocspeed_crc64_init()
+    uint64_t ocspeed_crc64(const uint8_t* data, size_t size) noexcept nogil
+
+
 ocspeed_crc32c_init()
 ocspeed_hash32_init()
+ocspeed_crc64_init()
 
 cdef enum:
     FORMAT = 1
@@ -53,6 +59,15 @@ cdef enum:  # offsets and sizes in a record
     REVOCATION_SIZE = 5
     HIGHEST_SLOT = 255
     LONGEST_SERIAL = 255  # its length is one octet in the checksum
+
+cdef enum:  # a DUMP of a hash that is kept as a listpack
+    HASH_LISTPACK = 16  # RDB type
+    RDB_VERSION = 10  # of Redis 7.0; Valkey reads it too
+    DUMP_END = 10  # version and CRC-64
+    LISTPACK_START = 6  # octets 4, elements 2, both little-endian
+    LISTPACK_END = 0xFF
+    LONGEST_FIELD = 4095  # what has a length of 12 bits
+    MOST_RECORDS = 512  # hash-max-listpack-entries of deploy/: a longer hash is no listpack
 
 HEADER_FIELD = b""
 HEADER_SIZE = PAGE_HEADER_SIZE
@@ -170,6 +185,87 @@ cdef class PageHeader:
             f"PageHeader(as_of={self.as_of}, this_update={self.this_update}, "
             f"count={self.count}, revoked_count={self.revoked_count})"
         )
+
+
+# Whole pages, as RESTORE takes them.
+
+cdef inline Py_ssize_t entry_size(Py_ssize_t size) noexcept nogil:
+    """Octets of one string in a listpack: its length, itself, and both lengths for reading backwards."""
+    size += 1 if size < 64 else 2
+    return size + (1 if size <= 127 else 2)
+
+
+cdef inline uint8_t* put_entry(uint8_t* out, const uint8_t* data, Py_ssize_t size) noexcept nogil:
+    cdef Py_ssize_t whole = size + (1 if size < 64 else 2)
+    if size < 64:
+        out[0] = <uint8_t>(0x80 | size)
+    else:
+        out[0] = <uint8_t>(0xE0 | size >> 8)
+        out[1] = <uint8_t>size
+    memcpy(out + whole - size, data, <size_t>size)
+    out += whole
+    if whole <= 127:
+        out[0] = <uint8_t>whole
+        return out + 1
+    out[0] = <uint8_t>(whole >> 7)
+    out[1] = <uint8_t>(whole & 127 | 128)
+    return out + 2
+
+
+cdef inline uint8_t* put_little(uint8_t* out, uint64_t value, int size) noexcept nogil:
+    cdef int index
+    for index in range(size):
+        out[index] = <uint8_t>(value >> 8 * index)
+    return out + size
+
+
+cdef inline uint8_t* put_start(uint8_t* out, Py_ssize_t listpack, Py_ssize_t elements) noexcept nogil:
+    """Type and length of the value, then total size and number of elements."""
+    out[0] = HASH_LISTPACK
+    out[1] = 0x80  # the length follows in 32 bits, big-endian
+    out = put_u32(out + 2, <uint32_t>listpack)
+    return put_little(put_little(out, <uint64_t>listpack, 4), <uint64_t>elements, 2)
+
+
+cdef Py_ssize_t listpack_size(dict records, int* revoked) except -1:
+    """Octets of the page as a listpack, 0 if it cannot be one. Raises ValueError for an empty field."""
+    cdef Py_ssize_t size = LISTPACK_START + entry_size(0) + entry_size(PAGE_HEADER_SIZE) + 1
+    cdef bytes serial, record
+    revoked[0] = 0
+    if len(records) > MOST_RECORDS:
+        return 0
+    for serial, record in records.items():
+        if not serial or not record:
+            raise ValueError("a serial or a record of a page is empty")
+        if PyBytes_GET_SIZE(serial) > LONGEST_FIELD or PyBytes_GET_SIZE(record) > LONGEST_FIELD:
+            return 0
+        size += entry_size(PyBytes_GET_SIZE(serial)) + entry_size(PyBytes_GET_SIZE(record))
+        revoked[0] += octets(record)[0] & REVOKED
+    return size
+
+
+def encode_page(uint64_t as_of, uint32_t this_update, dict records not None):
+    """A page as RESTORE takes it, and its revoked count; None for one that no listpack holds."""
+    cdef int revoked = 0
+    cdef Py_ssize_t size = listpack_size(records, &revoked)
+    cdef bytes serial, record, header, page
+    cdef uint8_t* start
+    cdef uint8_t* out
+    if size == 0:
+        return None
+    header = PageHeader(as_of, this_update, <uint32_t>len(records), <uint32_t>revoked).encode()
+    page = PyBytes_FromStringAndSize(NULL, 6 + size + DUMP_END)
+    start = <uint8_t*>PyBytes_AS_STRING(page)
+    out = put_start(start, size, 2 * (len(records) + 1))
+    out = put_entry(out, start, 0)  # HEADER_FIELD; first, because it is asked for most
+    out = put_entry(out, octets(header), PAGE_HEADER_SIZE)
+    for serial, record in records.items():
+        out = put_entry(out, octets(serial), PyBytes_GET_SIZE(serial))
+        out = put_entry(out, octets(record), PyBytes_GET_SIZE(record))
+    out[0] = LISTPACK_END
+    out = put_little(out + 1, RDB_VERSION, 2)
+    put_little(out, ocspeed_crc64(start, <size_t>(out - start)), 8)
+    return page, revoked
 
 
 # Records.

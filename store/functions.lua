@@ -10,7 +10,7 @@ local HEADER_SIZE = 21
 local FORMAT = 1
 local CHUNK = 4000 -- arguments a HSET; Lua's unpack gives up at 8000
 
-local WRITTEN, STALE, REVOKED_FELL, NO_HEADER = 0, 1, 2, 3
+local WRITTEN, STALE, REVOKED_FELL, NO_HEADER, NOT_RESTORED = 0, 1, 2, 3, 4
 
 local function number(text, bits, name)
   local value = tonumber(text)
@@ -88,6 +88,21 @@ local function revoked_among(key, serials)
   return found
 end
 
+-- The reply to a whole page that may not replace the present one; nil if it may.
+local function guard(key, stamp, revoked, removed)
+  local present = read_header(key)
+  if not present then
+    return nil
+  end
+  if not is_newer(stamp, present) then
+    return { STALE, present.value }
+  end
+  if revoked < present.revoked and revoked < present.revoked - revoked_among(key, removed) then
+    return { REVOKED_FELL, present.value }
+  end
+  return nil
+end
+
 -- FCALL ocspeed_page_put 1 page epoch counter thisUpdate removals [serial ...] [serial record ...]
 -- Replaces a page whole. Replies with a status and the header that is in the page now.
 local function page_put(keys, args)
@@ -106,20 +121,47 @@ local function page_put(keys, args)
       revoked = revoked + 1
     end
   end
-  local present = read_header(key)
-  if present then
-    if not is_newer(stamp, present) then
-      return { STALE, present.value }
-    end
-    if revoked < present.revoked and revoked < present.revoked - revoked_among(key, removed) then
-      return { REVOKED_FELL, present.value }
-    end
+  local refused = guard(key, stamp, revoked, removed)
+  if refused then
+    return refused
   end
   local header = encode_header(stamp, (#args + 1 - first) / 2, revoked)
   redis.call('DEL', key)
   redis.call('HSET', key, HEADER_FIELD, header)
   for index = first, #args, CHUNK do
     redis.call('HSET', key, unpack(args, index, math.min(index + CHUNK - 1, #args)))
+  end
+  return { WRITTEN, header }
+end
+
+-- FCALL ocspeed_page_restore 1 page epoch counter thisUpdate count revoked payload [serial ...]
+-- The same for a page that comes as RESTORE takes it, with its header: a third of the work. The serials are named
+-- removals. NOT_RESTORED, and nothing changed, where the server or the caller's rights have no such RESTORE.
+local function page_restore(keys, args)
+  local key, stamp = keys[1], read_stamp(args)
+  local count, revoked = number(args[4], 32, 'count'), number(args[5], 32, 'revoked')
+  check(#args >= 6, 'no page')
+  local removed = {}
+  for index = 7, #args do
+    check(args[index] ~= HEADER_FIELD, 'a named removal is empty')
+    removed[args[index]] = true
+  end
+  local refused = guard(key, stamp, revoked, removed)
+  if refused then
+    return refused
+  end
+  local reply = redis.pcall('RESTORE', key, 0, args[6], 'REPLACE')
+  if reply.err then
+    return { NOT_RESTORED, '' }
+  end
+  local header = encode_header(stamp, count, revoked)
+  local whole = redis.call('HGET', key, HEADER_FIELD) == header and redis.call('HLEN', key) == count + 1
+  for serial in pairs(removed) do
+    whole = whole and not redis.call('HGET', key, serial)
+  end
+  if not whole then
+    redis.call('DEL', key) -- an absent page is a fault that is seen; a wrong one is answered from
+    error({ err = 'ERR ocspeed: the page is not what its arguments say' })
   end
   return { WRITTEN, header }
 end
@@ -156,5 +198,6 @@ local function digest()
 end
 
 redis.register_function('ocspeed_page_put', page_put)
+redis.register_function('ocspeed_page_restore', page_restore)
 redis.register_function('ocspeed_record_put', record_put)
 redis.register_function({ function_name = 'ocspeed_digest', callback = digest, flags = { 'no-writes' } })

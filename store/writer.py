@@ -10,7 +10,7 @@ from typing import Any
 
 import redis
 
-from _fastpath.page import PageHeader
+from _fastpath.page import PageHeader, encode_page
 from store.connection import translated
 from store.errors import StoreError
 from store.schema import IssuerRecord, issuer_key, page_key, template_key
@@ -38,6 +38,7 @@ class PutStatus(IntEnum):
     STALE = 1  # generation or thisUpdate is lower than the header's, or neither is higher
     REVOKED_FELL = 2  # a revoked certificate would become good, or vanish without being named
     NO_HEADER = 3  # a record for a page that is absent or damaged: put the whole page
+    NOT_RESTORED = 4  # between server and PageWriter: the page has to come field by field
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,15 +72,33 @@ class PutResult:
 
 
 class PageWriter:
-    """Writes through one client; for one thread. Every method may raise StoreError, StoreUnavailable."""
+    """Writes through one client; for one thread. Every method may raise StoreError, StoreUnavailable.
 
-    def __init__(self, client: redis.Redis, url: str) -> None:
+    `restores` sends pages in the form in which the server keeps them, as long as it takes them so.
+    """
+
+    def __init__(self, client: redis.Redis, url: str, *, restores: bool = True) -> None:
         self._client = client
         self._url = url
+        self._restores = restores
 
     def put_pages(self, pages: Iterable[PagePut]) -> list[PutResult]:
         """Replace pages whole, each under its guard; results in the order of `pages`."""
-        return self._put(_page_command(page) for page in pages)
+        iterator, results = iter(pages), list[PutResult]()
+        while batch := list(itertools.islice(iterator, PAGES_AT_A_TIME)):
+            results += self._put_batch(batch)
+        return results
+
+    def _put_batch(self, batch: list[PagePut]) -> list[PutResult]:
+        command = _restore_command if self._restores else _page_command
+        results = self._put(command(page) for page in batch)
+        left = [index for index, result in enumerate(results) if result.status is PutStatus.NOT_RESTORED]
+        if left:
+            self._restores = False
+            again = self._put(_page_command(batch[index]) for index in left)
+            for index, result in zip(left, again, strict=True):
+                results[index] = result
+        return results
 
     def put_records(self, records: Iterable[RecordPut]) -> list[PutResult]:
         """Change single records, in order, each under the guard of its page's header."""
@@ -133,6 +152,16 @@ def _page_command(page: PagePut) -> tuple[Any, ...]:
     stamp = _stamp(page.as_of, page.this_update)
     fields = itertools.chain.from_iterable(page.records.items())
     return "FCALL", "ocspeed_page_put", 1, page.key, *stamp, len(page.removed), *page.removed, *fields
+
+
+def _restore_command(page: PagePut) -> tuple[Any, ...]:
+    found = encode_page(page.as_of, page.this_update, dict(page.records))
+    if found is None:
+        return _page_command(page)
+    value, revoked = found
+    stamp = _stamp(page.as_of, page.this_update)
+    count = len(page.records)
+    return "FCALL", "ocspeed_page_restore", 1, page.key, *stamp, count, revoked, value, *page.removed
 
 
 def _record_command(put: RecordPut) -> tuple[Any, ...]:

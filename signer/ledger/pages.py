@@ -29,9 +29,7 @@ def snapshot(connection: Connection, issuer_id: int, first: int, last: int) -> S
     """Generation and rows of one read transaction, so that neither is newer than the other."""
     generation = generations.current(connection, issuer_id)
     values = {"issuer": issuer_id, "first": first, "last": last}
-    with closing(
-        connection.connection.cursor()
-    ) as cursor:  # the driver's own: SQLAlchemy's rows cost twice as much
+    with closing(connection.connection.cursor()) as cursor:  # SQLAlchemy's rows cost as much again
         cursor.execute(_RANGE, values)
         return Snapshot(generation, list(map(_row, cursor.fetchall())))
 

@@ -21,8 +21,9 @@ __all__ = ["Fault", "PageSigner", "Tally", "is_urgent"]
 MOVED = "the store is ahead of the ledger; unless an older ledger was put back, it is tried again"
 ATTEMPTS = 4  # how often a page that moved on underneath is read again
 TOLERATED_AHEAD = 5  # seconds another signer's clock may be ahead of ours (architecture: signing)
-_hash32 = attrgetter("hash32")
 FARTHEST_AHEAD = 86_400  # seconds up to which a revocation follows it: no clock is that wrong, the header is
+
+_hash32 = attrgetter("hash32")
 
 
 @dataclass(frozen=True, slots=True)

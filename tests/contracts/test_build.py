@@ -81,6 +81,7 @@ def test_sources_are_followed_through_cimports() -> None:
         "page.pyx",
         "page.pxd",
         "crc32c.h",
+        "crc64.h",
         "hash32.h",
         "ocsp.pxd",
         "template.pxd",

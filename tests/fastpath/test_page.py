@@ -364,3 +364,89 @@ def test_what_a_record_cannot_hold(
 def test_a_record_is_not_made_by_hand() -> None:
     with pytest.raises(TypeError):
         page.Record()
+
+
+# Whole pages: read back as the formats of RDB and listpack are documented, one octet at a time.
+
+
+def reference_crc64(data: bytes) -> int:
+    """Jones' polynomial, reflected, one bit at a time."""
+    crc = 0
+    for octet in data:
+        crc ^= octet
+        for _ in range(8):
+            crc = crc >> 1 ^ (0x95AC9329AC4BC9B5 if crc & 1 else 0)
+    return crc
+
+
+def read_entry(data: bytes, start: int) -> tuple[bytes, int]:
+    """A string of a listpack and where the next one begins."""
+    first = data[start]
+    if first >> 6 == 0b10:
+        begin, size = start + 1, first & 0x3F
+    else:
+        assert first >> 4 == 0b1110
+        begin, size = start + 2, (first & 0x0F) << 8 | data[start + 1]
+    end = begin + size
+    whole = end - start
+    backwards = bytes([whole]) if whole < 128 else bytes([whole >> 7, whole & 0x7F | 0x80])
+    assert data[end : end + len(backwards)] == backwards
+    return data[begin:end], end + len(backwards)
+
+
+def read_dump(value: bytes) -> dict[bytes, bytes]:
+    assert value[:2] == b"\x10\x80"  # a hash that is a listpack; its length in 32 bits
+    assert value[-10:-8] == b"\x0a\0"
+    assert int.from_bytes(value[-8:], "little") == reference_crc64(value[:-8])
+    listpack = value[6:-10]
+    assert int.from_bytes(value[2:6]) == int.from_bytes(listpack[:4], "little") == len(listpack)
+    strings, position = [], 6
+    while listpack[position] != 0xFF:
+        string, position = read_entry(listpack, position)
+        strings.append(string)
+    assert position == len(listpack) - 1
+    assert int.from_bytes(listpack[4:6], "little") == len(strings)
+    return dict(zip(strings[::2], strings[1::2], strict=True))
+
+
+def test_reference_crc64_is_the_one_of_redis() -> None:
+    assert reference_crc64(b"123456789") == 0xE9C6D914C4B8D9CA
+
+
+@fast
+@given(
+    records=st.dictionaries(
+        st.binary(min_size=1, max_size=70), st.binary(min_size=1, max_size=300), max_size=8
+    ),
+    as_of=st.integers(0, 2**64 - 1),
+)
+def test_a_page_is_read_back(records: dict[bytes, bytes], as_of: int) -> None:
+    found = page.encode_page(as_of, NOW, records)
+    assert found is not None
+    value, revoked = found
+    assert revoked == sum(record[0] & 1 for record in records.values())
+    header = page.PageHeader(as_of, NOW, len(records), revoked)
+    assert read_dump(value) == {page.HEADER_FIELD: header.encode(), **records}
+
+
+@pytest.mark.parametrize("size", [63, 64, 125, 126, 127, 128, 4_095])
+def test_lengths_of_fields(size: int) -> None:
+    records = {b"\1" * size: b"\2" * size}
+    found = page.encode_page(1, NOW, records)
+    assert found is not None
+    assert read_dump(found[0])[b"\1" * size] == b"\2" * size
+
+
+def test_what_no_listpack_holds() -> None:
+    many = {number.to_bytes(2): b"\2" for number in range(513)}
+    assert page.encode_page(1, NOW, many) is None
+    assert page.encode_page(1, NOW, {b"\1": bytes(4_096)}) is None
+    assert page.encode_page(1, NOW, {bytes(4_096): b"\2"}) is None
+    del many[b"\0\0"]
+    assert page.encode_page(1, NOW, many) is not None
+
+
+@pytest.mark.parametrize("records", [{b"": b"\2"}, {b"\1": b""}])
+def test_nothing_of_a_page_is_empty(records: dict[bytes, bytes]) -> None:
+    with pytest.raises(ValueError, match="empty"):
+        page.encode_page(1, NOW, records)

@@ -42,6 +42,7 @@ COMMANDS = [
     ("CLIENT TRACKING ON BCAST PREFIX ocsp:", True, False),
     (f"OBJECT ENCODING {KEY_TEXT}", False, True),
     (f"FCALL ocspeed_page_put 1 {KEY_TEXT}", False, True),
+    (f"FCALL ocspeed_page_restore 1 {KEY_TEXT}", False, True),
     (f"FCALL ocspeed_record_put 1 {KEY_TEXT}", False, True),
     ("FCALL_RO ocspeed_digest 0", False, True),
     (f"HSET {KEY_TEXT} f v", False, True),
@@ -58,7 +59,8 @@ COMMANDS = [
     ("DEL other", False, False),
     ("FCALL ocspeed_page_put 1 other", False, False),
     (f"HDEL {KEY_TEXT} f", False, False),
-    (f"RESTORE {KEY_TEXT} 0 v", False, False),
+    (f"RESTORE {KEY_TEXT} 0 v", False, True),
+    ("RESTORE other 0 v", False, False),
     (f"EXPIRE {KEY_TEXT} 1", False, False),
     (f"RENAME {KEY_TEXT} ocsp:x", False, False),
     ("EVAL return 0", False, False),
@@ -217,3 +219,24 @@ def test_a_function_called_without_the_rights_writes_nothing(directory: Path, ad
     with endpoint.client() as client, pytest.raises(StoreError, match="lacks a right"):
         PageWriter(client, endpoint.url).put_pages([page({b"\1": False}, 1)])
     assert admin.hgetall(KEY) == before
+
+
+def test_a_signer_without_the_right_to_restore_writes_field_by_field(
+    directory: Path, admin: redis.Redis
+) -> None:
+    """As users have it whose ACL is of an earlier release."""
+    admin.delete(KEY)
+    commands = ["+fcall", "+hget", "+hset", "+del"]
+    admin.acl_setuser("old", enabled=True, passwords=[f"+{PASSWORD}"], keys=["ocsp:*"], commands=commands)
+    endpoint = endpoint_of(directory, "old")
+    with endpoint.client() as client:
+        writer = PageWriter(client, endpoint.url)
+        results = writer.put_pages(page({b"\1": True}, as_of) for as_of in (1, 2, 2, 3))
+    stale = PutStatus.STALE
+    assert [result.status for result in results] == [
+        PutStatus.WRITTEN,
+        PutStatus.WRITTEN,
+        stale,
+        PutStatus.WRITTEN,
+    ]
+    assert PageHeader.decode(admin.hget(KEY, "")).as_of == 3  # type: ignore[arg-type]

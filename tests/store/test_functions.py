@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 import redis
 
-from _fastpath.page import HEADER_FIELD, PageHeader
+from _fastpath.page import HEADER_FIELD, PageHeader, encode_page
 from store.connection import Endpoint
 from store.errors import StoreError
 from store.writer import (
@@ -27,9 +27,10 @@ A, B, C, D = b"\x0a", b"\x0b", b"\x0c", b"#"
 EPOCH = 1 << 48
 
 
-@pytest.fixture
-def writer(client: redis.Redis, endpoint: Endpoint) -> PageWriter:
-    return PageWriter(client, endpoint.url)
+@pytest.fixture(params=[True, False], ids=["restored", "by field"])
+def writer(request: pytest.FixtureRequest, client: redis.Redis, endpoint: Endpoint) -> PageWriter:
+    """Both ways in which a page comes, under the same guard."""
+    return PageWriter(client, endpoint.url, restores=request.param)
 
 
 def put(writer: PageWriter, put: PagePut | RecordPut) -> PutResult:
@@ -270,6 +271,11 @@ def test_changes_of_one_page_in_order(client: redis.Redis, writer: PageWriter) -
         ("ocspeed_page_put", [0, 9, NOW, 0, b"", b"\0"]),
         ("ocspeed_page_put", [0, 9, NOW, 0, A, b""]),
         ("ocspeed_page_put", [0, 9, NOW, 1, A, A, b"\0"]),
+        ("ocspeed_page_restore", []),
+        ("ocspeed_page_restore", [0, 9, NOW, "x", 0, b"\0"]),
+        ("ocspeed_page_restore", [0, 9, NOW, 0, -1, b"\0"]),
+        ("ocspeed_page_restore", [0, 9, NOW, 0, 0]),
+        ("ocspeed_page_restore", [0, 9, NOW, 0, 0, b"\0", b""]),
         ("ocspeed_record_put", [0, 9, NOW, A]),
         ("ocspeed_record_put", [0, 9, NOW, b"", b"\0"]),
         ("ocspeed_record_put", [0, 9, NOW, A, b""]),
@@ -284,6 +290,37 @@ def test_bad_arguments_write_nothing(
     with pytest.raises(redis.ResponseError, match="ocspeed"):
         client.fcall(function, 1, KEY, *args)
     assert fields(client) == contents(first, PageHeader(1, NOW, 1, 0))
+
+
+def as_restored(records: dict[bytes, bytes], as_of: int, count: int, revoked: int) -> list[Any]:
+    found = encode_page(as_of, NOW, records)
+    assert found is not None
+    return [0, as_of, NOW, count, revoked, found[0]]
+
+
+@pytest.mark.parametrize(
+    ("as_of", "count", "revoked", "removed"),
+    [(9, 3, 1, ()), (9, 2, 0, ()), (8, 2, 1, ()), (9, 2, 1, (A,))],
+    ids=["count", "revoked count", "generation", "removal"],
+)
+def test_a_page_that_is_not_what_its_arguments_say_does_not_stay(
+    client: redis.Redis, as_of: int, count: int, revoked: int, removed: tuple[bytes, ...]
+) -> None:
+    """Absent it is a fault that is seen and mended; wrong, the guard of the next write would believe it."""
+    arguments = as_restored({A: record(A), B: record(B, revoked=True)}, 9, count, revoked)
+    with pytest.raises(redis.ResponseError, match="not what its arguments say"):
+        client.fcall("ocspeed_page_restore", 1, KEY, *arguments[:1], as_of, *arguments[2:], *removed)
+    assert fields(client) == {}
+
+
+@pytest.mark.parametrize("position", [0, 1, 50, -1])
+def test_a_page_that_was_damaged_on_its_way_changes_nothing(client: redis.Redis, position: int) -> None:
+    arguments = as_restored({A: record(A)}, 9, 1, 0)
+    value = bytearray(arguments[-1])
+    value[position] ^= 1
+    reply: Any = client.fcall("ocspeed_page_restore", 1, KEY, *arguments[:-1], bytes(value))
+    assert reply[0] == PutStatus.NOT_RESTORED
+    assert fields(client) == {}
 
 
 # The library itself.
