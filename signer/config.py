@@ -260,7 +260,7 @@ class IntakeSection(Section, frozen=True):
     body_limit: Size = Size(64 << 20)  # of a batch; one certificate has 64 KiB, as has each line
     line_limit: int = 10_000  # lines of a batch
     limit_concurrency: int = 64  # requests under way, then 503
-    timeout: Duration = Duration(10)  # for a request to come in, and for the ledger to have it
+    timeout: Duration = Duration(10)  # for each piece of a body to come in, and for the ledger to have it
 
     def __post_init__(self) -> None:
         if (self.certificate is None) != (self.key is None):

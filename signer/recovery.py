@@ -18,8 +18,9 @@ from signer.crl.catalogue import Catalogue, Shard
 from signer.crl.read import ReadCrl, read_crl
 from signer.intake.rows import fit_reason
 from signer.ledger.errors import LedgerError
+from signer.ledger.generations import epoch_of
 from signer.ledger.ledger import Ledger
-from signer.ledger.restore import Restored, epoch_of
+from signer.ledger.restore import Restored
 from signer.ledger.staging import Staging
 from signer.ledger.values import (
     KEY_COMPROMISE,

@@ -11,7 +11,7 @@ from signer.admin.listener import admin_listener
 from signer.admin.metrics import Metrics
 from signer.config import IssuerTable
 from signer.context import Context
-from signer.crl.alarm import late
+from signer.crl.alarm import late_issuers
 from signer.crl.service import CrlService
 from signer.errors import SigningFault, TokenUnavailable, WorkersLost
 from signer.files import held
@@ -186,16 +186,14 @@ class Runner:
 
 def _watch(context: Context) -> None:
     """D8: tell of CRLs that are too old, whether building them fails, hangs or never was tried."""
-    tables = {table.name: table.crl for table in context.settings.root.issuer}
-    for issuer in context.ledger.issuers():
-        found = late(context.ledger, issuer, tables.get(issuer.name), context.clock.now())
-        if found:
-            oldest = max(found, key=lambda one: (one.age is None, one.age or 0))
-            log.critical(
-                "crls overdue",
-                issuer=issuer.name,
-                shards=len(found),
-                oldest=oldest.url,
-                age=oldest.age,
-                next_update=oldest.next_update,
-            )
+    tables = context.settings.root.issuer
+    for issuer, found in late_issuers(context.ledger, tables, context.clock.now()):
+        oldest = max(found, key=lambda one: (one.age is None, one.age or 0))
+        log.critical(
+            "crls overdue",
+            issuer=issuer.name,
+            shards=len(found),
+            oldest=oldest.url,
+            age=oldest.age,
+            next_update=oldest.next_update,
+        )

@@ -53,8 +53,8 @@ class IntakeEndpoints:
 
     def routes(self) -> list[Route]:
         one = Route(PREFIX + "/certificates/{serial}", self._find, methods=["GET"])
-        described = Route("/intake/v1/openapi.json", self._describe, methods=["GET"])
-        return [described, one] + [
+        api = Route("/intake/v1/openapi.json", self._describe, methods=["GET"])
+        return [api, one] + [
             Route(f"{PREFIX}/{verb}", self._endpoint(verb), methods=["POST"]) for verb in BODY_TYPES
         ]
 

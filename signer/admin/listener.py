@@ -14,7 +14,7 @@ from signer.admin.protocol import AdminProtocol
 from signer.admin.tokens import Tokens
 from signer.config import IntakeSection
 from signer.context import Context
-from signer.crl.alarm import late
+from signer.crl.alarm import late_issuers
 from signer.intake.api import Intake, IntakeIssuer
 from signer.intake.commits import Committer
 from signer.intake.scope import Shards
@@ -99,12 +99,10 @@ def _issuers(context: Context) -> dict[str, IntakeIssuer]:
 def _causes(context: Context, reports: Reports) -> list[str]:
     """What somebody has to look at. Only calls what several threads may."""
     causes = reports.troubles()
-    tables = {table.name: table.crl for table in context.settings.root.issuer}
+    tables = context.settings.root.issuer
     try:
-        for issuer in context.ledger.issuers():
-            overdue = late(context.ledger, issuer, tables.get(issuer.name), context.clock.now())
-            if overdue:
-                causes.append(f"issuer {issuer.name}: {len(overdue)} CRLs overdue, such as {overdue[0].url}")
+        for issuer, overdue in late_issuers(context.ledger, tables, context.clock.now()):
+            causes.append(f"issuer {issuer.name}: {len(overdue)} CRLs overdue, such as {overdue[0].url}")
     except LedgerError as error:
         causes.append(error.message)
     return causes

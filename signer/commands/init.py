@@ -48,7 +48,7 @@ EXAMPLE = """\
 # body_limit = "64MiB"        # of a batch; one certificate, and each line of a batch, has 64 KiB
 # line_limit = 10000          # lines of a batch
 # limit_concurrency = 64      # requests under way, then 503
-# timeout = "10s"             # for a request to come in, and for the ledger to have it
+# timeout = "10s"             # for each piece of a body, and for the ledger to have it
 
 [responder]
 # listen = "127.0.0.1:2560"   # plain HTTP, put a proxy or CDN before it

@@ -15,7 +15,8 @@ from signer.context import Context
 from signer.journal import user
 from signer.ledger.backup import check_whole, is_database, summary
 from signer.ledger.errors import LedgerError
-from signer.ledger.restore import Restored, epoch_of, prepared, put_in_place
+from signer.ledger.generations import epoch_of
+from signer.ledger.restore import Restored, prepared, put_in_place
 from signer.ledger.staging import Staging
 from signer.ledger.values import ImportEntry, ImportOutcome
 from signer.progress import bar

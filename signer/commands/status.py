@@ -10,6 +10,7 @@ from signer.config import Settings, load_settings
 from signer.crl.alarm import late
 from signer.crl.targets_status import status_of
 from signer.ledger.ledger import Ledger
+from signer.ledger.schema import EPOCH_SHIFT
 from signer.ledger.values import LedgerIssuer
 from signer.text import rfc3339
 from store.clock import Clock, SystemClock
@@ -18,8 +19,6 @@ from store.errors import OcspeedError
 from store.schema import IssuerRecord, issuer_key
 
 __all__ = ["status"]
-
-COUNTER_MASK = (1 << 48) - 1
 
 
 def status(file: Path, *, as_json: bool, clock: Clock | None = None) -> int:
@@ -99,7 +98,8 @@ def _fault(settings: Settings, ledger: Ledger, name: str) -> str | None:
 
 def _generation(number: int) -> str:
     """`epoch.counter`."""
-    return f"{number >> 48}.{number & COUNTER_MASK}"
+    epoch, counter = divmod(number, 1 << EPOCH_SHIFT)
+    return f"{epoch}.{counter}"
 
 
 def _crls(ledger: Ledger, found: LedgerIssuer) -> dict[str, Any]:

@@ -1,14 +1,14 @@
 """Which CRLs somebody has to be told of: by their age, whatever became of the attempts to build them (invariant D8)."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 
-from signer.config import CrlTable
+from signer.config import CrlTable, IssuerTable
 from signer.crl.schedule import Key
 from signer.ledger.ledger import Ledger
 from signer.ledger.values import LedgerIssuer, Publication
 
-__all__ = ["Overdue", "alarm_age", "late", "overdue", "running_out"]
+__all__ = ["Overdue", "alarm_age", "late", "late_issuers", "overdue", "running_out"]
 
 HOUR = 3600
 DAY = 86_400
@@ -60,6 +60,16 @@ def late(ledger: Ledger, issuer: LedgerIssuer, table: CrlTable | None, now: int)
     else:
         keys = overdue(opened, latest, now, alarm_age(table.interval))
     return [_described(series[key[0]].url(issuer.name, key[1]), latest.get(key), now) for key in keys]
+
+
+def late_issuers(
+    ledger: Ledger, tables: Iterable[IssuerTable], now: int
+) -> Iterator[tuple[LedgerIssuer, list[Overdue]]]:
+    """Those of the ledger of which any CRL is late; `tables` are all that are configured."""
+    configured = {table.name: table.crl for table in tables}
+    for issuer in ledger.issuers():
+        if found := late(ledger, issuer, configured.get(issuer.name), now):
+            yield issuer, found
 
 
 def _described(url: str, latest: Publication | None, now: int) -> Overdue:

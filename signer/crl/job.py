@@ -3,7 +3,6 @@
 import hashlib
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from datetime import UTC, datetime
 from enum import StrEnum
 from functools import cache, partial
 
@@ -14,6 +13,7 @@ from signer.crl.build import CrlFields, CrlScope, CrlSigner, build_shard
 from signer.crl.catalogue import Catalogue, Shard
 from signer.crl.preflight import preflight
 from signer.ledger.values import Covers, Publication, SeriesRow
+from signer.text import rfc3339
 from store.clock import Clock
 from store.errors import OcspeedError
 from store.model import validity_fault
@@ -197,7 +197,6 @@ def _check_later(path: str, now: int, live: Crl | None, latest: Publication | No
     newest = max((known.this_update for known in (live, latest) if known is not None), default=0)
     if now <= newest:
         raise OcspeedError(
-            f"{path}: the CRL before this one is of {datetime.fromtimestamp(newest, UTC):%Y-%m-%dT%H:%M:%SZ}, "
-            f"{newest - now} s ahead of the clock",
+            f"{path}: the CRL before this one is of {rfc3339(newest)}, {newest - now} s ahead of the clock",
             remedy="build again in a second" if now == newest else "correct this machine's clock",
         )

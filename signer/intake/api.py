@@ -104,6 +104,9 @@ class Intake:
         return Work(self._ledger, self._committer, issuer, verb, media_type, actor, self._clock.now())
 
 
+_DEEDS: dict[str, type[Deed]] = {"certificates": Issue, "reservations": Reserve, "revocations": Revoke}
+
+
 class Work:
     """What one request wants of one issuer."""
 
@@ -142,7 +145,7 @@ class Work:
         if self._verb == "certificates":
             refused |= self._misplaced(wanted)
         places = [place for place in wanted if place not in refused]
-        deed = self._deed([wanted[place].item for place in places])
+        deed = _DEEDS[self._verb](self._issuer.id, self._actor, [wanted[place].item for place in places])
         done = self._committer.submit(deed) if places else None
         notes = [wanted[place].notes for place in places]
         return Submitted(self._issuer, self._now, refused, places, notes, done)
@@ -165,10 +168,6 @@ class Work:
         for staged, why in conflicts(groups, self._ledger, self._issuer.id, shards):
             found.setdefault(staged.where, Refusal(409, why, "find out which of the two is right"))
         return found
-
-    def _deed(self, items: Sequence[Any]) -> Deed:
-        kinds: dict[str, type[Deed]] = {"certificates": Issue, "reservations": Reserve, "revocations": Revoke}
-        return kinds[self._verb](self._issuer.id, self._actor, items)
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,7 +6,7 @@ from signer.ledger import schema
 from signer.ledger.errors import LedgerError
 from signer.ledger.values import Change
 
-__all__ = ["current", "record", "take", "taken_since"]
+__all__ = ["current", "epoch_of", "record", "take", "taken_since"]
 
 _CURRENT = select(schema.issuer.c.generation).where(schema.issuer.c.id == bindparam("issuer"))
 
@@ -14,6 +14,11 @@ _LOG = (
     "INSERT INTO change (issuer_id, generation, kind, first_hash32, last_hash32, serial, recorded_at) "
     "VALUES (?, ?, ?, ?, ?, ?, ?)"
 )
+
+
+def epoch_of(generation: int) -> int:
+    """The ledger epoch that a generation is of."""
+    return generation >> schema.EPOCH_SHIFT
 
 
 def take(connection: Connection, issuer_id: int, count: int = 1) -> int:

@@ -1,4 +1,4 @@
-"""Revoking any number of certificates: planned first, then some thousand a commit, journalled as one batch."""
+"""Revoking any number of certificates: planned first, then a thousand a commit, journalled as one batch."""
 
 import itertools
 from collections import Counter

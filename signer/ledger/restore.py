@@ -13,16 +13,12 @@ from signer.ledger import schema
 from signer.ledger.backup import beside, copy, is_database, opened
 from signer.ledger.engine import WRITE, open_engine, translated
 from signer.ledger.errors import LedgerError
+from signer.ledger.generations import epoch_of
 
-__all__ = ["Restored", "epoch_of", "prepared", "put_in_place"]
+__all__ = ["Restored", "prepared", "put_in_place"]
 
 MAX_EPOCH = (1 << 16) - 1
 TEMPLATE_GAP = 256  # numbers given out after the backup, more than there are slots: none is given twice
-
-
-def epoch_of(generation: int) -> int:
-    """The ledger epoch that a generation is of."""
-    return generation >> schema.EPOCH_SHIFT
 
 
 @contextmanager

@@ -17,8 +17,8 @@ from _fastpath.template import Template
 from signer.commands.restore import Sources, restore
 from signer.ledger.backup import backup
 from signer.ledger.errors import LedgerError
+from signer.ledger.generations import epoch_of
 from signer.ledger.ledger import Ledger
-from signer.ledger.restore import epoch_of
 from signer.ledger.values import UNKNOWN_END
 from signer.ocsp.schedule import PageRange
 from signer.ocsp.tail import Tail
