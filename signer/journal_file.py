@@ -156,18 +156,17 @@ def extend(ledger: Ledger, path: Path, now: int, actor: str) -> tuple[int, int]:
     """Append to an export what the ledger has more, durably; entries written, and octets of a cut line removed.
 
     A line that a crash cut off is removed first, and journalled. Raises as `compare` does if the export is not the
-    beginning of the ledger's journal.
+    beginning of the ledger's journal, and BrokenExport for an end that no crash can have left.
     """
-    last, torn = _tail_of(path) if path.exists() else (None, 0)
-    if last is not None and last.entry is not None:
-        known = next(ledger.journal_entries(after=last.entry.seq - 1), None)
-        if known is None or known.entry_hash != last.entry.entry_hash:
-            found = "another" if known else "no"
-            raise _rewritten(path, last.number, f"the ledger has {found} entry {last.entry.seq}")
-    if torn:
-        ledger.journal("export recovered", {"file": printable(str(path)), "octets": torn}, now, actor)
+    last, torn = _tail_of(path) if path.exists() else (None, b"")
     before = last.entry if last else None
-    added = ledger.journal_entries(after=before.seq if before else 0)
+    after = before.seq if before else 0
+    if last is not None:
+        _check_there(ledger, path, last)
+    if torn:
+        _check_torn(ledger, path, last.number + 1 if last else 1, after, torn)
+        ledger.journal("export recovered", {"file": printable(str(path)), "octets": len(torn)}, now, actor)
+    added = ledger.journal_entries(after=after)
     with _opened(path) as file:
         file.truncate(last.end if last else 0)
         file.seek(0, os.SEEK_END)
@@ -177,15 +176,33 @@ def extend(ledger: Ledger, path: Path, now: int, actor: str) -> tuple[int, int]:
             count += 1
         file.flush()
         os.fsync(file.fileno())
-    return count, torn
+    return count, len(torn)
 
 
-def _tail_of(path: Path) -> tuple[ExportedLine | None, int]:
-    """The last whole line of a verified export, and how many octets follow it."""
+def _check_there(ledger: Ledger, path: Path, last: ExportedLine) -> None:
+    """Raises LedgerError unless the ledger has the entry of that line."""
+    assert last.entry is not None
+    known = next(ledger.journal_entries(after=last.entry.seq - 1), None)
+    if known is None or known.entry_hash != last.entry.entry_hash:
+        found = "another" if known else "no"
+        raise _rewritten(path, last.number, f"the ledger has {found} entry {last.entry.seq}")
+
+
+def _check_torn(ledger: Ledger, path: Path, number: int, after: int, torn: bytes) -> None:
+    """Raises BrokenExport unless the line of the ledger's next entry begins so: else it is dear to somebody."""
+    following = next(ledger.journal_entries(after=after), None)
+    if following is None or not line_of(following).encode().startswith(torn):
+        raise _broken(path, number, f"neither an entry nor the beginning of the ledger's entry {after + 1}")
+
+
+def _tail_of(path: Path) -> tuple[ExportedLine | None, bytes]:
+    """The last whole line of a verified export, and what follows it."""
     last = None
     for line in read_export(path):
         last = line if line.entry is not None else last
-    return last, path.stat().st_size - (last.end if last else 0)
+    with path.open("rb") as file:
+        file.seek(last.end if last else 0)
+        return last, file.read()
 
 
 def _opened(path: Path) -> IO[bytes]:

@@ -160,6 +160,17 @@ def test_a_line_that_a_crash_cut_off_is_replaced_and_told(ledger: Ledger, kept: 
     assert compare(ledger.journal_entries(), kept)[1] == DEEDS + 3
 
 
+@pytest.mark.parametrize("begins", [0, 3])
+def test_what_no_crash_can_have_left_is_not_removed(ledger: Ledger, kept: Path, begins: int) -> None:
+    """Such as a key in a file without an end of line, that `--to` named by mistake."""
+    lines = kept.read_bytes().splitlines(keepends=True)
+    kept.write_bytes(b"".join(lines[:begins]) + b"hunter2")
+    before, length = kept.read_bytes(), ledger.verify_journal()
+    with pytest.raises(BrokenExport, match=f"journal.ndjson:{begins + 1}: "):
+        extend(ledger, kept, NOW, "bob")
+    assert (kept.read_bytes(), ledger.verify_journal()) == (before, length)
+
+
 def test_an_export_of_another_ledger_is_left_alone(kept: Path, tmp_path: Path) -> None:
     other = Ledger.open(f"sqlite:///{tmp_path / 'other.db'}", create=True)
     before = kept.read_bytes()
