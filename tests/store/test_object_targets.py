@@ -47,13 +47,22 @@ def test_plain_http_has_to_be_asked_for(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ('target = "s3://key:secret@bucket"\n', ":1: objects: `target` must not hold credentials"),
-        ('region = "eu"\n', ":1: objects: `region` goes with a `target` that begins with s3://"),
-        (f'{S3}access_key_file = "id"\n', ":1: objects: `access_key_file` and `secret_key_file` go together"),
-        (f'{S3}endpoint = "https://key:secret@host"\n', ":1: objects: `endpoint` must be https://HOST"),
-        (f'{S3}endpoint = "s3.example"\n', ":1: objects: `endpoint` must be https://HOST"),
+        ('target = "s3://key:secret@bucket"\n', r":2: objects\.target: `target` must not hold credentials"),
+        ('region = "eu"\n', r":2: objects\.region: `region` goes with a `target` that begins with s3://"),
+        (
+            f'{S3}access_key_file = "id"\n',
+            r":3: objects\.access_key_file: `access_key_file` and `secret_key_file` go together",
+        ),
+        (
+            f'{S3}endpoint = "https://key:secret@host"\n',
+            r":3: objects\.endpoint: `endpoint` must be https://HOST",
+        ),
+        (f'{S3}endpoint = "s3.example"\n', r":3: objects\.endpoint: `endpoint` must be https://HOST"),
         ('[[objects.also]]\ntarget = "a"\n[[objects.also]]\n', r":4: objects\.also\[1\]: .*`target`"),
-        ('[[objects.also]]\ntarget = "objects"\n', ":1: objects: two targets are the same place"),
+        (
+            '[[objects.also]]\ntarget = "objects"\n',
+            r":1: objects\.also: `also`: two targets are the same place",
+        ),
         (f'{S3}secret_key = "x"\n', r":3: objects\.secret_key: "),
     ],
 )
