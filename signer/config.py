@@ -75,6 +75,9 @@ class KeyTable(Section, frozen=True):
                 raise ValueError(
                     f'`{name}` does not go with kind = "{self.kind}", which has {", ".join(own)}'
                 )
+        self._check_key_named()
+
+    def _check_key_named(self) -> None:
         for name in KEY_FIELDS_NEEDED[self.kind]:
             if not getattr(self, name):
                 raise ValueError(f'`{name}` is missing: it names the key of kind = "{self.kind}"')
@@ -88,6 +91,20 @@ class SignerTable(KeyTable, frozen=True):
     """The key that signs an issuer's OCSP responses, with its delegated certificate or as the CA itself."""
 
     certificate: Path | None = None  # absent: the one in `file`; without that the key is the CA's
+    directory: Path | None = None  # instead: NAME.pem with NAME.key, or with the key NAME in the token
+
+    def _check_key_named(self) -> None:
+        if self.directory is None:
+            super()._check_key_named()
+            return
+        if self.kind == "pkcs12":
+            raise ValueError('`directory` goes with kind = "file" and kind = "pkcs11"')
+        for name in ("key", "label", "id", "certificate"):
+            if getattr(self, name) is not None:
+                raise ValueError(f"`{name}` does not go with `directory`, where the names of files say it")
+        for name in KEY_FIELDS_NEEDED["pkcs11"] if self.kind == "pkcs11" else ():
+            if not getattr(self, name):
+                raise ValueError(f'`{name}` is missing: it is where the keys of kind = "pkcs11" are')
 
 
 class OcspTable(Section, frozen=True):
@@ -225,7 +242,8 @@ class IssuerTable(IssuerSection, frozen=True):
             raise ValueError(
                 "`signer` is missing: it signs OCSP responses; without OCSP write ocsp.enabled = false"
             )
-        if not (self.signer or self.crl.key or self.crl.signer or self.crl.offline):
+        of_ca = self.signer is not None and self.signer.directory is None
+        if not (of_ca or self.crl.key or self.crl.signer or self.crl.offline):
             raise ValueError("`crl.key` is missing: CRLs are signed with the CA's key")
         if self.crl.offline and self.ocsp.enabled:
             raise ValueError(

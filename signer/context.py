@@ -9,7 +9,7 @@ import redis
 from cryptography.hazmat.primitives.serialization import Encoding
 
 from _fastpath.template import Template
-from signer.config import IssuerTable, Settings, load_settings
+from signer.config import IssuerTable, Settings, SignerTable, load_settings
 from signer.crl.build import CrlSigner
 from signer.crl.catalogue import Catalogue
 from signer.crl.job import CrlJob
@@ -22,6 +22,7 @@ from signer.keys.responder_certificate import (
     check_responder_certificate,
     key_matches,
 )
+from signer.keys.responders import responder_tables
 from signer.keys.source import KeySource
 from signer.ledger.ledger import Ledger
 from signer.ledger.values import LedgerIssuer, StoredTemplate
@@ -132,8 +133,20 @@ class Context:
 
     def ocsp_signer(self, name: str) -> OcspSigner:
         """The key and certificate an issuer's responses are signed with. Raises ConfigError if unfit (G3)."""
+        return self.responder(name)[0]
+
+    def responder(self, name: str) -> tuple[OcspSigner, list[ConfigError]]:
+        """The same, and what is wrong with certificates in its directory that would have come first."""
+        tables, unfit = responder_tables(self.settings.ocsp_signer(name))
+        for table in tables:
+            try:
+                return self._fit_signer(name, table), unfit
+            except ConfigError as error:
+                unfit.append(error)
+        raise unfit[-1] if len(tables) == 1 else unfit[0]
+
+    def _fit_signer(self, name: str, signer: SignerTable) -> OcspSigner:
         table, issuer, now = self.settings.issuer(name), self.issuer(name), self.clock.now()
-        signer = self.settings.ocsp_signer(name)
         path = signer.certificate or table.certificate
         certificate = load_certificate(path)
         opened = self._keys.open(signer, certificate)

@@ -4,7 +4,14 @@ from datetime import UTC, datetime
 
 from store.errors import OcspeedError
 
-__all__ = ["SignerExpiring", "SigningError", "SigningFault", "TokenUnavailable", "WorkersLost"]
+__all__ = [
+    "ResponderChanged",
+    "SignerExpiring",
+    "SigningError",
+    "SigningFault",
+    "TokenUnavailable",
+    "WorkersLost",
+]
 
 
 class SigningError(OcspeedError):
@@ -29,6 +36,16 @@ class SignerExpiring(SigningError):
         super().__init__(
             f"the signing certificate ends at {end}, {hours:.1f} h away; 16 h are needed",
             remedy="install a new responder certificate and name it in `signer.certificate`",
+        )
+
+
+class ResponderChanged(SigningError):
+    """A process of the pool would sign under another template than it was asked to, which no responder was told of."""
+
+    def __init__(self, issuer: str) -> None:
+        super().__init__(
+            f"issuer {issuer}: a signing process found another responder certificate or validity than this one",
+            remedy="none needed for a new certificate; after a change of ocsp.toml start `ocsp-signer` again",
         )
 
 

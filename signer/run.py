@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import structlog
+from cryptography import x509
 
 from signer.admin.listener import admin_listener
 from signer.admin.metrics import Metrics
@@ -13,7 +14,7 @@ from signer.config import IssuerTable
 from signer.context import Context
 from signer.crl.alarm import late_issuers
 from signer.crl.service import CrlService
-from signer.errors import SigningFault, TokenUnavailable, WorkersLost
+from signer.errors import ResponderChanged, SigningFault, TokenUnavailable, WorkersLost
 from signer.files import held
 from signer.ocsp.batch import Pool
 from signer.ocsp.service import IssuerService, open_service
@@ -41,6 +42,7 @@ class _Issuer:
 
     name: str
     service: IssuerService | None = None
+    responder: x509.Certificate | None = None  # that `service` signs under
     retry_at: float = 0.0
     patrol_at: float = 0.0
     stopped: bool = False
@@ -133,6 +135,8 @@ class Runner:
             now = context.clock.monotonic()
             if now - watched >= WATCH:
                 _watch(context)
+                for issuer in issuers:
+                    _look_for_responder(context, issuer)
                 watched = now
             latest = context.ledger.data_version()
             busy = any(issuer.service is None or issuer.service.busy for issuer in issuers)
@@ -147,6 +151,7 @@ class Runner:
         try:
             if issuer.service is None:
                 context.ensure_store()
+                issuer.responder = context.ocsp_signer(issuer.name).certificate
                 issuer.service = open_service(context, issuer.name, pool)
                 missing = issuer.service.enqueue_missing()
                 log.info("issuer ready", issuer=issuer.name, missing_pages=missing)
@@ -161,6 +166,10 @@ class Runner:
         except WorkersLost as error:
             issuer.retry_at = context.clock.monotonic() + BACK_OFF
             reports.trouble(issuer.name, "workers lost", error)
+        except ResponderChanged as error:
+            issuer.service = None
+            issuer.retry_at = context.clock.monotonic() + BACK_OFF
+            reports.trouble(issuer.name, "responder changed", error)
         except TokenUnavailable as error:
             issuer.retry_at = context.clock.monotonic() + TOKEN_RETRY
             reports.trouble(issuer.name, "token unavailable", error)
@@ -182,6 +191,20 @@ class Runner:
                 for press in presses:
                     press.step(context)
                 stop.wait(CRL_CHECK)
+
+
+def _look_for_responder(context: Context, issuer: _Issuer) -> None:
+    """Begin to sign with a new certificate as soon as it is there; pages move to it as their time comes."""
+    try:
+        signer, unfit = context.responder(issuer.name)
+    except OcspeedError as error:
+        log.error("no fit responder certificate", issuer=issuer.name, reason=str(error))
+        return
+    for defect in unfit:
+        log.error("responder certificate not used", issuer=issuer.name, reason=str(defect))
+    if issuer.service is not None and signer.certificate != issuer.responder:
+        log.info("responder certificate changed", issuer=issuer.name, not_after=signer.not_after)
+        issuer.service = None
 
 
 def _watch(context: Context) -> None:

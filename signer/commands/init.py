@@ -80,6 +80,7 @@ certificate = "ca.pem"        # the CA's certificate
 key = "responder.key"         # PEM: P-256, P-384, P-521, or RSA from 2048 bits
 certificate = "responder.pem" # a delegated responder's; leave it out if `key` is the CA's own
 # passphrase_file = "/run/secrets/responder-passphrase"
+# directory = "responders"    # instead of both: NAME.pem with NAME.key, the fit one that ends last signs
 # kind = "pkcs12"             # instead of key: a PKCS #12 file, whose certificate is the responder's
 # file = "responder.p12"
 # password_file = "/run/secrets/responder-password"

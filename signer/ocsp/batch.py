@@ -20,7 +20,7 @@ from types import TracebackType
 from typing import Self
 
 from signer.context import Context
-from signer.errors import WorkersLost
+from signer.errors import ResponderChanged, WorkersLost
 from signer.ocsp.pages import PageSigner, Tally
 from signer.ocsp.schedule import PageRange, split
 from store.clock import Clock
@@ -39,10 +39,14 @@ class _Worker:
         self._context: Context | None = None
         self._signers: dict[str, PageSigner] = {}
 
-    def sign(self, issuer: str, pages: PageRange) -> Tally:
-        if issuer not in self._signers:
-            self._signers[issuer] = self._opened().page_signer(issuer)
-        return self._signers[issuer].sign_range(pages)
+    def sign(self, issuer: str, slot: int, pages: PageRange) -> Tally:
+        """Under the template of `slot`, which the responders were told of: with another one it is ResponderChanged."""
+        signer = self._signers.get(issuer)
+        if signer is None or signer.slot != slot:
+            signer = self._signers[issuer] = self._opened().page_signer(issuer)
+        if signer.slot != slot:
+            raise ResponderChanged(issuer)
+        return signer.sign_range(pages)
 
     def _opened(self) -> Context:
         if self._context is None:
@@ -90,9 +94,9 @@ def _interrupts_held() -> Iterator[None]:
         signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
-def _sign(issuer: str, pages: PageRange) -> Tally:
+def _sign(issuer: str, slot: int, pages: PageRange) -> Tally:
     assert _worker is not None
-    return _worker.sign(issuer, pages)
+    return _worker.sign(issuer, slot, pages)
 
 
 class _Processes:
@@ -112,9 +116,9 @@ class _Processes:
             initargs=(config_file, self._watched),
         )
 
-    def submit(self, issuer: str, pages: PageRange) -> Future[Tally]:
+    def submit(self, issuer: str, slot: int, pages: PageRange) -> Future[Tally]:
         with _interrupts_held():  # the executor starts its processes here, as it needs them
-            return self._executor.submit(_sign, issuer, pages)
+            return self._executor.submit(_sign, issuer, slot, pages)
 
     def close(self) -> None:
         """What is under way ends as in a crash: its pages are signed another time."""
@@ -130,8 +134,8 @@ class _Thread:
         self._worker = _Worker(config_file, clock)
         self._executor = ThreadPoolExecutor(1, thread_name_prefix="sign")
 
-    def submit(self, issuer: str, pages: PageRange) -> Future[Tally]:
-        return self._executor.submit(self._worker.sign, issuer, pages)
+    def submit(self, issuer: str, slot: int, pages: PageRange) -> Future[Tally]:
+        return self._executor.submit(self._worker.sign, issuer, slot, pages)
 
     def close(self) -> None:
         self._executor.shutdown(wait=True, cancel_futures=True)
@@ -163,25 +167,29 @@ class Pool:
     ) -> None:
         self._signers.close()
 
-    def submit(self, issuer: str, pages: PageRange) -> Future[Tally]:
-        """Its result raises BrokenExecutor when a process of the pool was killed; the next call starts new ones.
+    def submit(self, issuer: str, slot: int, pages: PageRange) -> Future[Tally]:
+        """Sign `pages` under the template of `slot`.
+
+        Its result raises BrokenExecutor when a process of the pool was killed; the next call starts new ones.
 
         Raises WorkersLost if those are killed as well.
         """
         try:
-            return self._signers.submit(issuer, pages)
+            return self._signers.submit(issuer, slot, pages)
         except BrokenExecutor:
             self._signers.close()
             self._signers = self._start()
         try:
-            return self._signers.submit(issuer, pages)
+            return self._signers.submit(issuer, slot, pages)
         except BrokenExecutor:
             raise WorkersLost from None
 
-    def sign(self, issuer: str, ranges: Iterable[PageRange], progress: Callable[[int], None]) -> Tally:
+    def sign(
+        self, issuer: str, slot: int, ranges: Iterable[PageRange], progress: Callable[[int], None]
+    ) -> Tally:
         """Sign all of `ranges`; `progress` is told how many pages each finished chunk had. Raises WorkersLost."""
         chunks = [chunk for whole in ranges for chunk in split(whole, CHUNK_PAGES)]
-        futures = {self.submit(issuer, chunk): len(chunk) for chunk in chunks}
+        futures = {self.submit(issuer, slot, chunk): len(chunk) for chunk in chunks}
         total = Tally()
         for future in as_completed(futures):
             try:

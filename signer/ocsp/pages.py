@@ -76,6 +76,11 @@ class PageSigner:
         self._shift = 32 - issuer.page_bits
 
     @property
+    def slot(self) -> int:
+        """Of the template that records name: it says whose certificate they are signed under."""
+        return self._signer.slot
+
+    @property
     def page_count(self) -> int:
         return 1 << self.issuer.page_bits
 

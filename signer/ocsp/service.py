@@ -59,7 +59,9 @@ class IssuerService:
     def sign_all(self, progress: Callable[[int], None]) -> Tally:
         """Sign every page now. The tail's position and the checkpoint move to the start of this pass."""
         generation, position = self._ledger.generation(self.issuer.id), self._due()
-        tally = self._pool.sign(self.issuer.name, [PageRange(0, self._signer.page_count - 1)], progress)
+        tally = self._pool.sign(
+            self.issuer.name, self._signer.slot, [PageRange(0, self._signer.page_count - 1)], progress
+        )
         if not tally.faults:
             self._ledger.set_tail_position(self.issuer.id, generation)
             self._set_position(position)
@@ -72,7 +74,7 @@ class IssuerService:
         position, read = self._due(), self._tail.read
         pages = _pages(self._due_pages(position))
         pages.update(self.missing_pages(), self._tail.open_pages)
-        tally.add(self._pool.sign(self.issuer.name, ranges_of(sorted(pages)), progress))
+        tally.add(self._pool.sign(self.issuer.name, self._signer.slot, ranges_of(sorted(pages)), progress))
         self._tail.settle(pages - {fault.page for fault in tally.faults}, read)
         if not tally.faults:
             self._set_position(position)
@@ -134,7 +136,10 @@ class IssuerService:
         self._plan()
         while self._queue and len(self._pending) < PENDING_CHUNKS:
             chunk = self._queue[0]
-            self._pending[self._pool.submit(self.issuer.name, chunk)] = chunk, self._tail.read
+            self._pending[self._pool.submit(self.issuer.name, self._signer.slot, chunk)] = (
+                chunk,
+                self._tail.read,
+            )
             del self._queue[0]  # not before the pool has it
             self._queued.difference_update(_pages([chunk]))
         return tally

@@ -269,6 +269,7 @@ def test_the_example_shows_the_defaults_and_every_key(tmp_path: Path) -> None:
         "id",
         "pin_file",
         "signer = {",
+        'directory = "responders"',
         "endpoint",
         "region",
         "access_key_file",
@@ -335,6 +336,30 @@ def test_a_key_in_a_token(tmp_path: Path) -> None:
     signer = load(tmp_path, PKCS11.replace('label = "k"', 'id = "01:A2"')).ocsp_signer("r1")
     assert (signer.module, signer.pin_file) == (tmp_path / "p11.so", tmp_path / "pin")
     assert (signer.token, signer.label, signer.id) == ("t", None, "01:A2")
+
+
+DIRECTORY = ISSUER.replace('key = "responder.key", certificate = "responder.pem"', 'directory = "d"')
+
+
+def test_responder_certificates_in_a_directory(tmp_path: Path) -> None:
+    with_key = DIRECTORY.replace('url = "', 'key = "ca.key", url = "')
+    assert load(tmp_path, with_key).ocsp_signer("r1").directory == tmp_path / "d"
+    tokens = with_key.replace(
+        'directory = "d"', 'kind = "pkcs11", module = "p", token = "t", pin_file = "n", directory = "d"'
+    )
+    assert load(tmp_path, tokens).ocsp_signer("r1").token == "t"
+    for more, message in (
+        ('kind = "pkcs12"', 'goes with kind = "file"'),
+        ('key = "a"', "`key` does not go with `directory`"),
+        ('certificate = "a"', "`certificate` does not go with `directory`"),
+        ('kind = "pkcs11", module = "p", token = "t"', "`pin_file` is missing"),
+        ('kind = "pkcs11", module = "p", token = "t", pin_file = "n", id = "01"', "`id` does not go with"),
+    ):
+        assert (
+            message
+            in refusal(tmp_path, with_key.replace('directory = "d"', more + ', directory = "d"')).message
+        )
+    assert "`crl.key` is missing" in refusal(tmp_path, with_key.replace('key = "ca.key", ', "")).message
 
 
 def test_a_key_of_crls_in_a_token(tmp_path: Path) -> None:

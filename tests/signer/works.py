@@ -219,10 +219,18 @@ class Works:
         answer = assemble(template, stored.number, whose, algorithm, serial, record, 0, 1 << 40)
         assert answer is not None
         response = ocsp.load_der_ocsp_response(answer.body)
-        key = load_certificate(self.directory / "responder.pem").public_key()
+        signer = response.certificates[0]
+        signer.verify_directly_issued_by(load_certificate(self.directory / "ca.pem"))
+        key = signer.public_key()
         assert isinstance(key, ec.EllipticCurvePublicKey)
         key.verify(response.signature, response.tbs_response_bytes, ec.ECDSA(hashes.SHA256()))
         return response
+
+    def response_end(self, serial: bytes) -> int:
+        """nextUpdate of what would be answered."""
+        response = self.response(serial)
+        assert response is not None and response.next_update_utc is not None
+        return int(response.next_update_utc.timestamp())
 
     def is_revoked(self, serial: bytes) -> bool:
         response = self.response(serial)
