@@ -334,7 +334,7 @@ def test_distribution_points_that_are_refused(url: str | None, user: bool, ca: b
 GOOD_ENTRY: Entry = (b"\x05", 1_700_000_000, 1)
 
 
-@pytest.mark.conformance("C-15", "C-21")
+@pytest.mark.conformance("C-14", "C-15", "C-21")
 @pytest.mark.parametrize(
     ("entry", "message"),
     [
@@ -441,7 +441,9 @@ CRITICAL = b"\x01\x01\xff"
 TIME_1 = encode_time(THIS_UPDATE)
 
 
-@pytest.mark.conformance("C-01")
+@pytest.mark.conformance(
+    "C-01", "C-03", "C-05", "C-07", "C-08", "C-10", "C-11", "C-13", "C-14", "C-15", "C-20"
+)
 @pytest.mark.parametrize(
     ("data", "message"),
     [
@@ -554,6 +556,22 @@ TIME_1 = encode_time(THIS_UPDATE)
             ),
             "extension 2",
             id="indirect",
+        ),
+        pytest.param(
+            assemble(
+                extensions=AKI + NUMBER + extension("0603551d1c", bytes.fromhex("3003810100"), CRITICAL)
+            ),
+            "extension 2",
+            id="scope-false",
+        ),
+        pytest.param(
+            assemble(
+                extensions=AKI
+                + NUMBER
+                + extension("0603551d1c", bytes.fromhex("300ca00aa003860161a003860162"), CRITICAL)
+            ),
+            "extension 2",
+            id="two-names",
         ),
         pytest.param(
             assemble(

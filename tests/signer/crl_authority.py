@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec, ed25519, mldsa, padding, rsa
+from cryptography.x509.name import _ASN1Type
 
 from signer.crl.build import CrlEntry, CrlFields, CrlSigner
 
@@ -48,10 +49,15 @@ class SoftwareKey:
 
 
 def make_authority(
-    algorithm: str = "p256", *, name: str = "CRL test CA", crl_sign: bool = True, key_identifier: bool = True
+    algorithm: str = "p256",
+    *,
+    name: str = "CRL test CA",
+    spelling: _ASN1Type = _ASN1Type.UTF8String,
+    crl_sign: bool = True,
+    key_identifier: bool = True,
 ) -> CrlSigner:
     key, sign = _key(algorithm)
-    subject = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, name)] if name else [])
+    subject = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, name, spelling)] if name else [])
     builder = (
         x509.CertificateBuilder()
         .subject_name(subject)

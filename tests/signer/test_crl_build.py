@@ -10,8 +10,10 @@ import pytest
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.x509.name import _ASN1Type
 
 from _fastpath.crl_reader import Crl
+from _fastpath.der import encode
 from signer.crl.algorithms import allowed_algorithms, verify
 from signer.crl.build import CrlEntry, CrlScope, build_shard
 from signer.crl.lint import lint_crl
@@ -65,6 +67,18 @@ def test_scope_is_said_in_the_distribution_point(scope: CrlScope, user: bool, ca
     assert extension.critical
     assert extension.value.full_name == [x509.UniformResourceIdentifier(URL)]
     assert (extension.value.only_contains_user_certs, extension.value.only_contains_ca_certs) == (user, ca)
+
+
+@pytest.mark.conformance("C-02")
+@pytest.mark.parametrize(
+    ("spelling", "octets"),
+    [(_ASN1Type.PrintableString, "130141"), (_ASN1Type.IA5String, "160141"), (_ASN1Type.BMPString, "1e020041")],
+)
+def test_the_issuer_is_spelled_as_in_the_certificate(spelling: _ASN1Type, octets: str) -> None:
+    """Clients compare names as octets: the same letters as UTF8String are another CA's."""
+    data = build_shard(make_authority(name="A", spelling=spelling), crl_fields(), [])
+    value = bytes.fromhex("0603550403" + octets)
+    assert Crl(data).issuer_name == encode(0x30, encode(0x31, encode(0x30, value)))
 
 
 @pytest.mark.conformance("C-12")

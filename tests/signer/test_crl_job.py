@@ -84,7 +84,7 @@ def add(
     press.works.add([row_in_page(0, number, revoked=revoked, not_after=not_after)])
 
 
-@pytest.mark.conformance("U-02", "C-13")
+@pytest.mark.conformance("U-02", "C-06", "C-13")
 def test_every_shard_is_published_also_empty_ones(press: Press) -> None:
     add(press, in_shard(1))
     outcomes = press.build()

@@ -259,6 +259,16 @@ def test_dates_at_their_limits_pass() -> None:
     assert run(build(fields=fields), fields=fields).next_update == NOW + 863_999
 
 
+@pytest.mark.conformance("C-06")
+def test_dates_of_a_crl_about_cas() -> None:
+    """A year, both ends counted."""
+    entries = [(serial, time, 4) for serial, time, _ in revoked_entries(3)]
+    year = replace(crl_fields(2), scope=CrlScope.CA_CERTIFICATES, this_update=NOW, next_update=NOW + 31_535_999)
+    assert run(build(entries, fields=year), fields=year, entries=entries, live=None).this_update == NOW
+    longer = replace(year, next_update=NOW + 31_536_000)
+    blocked("dates", "at most 31535999 s", build(fields=longer), fields=longer)
+
+
 @pytest.mark.parametrize("name", ["this_update", "next_update"])
 def test_dates_that_were_not_meant(name: str) -> None:
     meant = crl_fields(2)

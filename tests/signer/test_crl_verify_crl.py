@@ -286,6 +286,8 @@ def test_a_year_for_ca_certificates() -> None:
     long = right(url=None, this_update=NOW - 200 * DAY, validity=365 * DAY - 1)
     assert faults(forge(long), url=None).keys() == {"dates"}
     assert faults(forge(long), url=None, scope=CrlScope.CA_CERTIFICATES) == {}
+    longer = right(url=None, this_update=NOW - 200 * DAY, validity=365 * DAY)
+    assert faults(forge(longer), url=None, scope=CrlScope.CA_CERTIFICATES).keys() == {"dates"}
 
 
 @pytest.mark.conformance("C-05")

@@ -205,6 +205,7 @@ def test_a_move_is_no_work_for_the_tail(place: Place) -> None:
     ledger.close()
 
 
+@pytest.mark.conformance("C-19")
 def test_the_ledger_itself_refuses_a_second_place(place: Place) -> None:
     """Another import may have come between the check and the writing."""
     place.run("pem-dir", bring_certificates(place, x1=shard_url(1)))
@@ -217,6 +218,7 @@ def test_the_ledger_itself_refuses_a_second_place(place: Place) -> None:
     assert place.dump() == before
 
 
+@pytest.mark.conformance("C-19")
 @pytest.mark.parametrize("recorded", PlacedBy)
 @pytest.mark.parametrize("stated", [PlacedBy.FILE, PlacedBy.CERTIFICATE])
 def test_who_corrects_whom(recorded: PlacedBy, stated: PlacedBy) -> None:

@@ -205,7 +205,7 @@ KEPT = CrlPlan(
 )
 
 
-@pytest.mark.conformance("C-19")
+@pytest.mark.conformance("C-19", "P-08")
 @pytest.mark.parametrize(
     ("plan", "message"),
     [

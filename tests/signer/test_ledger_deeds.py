@@ -131,6 +131,7 @@ def test_a_reservation_is_a_promise(ledger: Ledger, issuer: Issuer, r1: LedgerIs
     assert (again.outcome, again.state.placement) == ("known", first.state.placement)
 
 
+@pytest.mark.conformance("C-19")
 @pytest.mark.parametrize("by", [PlacedBy.FILE, PlacedBy.CERTIFICATE])
 def test_a_certificate_elsewhere_than_promised_is_refused(
     ledger: Ledger, r1: LedgerIssuer, by: PlacedBy
