@@ -198,6 +198,7 @@ NOT_SERVED: dict[str, Callable[[CA], bytes]] = {
     "half": lambda ca: crl(ca, 6, NOW - 300)[:100],
     "another CA": lambda ca: crl(STRANGER, 6, NOW - 300),
     "another key": lambda ca: crl(NAMESAKE, 6, NOW - 300),
+    "another name": lambda ca: crl(CA("demo", "Another CA", ca.key), 6, NOW - 300),
     "changed": lambda ca: changed(crl(ca, 6, NOW - 300)),
     "lower number": lambda ca: crl(ca, 4, NOW - 300),
     "earlier thisUpdate": lambda ca: crl(ca, 6, NOW - 601),

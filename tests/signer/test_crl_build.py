@@ -72,7 +72,11 @@ def test_scope_is_said_in_the_distribution_point(scope: CrlScope, user: bool, ca
 @pytest.mark.conformance("C-02")
 @pytest.mark.parametrize(
     ("spelling", "octets"),
-    [(_ASN1Type.PrintableString, "130141"), (_ASN1Type.IA5String, "160141"), (_ASN1Type.BMPString, "1e020041")],
+    [
+        (_ASN1Type.PrintableString, "130141"),
+        (_ASN1Type.IA5String, "160141"),
+        (_ASN1Type.BMPString, "1e020041"),
+    ],
 )
 def test_the_issuer_is_spelled_as_in_the_certificate(spelling: _ASN1Type, octets: str) -> None:
     """Clients compare names as octets: the same letters as UTF8String are another CA's."""

@@ -23,7 +23,7 @@ from store.clock import SystemClock
 from store.objects import Manifest, decode_manifest
 from tests.signer.crl_authority import make_authority
 from tests.signer.ledgers import NOW, certificate_row
-from tests.signer.works import DAY, FakeClock, Works, row_in_page
+from tests.signer.works import DAY, URL_PATTERN, FakeClock, Works, row_in_page
 
 PUBLISHED, CHECKED, CURRENT, REFUSED = ShardStatus
 
@@ -418,6 +418,22 @@ def all_kinds(tmp_path: Path, store_url: str, clock: FakeClock) -> Iterator[Pres
     more = 'shards = 3, full_url = "http://crl.example/full.crl", ca_url = "http://crl.example/ca.crl"'
     with works.configured("shards = 3", more):
         yield Press(works, works.context.crl_job("demo"))
+
+
+@pytest.mark.conformance("U-02")
+def test_shards_are_there_before_certificates_that_name_them(
+    tmp_path: Path, store_url: str, clock: FakeClock
+) -> None:
+    works = Works(tmp_path, store_url, clock)
+    later = f'shards = 3, series = [{{ url = "{URL_PATTERN}", from = 2027-01-01T00:00:00Z, shards = 2 }}]'
+    with works.configured("shards = 3", later):
+        press = Press(works, works.context.crl_job("demo"))
+        works.add_some(20, revoked_every=2)
+        assert press.statuses() == [PUBLISHED] * 5
+        assert [shard.entries for shard in press.manifest.shards][3:] == [0, 0]
+        for index in range(2):
+            crl = Crl((press.directory / f"1-{index}.crl").read_bytes())
+            assert crl.distribution_point_url == f"http://crl.example/demo/1-{index}.crl"
 
 
 @pytest.mark.conformance("C-11", "C-12", "C-16", "C-19")

@@ -263,7 +263,9 @@ def test_dates_at_their_limits_pass() -> None:
 def test_dates_of_a_crl_about_cas() -> None:
     """A year, both ends counted."""
     entries = [(serial, time, 4) for serial, time, _ in revoked_entries(3)]
-    year = replace(crl_fields(2), scope=CrlScope.CA_CERTIFICATES, this_update=NOW, next_update=NOW + 31_535_999)
+    year = replace(
+        crl_fields(2), scope=CrlScope.CA_CERTIFICATES, this_update=NOW, next_update=NOW + 31_535_999
+    )
     assert run(build(entries, fields=year), fields=year, entries=entries, live=None).this_update == NOW
     longer = replace(year, next_update=NOW + 31_536_000)
     blocked("dates", "at most 31535999 s", build(fields=longer), fields=longer)

@@ -240,7 +240,7 @@ def test_a_put_whose_answer_was_lost_is_no_conflict(
     assert live(store) == data
 
 
-@pytest.mark.conformance("U-07")
+@pytest.mark.conformance("U-05", "U-07")
 def test_stores_that_keep_headers_get_them(relayed: tuple[type[S3Handler], ObjectStore]) -> None:
     s3, store = relayed
     publish(store, PATH, crl(1), None)
@@ -279,7 +279,7 @@ def keep_publishing(target: str) -> list[int]:
             continue
 
 
-@pytest.mark.conformance("C-08")
+@pytest.mark.conformance("C-08", "U-06")
 def test_two_publishers_never_overwrite_each_other(tmp_path: Path) -> None:
     store = open_object_store(str(tmp_path))
     seen: list[int] = []
