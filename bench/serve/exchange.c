@@ -1,4 +1,5 @@
 /* The load generator of `make bench-serve`: requests made beforehand, over many connections of one thread.
+ * Source, written by hand; bench/serve/generator.py compiles it into build/bench when it is first needed.
  *
  * Closed loop: each connection has one request under way and sends its next when the answer is whole.
  * Open loop: each request has a time at which it is due, and its latency counts from then, whether or not a
