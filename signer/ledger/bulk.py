@@ -303,15 +303,20 @@ def _insert(
     if connection.dialect.name != "sqlite":
         raise LedgerError(f"bulk rows cannot be written to {connection.dialect.name}")
     number, count, by_hash = series.number, series.shard_count, PlacedBy.HASH.value
-    plain: list[tuple[Any, ...]] = []
-    others: list[tuple[Any, ...]] = []
-    for hash32, serial, not_after, revoked, reason, placement in rows:
-        if placement is None and revoked is None:
-            plain.append((hash32, serial, not_after, hash32 % count))
-        else:
-            place = placement or (number, hash32 % count, by_hash)
-            marked = None if revoked is None else generation
-            others.append((hash32, serial, not_after, *place, revoked, reason, marked))
+    plain = [
+        (hash32, serial, not_after, hash32 % count)
+        for hash32, serial, not_after, revoked, _, placement in rows
+        if revoked is None and placement is None
+    ]
+    others = [
+        (
+            *(hash32, serial, not_after),
+            *(placement or (number, hash32 % count, by_hash)),
+            *(revoked, reason, None if revoked is None else generation),
+        )
+        for hash32, serial, not_after, revoked, reason, placement in rows
+        if revoked is not None or placement is not None
+    ]
     good = f"({issuer_id}, ?, ?, ?, {number}, ?, '{by_hash}', NULL, {UNSPECIFIED}, NULL, {generation})"
     _write(connection, good, plain)
     _write(connection, f"({issuer_id}, ?, ?, ?, ?, ?, ?, ?, ?, ?, {generation})", others)

@@ -158,3 +158,11 @@ def test_runs_are_merged_whatever_lies_in_which(tmp_path: Path, monkeypatch: pyt
     assert [group[0].row.serial for group in groups] == [row.serial for row in merged]
     last = {serial: where for where, serial in enumerate(serials) if where % 2}
     assert odd == sorted(certificate_row(serial, not_after=where) for serial, where in last.items())
+
+
+def test_serials_of_one_hash_have_an_order_too(ledger: Ledger, r1: LedgerIssuer) -> None:
+    first = certificate_row(b"\x01")
+    rows = [first, first._replace(serial=b"\x02"), first._replace(serial=b"\x03")]
+    with pytest.raises(LedgerError, match="serial 02 came out of order or twice"):
+        ledger.add_certificates(r1.id, [rows[0], rows[2], rows[1]], NOW)
+    assert ledger.add_certificates(r1.id, rows, NOW).new == 3
