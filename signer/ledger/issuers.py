@@ -2,7 +2,7 @@
 
 from cryptography import x509
 from cryptography.hazmat.primitives.serialization import Encoding
-from sqlalchemy import Connection, Row, insert, select
+from sqlalchemy import Connection, Row, insert, select, update
 
 from signer import journal
 from signer.ledger import crls, schema
@@ -30,7 +30,11 @@ def by_id(connection: Connection, issuer_id: int) -> LedgerIssuer:
 
 def ca_not_after(connection: Connection, issuer_id: int) -> int:
     data = connection.execute(select(_c.certificate).where(_c.id == issuer_id)).scalar_one()
-    return int(x509.load_der_x509_certificate(data).not_valid_after_utc.timestamp())
+    return _not_after(x509.load_der_x509_certificate(data))
+
+
+def _not_after(certificate: x509.Certificate) -> int:
+    return int(certificate.not_valid_after_utc.timestamp())
 
 
 def by_name(connection: Connection, name: str) -> LedgerIssuer:
@@ -47,12 +51,16 @@ def by_name(connection: Connection, name: str) -> LedgerIssuer:
 def ensure(
     connection: Connection, issuer: Issuer, page_bits: int, plan: CrlPlan, now: int, actor: str
 ) -> LedgerIssuer:
-    """Find or add, with every CRL series of the plan."""
+    """Find or add, with every CRL series of the plan and the CA certificate that ends last (U-11)."""
     issuer_id = known_id(connection, issuer)
     if issuer_id is None:
         issuer_id = _add(connection, issuer, page_bits, now)
         detail = {"issuer": issuer.name, "page_bits": page_bits}
         journal.append(connection, now=now, actor=actor, event="issuer", detail=detail)
+    elif _not_after(issuer.certificate) > ca_not_after(connection, issuer_id):
+        _renew(connection, issuer_id, issuer)
+        detail = {"issuer": issuer.name, "not_after": _not_after(issuer.certificate)}
+        journal.append(connection, now=now, actor=actor, event="issuer renewed", detail=detail)
     for row in crls.add_series(connection, issuer_id, issuer.name, plan, now):
         detail = {
             "issuer": issuer.name,
@@ -80,6 +88,11 @@ def _add(connection: Connection, issuer: Issuer, page_bits: int, now: int) -> in
         .returning(_c.id)
     )
     return int(connection.execute(statement).scalar_one())
+
+
+def _renew(connection: Connection, issuer_id: int, issuer: Issuer) -> None:
+    der = issuer.certificate.public_bytes(Encoding.DER)
+    connection.execute(update(schema.issuer).where(_c.id == issuer_id).values(certificate=der))
 
 
 def known_id(connection: Connection, issuer: Issuer) -> int | None:

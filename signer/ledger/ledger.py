@@ -114,7 +114,7 @@ class Ledger:
             issuers.known_id(connection, issuer)
 
     def ca_not_after(self, issuer_id: int) -> int:
-        """When the CA certificate ends that the issuer was recorded with."""
+        """When the last of the CA certificates ends that the issuer was configured with."""
         with self._read() as connection:
             return issuers.ca_not_after(connection, issuer_id)
 

@@ -24,13 +24,13 @@ from tests.store.s3_server import S3Server, running_s3_server
 URL_PATTERN = "http://crl.example/{issuer}/{series}-{index}.crl"
 
 
-def make_issuer(name: str) -> Issuer:
-    """A CA with a new key and the common name `name`."""
-    key = ec.generate_private_key(ec.SECP256R1())
+def make_issuer(name: str, key: ec.EllipticCurvePrivateKey | None = None, days: int = 3650) -> Issuer:
+    """A CA with the common name `name`, with a new key unless there is one."""
+    key = key or ec.generate_private_key(ec.SECP256R1())
     subject = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, name)])
     moment = datetime.datetime.fromtimestamp(NOW, datetime.UTC)
     builder = x509.CertificateBuilder(subject, subject, key.public_key(), x509.random_serial_number())
-    builder = builder.not_valid_before(moment).not_valid_after(moment + datetime.timedelta(3650))
+    builder = builder.not_valid_before(moment).not_valid_after(moment + datetime.timedelta(days))
     certificate = builder.sign(key, hashes.SHA256())
     return Issuer(name, certificate, IssuerID(subject_name(certificate), public_key_bits(certificate)))
 

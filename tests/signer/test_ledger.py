@@ -2,6 +2,7 @@ import threading
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
+from cryptography.hazmat.primitives.asymmetric import ec
 from sqlalchemy.exc import IntegrityError
 
 from signer.ledger.errors import LedgerError
@@ -33,6 +34,17 @@ def test_an_issuer_keeps_its_layout_whatever_is_asked_later(
 def test_another_ca_under_a_known_name_is_refused(ledger: Ledger, r1: LedgerIssuer) -> None:
     with pytest.raises(LedgerError, match="r1: its CA certificate has another name or key"):
         ledger.ensure_issuer(make_issuer("r1"), 4, CrlPlan((SeriesSpec(URL_PATTERN, 4),)), NOW)
+
+
+@pytest.mark.conformance("U-11")
+def test_a_ca_ends_when_the_last_of_its_certificates_does(ledger: Ledger) -> None:
+    """Renewed with its name and key it is the same CA; its CRLs are due until then, also when nobody configures it."""
+    key = ec.generate_private_key(ec.SECP256R1())
+    plan = CrlPlan((SeriesSpec(URL_PATTERN, 1),))
+    for days, end in ((3650, 3650), (7300, 7300), (30, 7300)):
+        found = ledger.ensure_issuer(make_issuer("r1", key, days), 4, plan, NOW)
+        assert ledger.ca_not_after(found.id) == NOW + end * 86_400
+    assert [one.event for one in ledger.journal_entries()] == ["issuer", "series", "issuer renewed"]
 
 
 def test_an_unknown_issuer_is_told_with_those_there_are(ledger: Ledger, r1: LedgerIssuer) -> None:
