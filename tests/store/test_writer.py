@@ -34,6 +34,23 @@ def test_results_come_in_the_order_of_the_pages(writer: PageWriter, reader: Stor
     assert reader.header("demo", 1, 19) == PageHeader(29, NOW, 1, 0)
 
 
+def test_a_connection_that_was_cut_is_made_again(writer: PageWriter, client: redis.Redis) -> None:
+    assert writer.put_pages([page({}, 1)])[0].status is PutStatus.WRITTEN
+    client.client_kill_filter(_type="normal", skipme=False)
+    assert writer.put_pages([page({}, 2)])[0].status is PutStatus.WRITTEN
+
+
+def test_replies_after_an_error_are_not_taken_for_later_ones(client: redis.Redis, endpoint: Endpoint) -> None:
+    writer = PageWriter(client, endpoint.url, restores=False)
+    bad = page({}, 1 << 64)
+    keys = [page_key("demo", 1, number) for number in range(1, 6)]
+    with pytest.raises(StoreError, match="epoch"):
+        writer.put_pages([page({}, 1, key=keys[0]), bad, *(page({}, 1, key=key) for key in keys[1:])])
+    results = writer.put_pages(page({}, 1 + index, key=key) for index, key in enumerate(keys))
+    assert [result.header.as_of for result in results if result.header] == [1, 2, 3, 4, 5]
+    assert results[0].status is PutStatus.STALE  # the others of the batch went through
+
+
 def test_nothing_to_put(writer: PageWriter) -> None:
     assert writer.put_pages([]) == []
     assert writer.put_records([]) == []
