@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes
-from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.asymmetric import ec, rsa
 from cryptography.hazmat.primitives.serialization import (
     Encoding,
     NoEncryption,
@@ -28,7 +28,7 @@ from store.errors import ConfigError
 from store.model import load_certificate
 from store.trust import trust_template
 from tests.signer.processes import wait_until
-from tests.signer.softhsm import SoftHsm
+from tests.signer.softhsm import PrivateKey, SoftHsm
 from tests.signer.test_run import fill, has_socket, is_whole, running
 from tests.signer.works import DAY, FakeClock, Works, row_in_page
 
@@ -36,17 +36,20 @@ ALL = PageRange(0, 3)
 BY_NAME = '{ key = "responder.key", certificate = "responder.pem" }'
 
 
-def written(path: Path, key: ec.EllipticCurvePrivateKey) -> Path:
-    path.write_bytes(key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()))
-    return path
-
-
 def issue(works: Works, name: str, begins: int, ends: int) -> ec.EllipticCurvePrivateKey:
     """A responder certificate like the first one, with a new key, into the directory; times are seconds since 1970."""
+    key = ec.generate_private_key(ec.SECP256R1())
+    path = works.directory / "responders" / f"{name}.key"
+    path.write_bytes(key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()))
+    certify(works, name, key, begins, ends)
+    return key
+
+
+def certify(works: Works, name: str, key: PrivateKey, begins: int, ends: int) -> None:
+    """The certificate alone."""
     ca_key = load_pem_private_key((works.directory / "ca.key").read_bytes(), None)
     assert isinstance(ca_key, ec.EllipticCurvePrivateKey)
     model = load_certificate(works.directory / "responder.pem")
-    key = ec.generate_private_key(ec.SECP256R1())
     builder = x509.CertificateBuilder(
         model.issuer, model.subject, key.public_key(), x509.random_serial_number()
     )
@@ -58,11 +61,9 @@ def issue(works: Works, name: str, begins: int, ends: int) -> ec.EllipticCurvePr
             value = x509.SubjectKeyIdentifier.from_public_key(key.public_key())
         builder = builder.add_extension(value, extension.critical)
     directory = works.directory / "responders"
-    written(directory / f"{name}.key", key)
     unready = directory / f"{name}.new"
     unready.write_bytes(builder.sign(ca_key, hashes.SHA256()).public_bytes(Encoding.PEM))
     unready.rename(directory / f"{name}.pem")
-    return key
 
 
 def with_directory(works: Works) -> None:
@@ -157,6 +158,7 @@ def test_a_directory_without_certificates(rolling: Works, content: str | None, m
         rolling.context.ocsp_signer("demo")
 
 
+@pytest.mark.slow
 @pytest.mark.conformance("R-17", "D-08")
 def test_pages_move_as_they_are_due(rolling: Works, clock: FakeClock) -> None:
     """Over the end of the first certificate: each answer is of one that outlives it, and there always is one."""
@@ -242,7 +244,7 @@ def test_a_running_signer_picks_it_up(tmp_path: Path, monkeypatch: pytest.Monkey
 
 
 def test_keys_in_a_token(rolling: Works, clock: FakeClock, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Their labels are the names of the certificates' files."""
+    """Their labels are the names of the certificates' files. From P-256 to RSA, too."""
     (rolling.directory / "hsm").mkdir()
     token = SoftHsm(rolling.directory / "hsm", monkeypatch).token()
     directory = rolling.directory / "responders"
@@ -256,6 +258,13 @@ def test_keys_in_a_token(rolling: Works, clock: FakeClock, monkeypatch: pytest.M
         for path in directory.glob("*.key"):
             path.unlink()
         assert chosen(rolling) == "b"
-        rolling.add([row_in_page(0, 0)])
+        rolling.add([row_in_page(page, 0) for page in range(4)])
         assert rolling.signer().sign_range(ALL).faults == []
         assert check_answers(rolling) == {0}
+        third = rsa.generate_private_key(65537, 2048)
+        token.put(third, "c", "03")
+        certify(rolling, "c", third, clock.now() - 60, clock.now() + 85 * DAY)
+        clock.pass_time(60)
+        assert rolling.signer().sign_range(ALL).faults == []
+        assert check_answers(rolling) == {1}
+        rolling.check_store()

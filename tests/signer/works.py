@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from cryptography.hazmat.primitives import hashes
-from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.asymmetric import ec, padding, rsa
 from cryptography.x509 import ocsp
 
 from _fastpath.answer import assemble
@@ -222,8 +222,11 @@ class Works:
         signer = response.certificates[0]
         signer.verify_directly_issued_by(load_certificate(self.directory / "ca.pem"))
         key = signer.public_key()
-        assert isinstance(key, ec.EllipticCurvePublicKey)
-        key.verify(response.signature, response.tbs_response_bytes, ec.ECDSA(hashes.SHA256()))
+        if isinstance(key, rsa.RSAPublicKey):
+            key.verify(response.signature, response.tbs_response_bytes, padding.PKCS1v15(), hashes.SHA256())
+        else:
+            assert isinstance(key, ec.EllipticCurvePublicKey)
+            key.verify(response.signature, response.tbs_response_bytes, ec.ECDSA(hashes.SHA256()))
         return response
 
     def response_end(self, serial: bytes) -> int:
