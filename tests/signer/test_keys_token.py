@@ -23,6 +23,8 @@ from tests.signer.works import FakeClock
 
 DATA = b"to be signed"
 P256, P384 = "300a06082a8648ce3d040302", "300a06082a8648ce3d040303"
+P521 = "300a06082a8648ce3d040304"
+DIGESTS = {64: hashes.SHA256(), 96: hashes.SHA384(), 132: hashes.SHA512()}
 RSA = "300d06092a864886f70d01010b0500"
 
 
@@ -68,18 +70,17 @@ def refusal(place: KeyPlace, key: PrivateKey, kind: type[OcspeedError] = ConfigE
 @pytest.mark.conformance("A-01")
 @pytest.mark.parametrize(
     ("curve", "algorithm", "size"),
-    [(ec.SECP256R1(), P256, 64), (ec.SECP384R1(), P384, 96)],
-    ids=["P-256", "P-384"],
+    [(ec.SECP256R1(), P256, 64), (ec.SECP384R1(), P384, 96), (ec.SECP521R1(), P521, 132)],
+    ids=["P-256", "P-384", "P-521"],
 )
-def test_ecdsa(token: Token, curve: ec.SECP256R1 | ec.SECP384R1, algorithm: str, size: int) -> None:
+def test_ecdsa(token: Token, curve: ec.EllipticCurve, algorithm: str, size: int) -> None:
     private = ec.generate_private_key(curve)
     key = opened(token, private)
     assert (key.signature_algorithm.hex(), key.signature_size) == (algorithm, size)
     assert key.public_key == private.public_key()
-    digest = hashes.SHA256() if size == 64 else hashes.SHA384()
     for number in range(20):
         signature = key.sign_der(DATA + bytes([number]))
-        private.public_key().verify(signature, DATA + bytes([number]), ec.ECDSA(digest))
+        private.public_key().verify(signature, DATA + bytes([number]), ec.ECDSA(DIGESTS[size]))
     key.close()
 
 
