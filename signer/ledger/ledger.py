@@ -154,7 +154,7 @@ class Ledger:
         """
         total = ImportOutcome()
         begun = False
-        for batch in _batches(rows):
+        for batch in _batches(rows, self._page_bits(issuer_id)):
             with self._write() as connection:
                 found = bulk.compare(connection, issuer_id, batch, says_good=says_good)
                 if entry is not None and not begun and not found.nothing:
@@ -176,10 +176,14 @@ class Ledger:
     ) -> ImportOutcome:
         """What `add_certificates` would come to, without recording anything."""
         total = ImportOutcome()
-        for batch in _batches(rows):
+        for batch in _batches(rows, self._page_bits(issuer_id)):
             with self._read() as connection:
                 total.add(bulk.compare(connection, issuer_id, batch, says_good=says_good).outcome)
         return total
+
+    def _page_bits(self, issuer_id: int) -> int:
+        with self._read() as connection:
+            return issuers.by_id(connection, issuer_id).page_bits
 
     def recorded(self, issuer_id: int, rows: Sequence[CertificateRow]) -> dict[bytes, Recorded]:
         """Shard and status of those serials that are known or reserved. For some thousand rows ordered by hash32."""
@@ -384,20 +388,23 @@ def _append(connection: Connection, entry: ImportEntry, event: str, detail: dict
     chain.append(connection, now=now, actor=entry.actor, event=event, detail=detail)
 
 
-def _batches(rows: Iterable[CertificateRow]) -> Iterator[list[CertificateRow]]:
+def _batches(rows: Iterable[CertificateRow], page_bits: int) -> Iterator[list[CertificateRow]]:
     """Raises LedgerError when rows are not ordered by (hash32, serial), each serial once."""
     last: tuple[int, bytes] = (-1, b"")
     source = iter(rows)
-    while batch := list(itertools.islice(source, bulk.BATCH)):
-        last = _check_order(last, batch)
-        yield batch
+    left: list[CertificateRow] = []
+    while found := [*left, *itertools.islice(source, bulk.BATCH - len(left))]:
+        last = _check_order(last, found[len(left) :])
+        size = bulk.rows_in_commit(found, page_bits)
+        left = found[size:]
+        yield found[:size]
 
 
 def _check_order(last: tuple[int, bytes], batch: Sequence[CertificateRow]) -> tuple[int, bytes]:
     hashes = [last[0], *[row[0] for row in batch]]
     if not all(map(operator.lt, hashes, hashes[1:])):
         _check_keys(last, batch)
-    return batch[-1][:2]
+    return batch[-1][:2] if batch else last
 
 
 def _check_keys(last: tuple[int, bytes], batch: Sequence[CertificateRow]) -> None:

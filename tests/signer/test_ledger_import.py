@@ -10,7 +10,8 @@ from signer.ledger import staging
 from signer.ledger.errors import LedgerError
 from signer.ledger.ledger import Ledger
 from signer.ledger.staging import RUN, Staging
-from signer.ledger.values import ChangeKind, LedgerIssuer
+from signer.ledger.values import ChangeKind, CrlPlan, LedgerIssuer, SeriesSpec
+from store.model import Issuer
 from tests.signer.ledgers import NOW, YEAR, certificate_row, certificate_rows
 
 EVERYTHING = (0, (1 << 32) - 1)
@@ -166,3 +167,13 @@ def test_serials_of_one_hash_have_an_order_too(ledger: Ledger, r1: LedgerIssuer)
     with pytest.raises(LedgerError, match="serial 02 came out of order or twice"):
         ledger.add_certificates(r1.id, [rows[0], rows[2], rows[1]], NOW)
     assert ledger.add_certificates(r1.id, rows, NOW).new == 3
+
+
+def test_scattered_rows_are_fewer_a_commit(ledger: Ledger, issuer: Issuer) -> None:
+    """Each is in another leaf of the table: as many as of dense ones would hold other writers up."""
+    plan = CrlPlan((SeriesSpec("http://c.example/{index}.crl", 4),))
+    large = ledger.ensure_issuer(issuer, 20, plan, NOW)
+    settled: list[int] = []
+    outcome = ledger.add_certificates(large.id, certificate_rows(7_500), NOW, progress=settled.append)
+    assert (outcome.new, settled) == (7_500, [2_000, 2_000, 2_000, 1_500])
+    assert ledger.snapshot(large.id, *EVERYTHING).rows == certificate_rows(7_500)
