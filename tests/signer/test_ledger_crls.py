@@ -52,6 +52,19 @@ def test_shards_are_a_partition_in_order_of_serials(ledger: Ledger, r1: LedgerIs
     assert sorted(everything) == sorted(revoked)
 
 
+@pytest.mark.conformance("C-19", "P-08")
+@pytest.mark.parametrize("revoked", [None, NOW - 5])
+def test_the_shard_of_a_serial_is_one_for_ever(ledger: Ledger, r1: LedgerIssuer, revoked: int | None) -> None:
+    """Of four: written down, for certificates out there name them. Another hash would be another promise."""
+    shards = {"01": 3, "ff0010": 3, "000102030405060708090a0b0c0d0e0f": 2, "7f" * 20: 0}
+    rows = [certificate_row(bytes.fromhex(serial), revoked) for serial in shards]
+    ledger.add_certificates(r1.id, sorted(rows), NOW)
+    found = [ledger.find(r1.id, bytes.fromhex(serial)) for serial in shards]
+    assert [one and (one.series, one.shard_index) for one in found] == [
+        (0, index) for index in shards.values()
+    ]
+
+
 def test_entries_and_generation_are_one_snapshot(ledger: Ledger, one_shard: LedgerIssuer) -> None:
     serials = [bytes([1, number]) for number in range(100)]
     rows = sorted(certificate_row(serial, NOW) for serial in serials[:50])
