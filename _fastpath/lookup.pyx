@@ -162,13 +162,14 @@ cdef class Lookup(Command):
     """
 
     cpdef take(self, reply, double now):
-        cdef int64_t wall = self.source.now()
+        cdef int64_t wall = 0
         if self.stage == LENGTH:
             if not isinstance(reply, int):
                 raise TypeError("a length is a number")
         elif reply is not None and not isinstance(reply, bytes):
             raise TypeError("a field of a hash is a string or null")
         try:
+            wall = self.source.now()
             if self.stage == HEADER or self.stage == LENGTH:
                 outcome = self.take_page(reply)
             else:

@@ -6,7 +6,7 @@ from typing import Annotated, Any
 
 import typer
 
-from bench.command import clean_up_on_sigterm, show
+from bench.command import check_rows, clean_up_on_sigterm, show
 from bench.command import save as keep
 from bench.crl.contenders import WrongCrl
 from bench.crl.result import as_json, as_table
@@ -29,8 +29,7 @@ def main(
     million: Annotated[int, typer.Option("--million", min=1, help="Entries of the large set.")] = 1_000_000,
 ) -> None:
     """What a CRL costs: ours beside cryptography's builder and `openssl ca -gencrl`, runs of all in turns."""
-    if unnamed := set(row or ()) - {*NAMES}:
-        raise typer.BadParameter(f"no such row: {', '.join(sorted(unnamed))}", param_hint="--row")
+    check_rows(row, NAMES)
     clean_up_on_sigterm()
     full = Plan()
     plan = Plan(

@@ -6,6 +6,7 @@ from typing import Any
 
 from rich.table import Table
 
+from bench.command import table
 from bench.crl.contenders import Chain, Cryptography, Memory, Openssl
 from bench.crl.session import Measured, Series
 from bench.environment import environment, last_line
@@ -80,12 +81,7 @@ def _of_size(size: str, by_name: dict[str, Series]) -> dict[str, float | None]:
 
 def as_table(measured: Measured) -> Table:
     """A line for each contender and size; times are CPU time, user and system, of all processes."""
-    table = Table(title="CRLs: medians of runs in turns")
-    for name in COLUMNS:
-        table.add_column(name, justify="left" if name in WORDS else "right")
-    for series in _all(measured):
-        table.add_row(*_cells(series))
-    return table
+    return table("CRLs: medians of runs in turns", COLUMNS, WORDS, map(_cells, _all(measured)))
 
 
 def _cells(series: Series) -> Iterator[str]:

@@ -1,23 +1,16 @@
 """`python -m bench.ingest`: a table, and as the last line one JSON object."""
 
 import json
-import signal
-import sys
-from datetime import date
-from pathlib import Path
-from typing import Annotated, NoReturn
+from typing import Annotated
 
 import typer
-from rich.console import Console
 
+from bench.command import check_rows, clean_up_on_sigterm, show
+from bench.command import save as keep
 from bench.ingest.contenders import WrongImport
 from bench.ingest.result import as_json, as_table
 from bench.ingest.session import NAMES, Plan, measure
 from store.errors import OcspeedError
-
-RESULTS = Path(__file__).parents[1] / "results"
-WIDE = 160  # columns of a table that does not go to a terminal
-STOPPED = 143  # by SIGTERM
 
 app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
 
@@ -36,9 +29,8 @@ def main(
     ] = None,
 ) -> None:
     """What an import costs: ours beside `sqlite3 .import` of the same file, runs of both in turns."""
-    if unnamed := set(row or ()) - {*NAMES}:
-        raise typer.BadParameter(f"no such row: {', '.join(sorted(unnamed))}", param_hint="--row")
-    signal.signal(signal.SIGTERM, _stop)
+    check_rows(row, NAMES)
+    clean_up_on_sigterm()
     full = Plan()
     tenth = 10 if quick else 1
     plan = Plan(
@@ -54,23 +46,10 @@ def main(
         typer.echo(f"bench-import: {error}", err=True)
         raise typer.Exit(1) from None
     result = as_json(measured)
-    console = Console()
-    if not console.is_terminal:
-        console = Console(width=WIDE)
-    console.print(as_table(measured))
-    for text in measured.missing:
-        console.print(f"MISSING: {text}")
+    show(as_table(measured), (f"MISSING: {text}" for text in measured.missing))
     if save:
-        RESULTS.mkdir(exist_ok=True)
-        path = RESULTS / f"import-{date.today()}.json"
-        path.write_text(json.dumps(result, indent=1) + "\n")
-        typer.echo(f"wrote {path}", err=True)
+        keep("import", result)
     typer.echo(json.dumps(result))
-
-
-def _stop(_signal: int, _frame: object) -> NoReturn:
-    """As on Ctrl-C: what was started is ended on the way out."""
-    sys.exit(STOPPED)
 
 
 if __name__ == "__main__":

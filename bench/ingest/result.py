@@ -7,6 +7,7 @@ from typing import Any
 
 from rich.table import Table
 
+from bench.command import table
 from bench.environment import environment, last_line
 from bench.ingest.session import MILLISECONDS, Measured, Series
 
@@ -68,12 +69,7 @@ def _ours(measured: Measured) -> list[Series]:
 
 def as_table(measured: Measured) -> Table:
     """A line for each contender; rows a second are of the whole process, by the clock."""
-    table = Table(title="Imports: medians of runs in turns")
-    for name in COLUMNS:
-        table.add_column(name, justify="left" if name in WORDS else "right")
-    for series in _all(measured):
-        table.add_row(*_cells(series))
-    return table
+    return table("Imports: medians of runs in turns", COLUMNS, WORDS, map(_cells, _all(measured)))
 
 
 def _cells(series: Series) -> Iterator[str]:

@@ -7,7 +7,7 @@ from typing import Annotated, Any
 
 import typer
 
-from bench.command import clean_up_on_sigterm, show
+from bench.command import check_rows, clean_up_on_sigterm, show
 from bench.command import save as keep
 from bench.serve.fleet import NotOutnumbered
 from bench.serve.result import as_json, as_table
@@ -31,8 +31,7 @@ def main(
     certificates: Annotated[int, typer.Option("--certificates", min=64, help="In the store.")] = 36_000,
 ) -> None:
     """What an answer costs: ours beside other servers, runs of both in turns, servers on one core, the rest on another."""
-    if unnamed := set(row or ()) - {*NAMES}:
-        raise typer.BadParameter(f"no such row: {', '.join(sorted(unnamed))}", param_hint="--row")
+    check_rows(row, NAMES)
     clean_up_on_sigterm()
     plan = _plan(quick, pairs, seconds, certificates, row)
     try:

@@ -7,6 +7,7 @@ from typing import Any
 
 from rich.table import Table
 
+from bench.command import table
 from bench.environment import environment, last_line
 from bench.serve.open_loop import LatencyPairs
 from bench.serve.pairs import NGINX_US, Pairs
@@ -126,12 +127,12 @@ def _versions(store: str) -> dict[str, str]:
 
 def as_table(measured: Measured) -> Table:
     """A line for each row; times are CPU time of the server for each answer."""
-    table = Table(title="CPU for each answer, user and system, all processes of the server; * void")
-    for name in COLUMNS:
-        table.add_column(name, justify="left" if name in WORDS else "right")
-    for pairs in measured.pairs:
-        table.add_row(*_cells(pairs))
-    return table
+    return table(
+        "CPU for each answer, user and system, all processes of the server; * void",
+        COLUMNS,
+        WORDS,
+        map(_cells, measured.pairs),
+    )
 
 
 def _cells(pairs: Pairs) -> list[str]:

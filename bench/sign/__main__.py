@@ -1,23 +1,17 @@
 """`python -m bench.sign`: a table, and as the last line one JSON object."""
 
 import json
-import signal
-import sys
-from datetime import date
-from pathlib import Path
-from typing import Annotated, Any, NoReturn
+from typing import Annotated
 
 import typer
-from rich.console import Console
 
+from bench.command import check_rows, clean_up_on_sigterm, show
+from bench.command import save as keep
 from bench.sign.contenders import WrongPass
 from bench.sign.result import as_json, as_lines, as_table
 from bench.sign.session import NAMES, Plan, measure
 from store.errors import OcspeedError
 
-RESULTS = Path(__file__).parents[1] / "results"
-WIDE = 160  # columns of a table that does not go to a terminal
-STOPPED = 143  # by SIGTERM
 QUICK = 3  # turns
 QUICK_FILLED = 62_500
 
@@ -39,9 +33,8 @@ def main(
     ] = None,
 ) -> None:
     """What signing costs: ours, into the store, beside a loop that does nothing but sign, runs of all in turns."""
-    if unnamed := set(row or ()) - {*NAMES}:
-        raise typer.BadParameter(f"no such row: {', '.join(sorted(unnamed))}", param_hint="--row")
-    signal.signal(signal.SIGTERM, _stop)
+    check_rows(row, NAMES)
+    clean_up_on_sigterm()
     size = filled or (QUICK_FILLED if quick else Plan().filled)
     plan = Plan(
         certificates=certificates,
@@ -57,27 +50,10 @@ def main(
         typer.echo(f"bench-sign: {error}", err=True)
         raise typer.Exit(1) from None
     result = as_json(measured)
-    console = Console()
-    if not console.is_terminal:
-        console = Console(width=WIDE)
-    console.print(as_table(measured))
-    for text in (*as_lines(measured), *(f"MISSING: {text}" for text in measured.missing)):
-        console.print(text)
+    show(as_table(measured), (*as_lines(measured), *(f"MISSING: {text}" for text in measured.missing)))
     if save:
-        _save(result)
+        keep("sign", result)
     typer.echo(json.dumps(result))
-
-
-def _stop(_signal: int, _frame: object) -> NoReturn:
-    """As on Ctrl-C: what was started is ended on the way out."""
-    sys.exit(STOPPED)
-
-
-def _save(result: dict[str, Any]) -> None:
-    RESULTS.mkdir(exist_ok=True)
-    path = RESULTS / f"sign-{date.today()}.json"
-    path.write_text(json.dumps(result, indent=1) + "\n")
-    typer.echo(f"wrote {path}", err=True)
 
 
 if __name__ == "__main__":

@@ -8,6 +8,7 @@ from typing import Any
 from cryptography.hazmat.backends.openssl import backend
 from rich.table import Table
 
+from bench.command import table
 from bench.environment import environment
 from bench.sign.corpus import P256, RSA2048
 from bench.sign.session import Measured, Series
@@ -83,12 +84,9 @@ def _speedups(ours: Series, bare: Series, ours_two: Series, bare_two: Series) ->
 
 def as_table(measured: Measured) -> Table:
     """A line for each contender; times are CPU time, user and system, of signer and store for each response."""
-    table = Table(title="CPU for each response: medians of runs in turns")
-    for name in COLUMNS:
-        table.add_column(name, justify="left" if name in WORDS else "right")
-    for series in measured.series:
-        table.add_row(*_cells(series))
-    return table
+    return table(
+        "CPU for each response: medians of runs in turns", COLUMNS, WORDS, map(_cells, measured.series)
+    )
 
 
 def as_lines(measured: Measured) -> Iterator[str]:

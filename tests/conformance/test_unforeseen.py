@@ -70,7 +70,6 @@ READINGS = {
     "when the answer is at hand": (True, "now", 1),
     "before the store is asked": (False, "monotonic", 1),
     "when the store has answered": (False, "now", 2),
-    "when the wait is measured": (False, "monotonic", 2),
 }
 
 
