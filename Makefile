@@ -37,7 +37,7 @@ demo: build
 	$(BIN)/ocsp-signer demo
 
 test: build
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest --numprocesses auto --maxprocesses 4 --dist loadfile
 
 test-slow: build tools
 	$(BIN)/python -m pytest -m "slow or not slow"
