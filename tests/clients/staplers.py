@@ -9,7 +9,7 @@ from pathlib import Path
 
 from tests.clients.commands import background, listens, run, wait_until
 from tests.clients.world import STATUSES, Subject, World
-from tests.integration.service import free_port
+from tests.ports import free_port
 
 __all__ = ["STAPLERS", "Stapler", "haproxy_says", "stored_answer"]
 

@@ -14,7 +14,7 @@ from tests.clients.commands import background, listens, run, version, wait_until
 from tests.clients.report import Report
 from tests.clients.wire import CAPTURED, LONG_PATH, sent
 from tests.clients.world import STATUSES, Subject, World
-from tests.integration.service import free_port
+from tests.ports import free_port
 
 pytestmark = pytest.mark.slow
 

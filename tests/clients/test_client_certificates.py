@@ -12,7 +12,7 @@ from tests.clients.report import Report
 from tests.clients.staplers import APACHE_MODULES
 from tests.clients.wire import CAPTURED, sent
 from tests.clients.world import STATUSES, Subject, World
-from tests.integration.service import free_port
+from tests.ports import free_port
 
 pytestmark = pytest.mark.slow
 

@@ -8,8 +8,9 @@ from pathlib import Path
 
 from tests.clients.hop import Hop, recording_hop
 from tests.integration.openssl_ca import LEAF, OpensslCa
-from tests.integration.service import Service, free_port
+from tests.integration.service import Service
 from tests.integration.test_openssl_ca import ISSUERS, issuer_table
+from tests.ports import free_port
 
 __all__ = ["STATUSES", "Subject", "World", "world"]
 

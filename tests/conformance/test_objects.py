@@ -31,7 +31,8 @@ from tests.conformance.crl_assertions import (
 )
 from tests.conformance.linters import COMMANDS, lint, lint_by_command
 from tests.conformance.signatures import raw_signature
-from tests.integration.service import Service, free_port
+from tests.integration.service import Service
+from tests.ports import free_port
 
 HOUR = 3600
 DAY = 86_400

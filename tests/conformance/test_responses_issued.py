@@ -15,7 +15,8 @@ from tests.conformance.assertions import Expected, OcspAnswer, ocsp_findings
 from tests.conformance.conftest import World
 from tests.conformance.corpus import Issuer, make_issuer
 from tests.conformance.crl_assertions import CrlAnswer, agreement_findings, crl_findings, shard_of
-from tests.integration.service import Service, free_port
+from tests.integration.service import Service
+from tests.ports import free_port
 from tests.responder.conftest import GOOD, REVOKED
 from tests.signer.ledgers import NOW
 from tests.signer.works import FakeClock, Works, row_in_page

@@ -12,7 +12,8 @@ from cryptography.x509 import ocsp
 
 from signer.demo.authority import create_authority
 from store.model import load_certificate
-from tests.integration.service import Service, free_port
+from tests.integration.service import Service
+from tests.ports import free_port
 
 ISSUER = """
 [[issuer]]

@@ -25,7 +25,8 @@ from cryptography.hazmat.primitives.serialization.pkcs12 import serialize_key_an
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
 from tests.integration.openssl_ca import openssl
-from tests.integration.service import Service, free_port
+from tests.integration.service import Service
+from tests.ports import free_port
 
 BORN = datetime.now(UTC).replace(microsecond=0)
 END = BORN + timedelta(60)

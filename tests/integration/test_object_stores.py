@@ -13,7 +13,8 @@ import pytest
 
 from store.clock import SystemClock
 from store.objects import open_object_store, read_object
-from tests.integration.service import free_port, running
+from tests.integration.service import running
+from tests.ports import free_port
 from tests.signer.processes import wait_until
 from tests.signer.works import Works
 from tests.store.s3_server import ACCESS_KEY, SECRET_KEY, S3Server, running_s3_server

@@ -18,7 +18,8 @@ from cryptography import x509
 from cryptography.x509 import ocsp
 
 from tests.integration.openssl_ca import REVOCATIONS, Certificate, OpensslCa, openssl
-from tests.integration.service import Service, free_port
+from tests.integration.service import Service
+from tests.ports import free_port
 
 ISSUERS = {
     "ec": ("-algorithm", "EC", "-pkeyopt", "ec_paramgen_curve:P-256"),

@@ -19,7 +19,8 @@ from cryptography.x509 import ocsp
 import signer.run
 from store.clock import SystemClock
 from store.model import load_certificate
-from tests.integration.service import Service, free_port
+from tests.integration.service import Service
+from tests.ports import free_port
 from tests.signer.processes import wait_until
 from tests.signer.test_rollover import issue, with_directory
 from tests.signer.test_run import has_socket, is_whole, running

@@ -12,7 +12,8 @@ from signer.keys.file import load_key
 from store.embedded import EmbeddedStore
 from store.model import load_certificate
 from store.objects import Manifest, decode_manifest, manifest_path
-from tests.integration.service import Service, free_port
+from tests.integration.service import Service
+from tests.ports import free_port
 from tests.proxies.origin import Origin
 from tests.signer.crl_server import saying
 

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from tests.clients.commands import background, listens, wait_until
 from tests.conformance.http import Client
-from tests.integration.service import free_port
+from tests.ports import free_port
 from tests.proxies.origin import Origin
 
 __all__ = ["DEPLOY", "FRONTS", "Front", "Kind"]

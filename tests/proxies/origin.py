@@ -17,7 +17,8 @@ from _fastpath.ocsp import SingleResponse
 from store.embedded import EmbeddedStore
 from tests.clients.commands import wait_until
 from tests.conformance.http import Client
-from tests.integration.service import Service, free_port
+from tests.integration.service import Service
+from tests.ports import free_port
 from tests.responder.ca import CA, Shelf
 
 __all__ = [

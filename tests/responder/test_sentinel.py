@@ -2,7 +2,6 @@
 
 import asyncio
 import contextlib
-import socket
 import subprocess
 from collections.abc import AsyncIterator, Iterator
 from dataclasses import dataclass
@@ -20,17 +19,13 @@ from store.config import StoreSection
 from store.connection import Endpoint
 from store.embedded import find_program
 from store.writer import install_functions
+from tests.ports import free_port
 from tests.responder.ca import CA, Shelf, good, revoked
 from tests.responder.conftest import GOOD, FakeClock, eventually, wait_until, write_config
 from tests.responder.connections import Worker
 
 SERVICE = "primary"
 DOWN_AFTER = 400  # ms of silence until the Sentinel gives a server up
-
-
-def free_port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-        return int(listener.getsockname()[1])
 
 
 def plain_client(port: int) -> redis.Redis:

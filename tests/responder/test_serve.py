@@ -17,17 +17,12 @@ import redis
 
 from _fastpath.ocsp import TRY_LATER
 from store.embedded import EmbeddedStore
+from tests.ports import free_port
 from tests.responder.ca import CA, Shelf, good
 from tests.responder.conftest import GOOD, wait_until, write_config
 
 PROGRAM = (sys.executable, "-c", "from responder.cli import main; main()")
 ROOT = Path(__file__).parents[2]
-
-
-def free_port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-        port: int = listener.getsockname()[1]
-        return port
 
 
 def run(*arguments: str, cwd: Path = ROOT) -> subprocess.CompletedProcess[str]:

@@ -18,7 +18,7 @@ from store.embedded import find_program
 from store.errors import StoreUnavailable
 from store.writer import install_functions
 from tests.conformance.http import Client
-from tests.integration.service import free_port
+from tests.ports import free_port
 from tests.responder.ca import CA, Shelf, good, revoked
 from tests.responder.conftest import GOOD, FakeClock, serving, wait_until, write_config
 from tests.store.test_acl import ADMIN, PASSWORD, RESPONDER, SIGNER, write_users

@@ -2,12 +2,11 @@
 
 import json
 import signal
-import socket
 import subprocess
 import sys
 import time
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from urllib.error import HTTPError
@@ -18,6 +17,7 @@ from obstore.exceptions import BaseError
 
 from store.config import ObjectTarget
 from store.objects import open_object_store
+from tests.ports import free_port
 
 __all__ = ["ACCESS_KEY", "SECRET_KEY", "S3Server", "running_s3_server"]
 
@@ -57,7 +57,7 @@ def running_s3_server(directory: Path) -> Iterator[S3Server]:
     access, secret, log = directory / "access", directory / "secret", directory / "weed.log"
     access.write_text(f"{ACCESS_KEY}\n")
     secret.write_text(f"{SECRET_KEY}\n")
-    ports = _free_ports(len(PORTS))
+    ports = [free_port() for _ in PORTS]
     with log.open("wb") as output:
         process = subprocess.Popen(_command(directory, ports), stdout=output, stderr=output)
     server = S3Server(f"http://127.0.0.1:{ports[PORTS.index('s3.port')]}", access, secret, process)
@@ -87,14 +87,6 @@ def _command(directory: Path, ports: list[int]) -> list[str]:
         "-s3.port.iceberg=0", "-s3.port.lance=0",
         *(f"-{name}={port}" for name, port in zip(PORTS, ports, strict=True)),
     ]  # fmt: skip
-
-
-def _free_ports(count: int) -> list[int]:
-    with ExitStack() as stack:
-        sockets = [stack.enter_context(socket.socket()) for _ in range(count)]
-        for one in sockets:
-            one.bind(("127.0.0.1", 0))
-        return [one.getsockname()[1] for one in sockets]
 
 
 def _wait(server: S3Server, log: Path) -> None:
