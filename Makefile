@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 
 .DEFAULT_GOAL := help
-.PHONY: help build demo test test-slow bench-micro bench-serve bench-sign bench-crl bench-import sanitize conformance lint package tools clean
+.PHONY: help build demo test test-slow bench-micro bench-serve bench-sign bench-crl bench-import bench-scale sanitize conformance lint package tools clean
 
 help:
 	@echo "make build      virtual environment and Cython modules"
@@ -17,6 +17,7 @@ help:
 	@echo "make bench-sign   what signing costs beside a bare loop (ARGS=--quick for direction)"
 	@echo "make bench-crl    what a CRL costs beside cryptography and openssl (ARGS=--quick for direction)"
 	@echo "make bench-import  what an import costs beside sqlite3 (ARGS=--quick for direction)"
+	@echo "make bench-scale  N certificates imported, signed, published and looked up (N=20000000)"
 	@echo "make sanitize   the codec and the fast path under AddressSanitizer and UndefinedBehaviorSanitizer"
 	@echo "make conformance  all tests, and docs/conformance.md from them"
 	@echo "make lint       ruff, mypy, cython-lint, import-linter"
@@ -67,6 +68,9 @@ bench-crl: build
 
 bench-import: build
 	@$(BIN)/python -m bench.ingest $(ARGS)
+
+bench-scale: build
+	@$(BIN)/python -m bench.scale --certificates $(or $(N),20000000) $(ARGS)
 
 lint: build
 	$(BIN)/ruff check .

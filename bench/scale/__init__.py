@@ -1,0 +1,1 @@
+"""What a CA of any size takes: imported, signed, published, and looked up beside a small one."""
