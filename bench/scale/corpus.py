@@ -48,7 +48,7 @@ class Drawn:
     revoked: bool
 
 
-def create_ca(directory: Path, admin: int, token: str) -> Path:
+def create_ca(directory: Path, admin: int, token: str, page_bits: int | None = None) -> Path:
     """Its ocsp.toml, with an intake API for the bearer of `token` on the port `admin`."""
     create_authority(
         directory, 2, int(time.time()), "http://127.0.0.1/", lambda serial: "http://127.0.0.1/0.crl", 1
@@ -57,22 +57,23 @@ def create_ca(directory: Path, admin: int, token: str) -> Path:
     tokens.touch(0o600)
     tokens.write_text(f"bench {token}\n")
     config = directory / "ocsp.toml"
-    config.write_text(CONFIG.format(admin=admin))
+    pages = "" if page_bits is None else f"ocsp = {{ page_bits = {page_bits} }}\n"
+    config.write_text(CONFIG.format(admin=admin) + pages)
     return config
 
 
 def write_index(path: Path, count: int, seed: int, draw: int = 0) -> list[Drawn]:
-    """As `openssl ca` writes it, one in twenty revoked; `draw` of them, spread over all.
+    """As `openssl ca` writes it, one in twenty revoked; `draw` of them at most, spread over all.
 
     The same seed and count are the same serials.
     """
     drawn: list[Drawn] = []
-    every = max(count // draw, 1) if draw else count + 1
+    every = (max(count // draw, 1) - 1 | 1) if draw else count + 1  # odd, or all would be revoked
     with path.open("w") as file:
         for first, lines in _parts(count, seed):
             file.writelines(lines)
             drawn += [_read(lines[at - first]) for at in _multiples(every, first, first + len(lines))]
-    return drawn
+    return drawn[:draw]
 
 
 def drawn_corpus(directory: Path, drawn: Sequence[Drawn]) -> Corpus:
