@@ -1,6 +1,7 @@
 """Signing with keys in a PKCS #11 token from end to end: the commands, several processes, a token taken away."""
 
 import re
+import shutil
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -8,8 +9,13 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
-from cryptography.hazmat.primitives.asymmetric import ec
-from cryptography.hazmat.primitives.serialization import load_pem_private_key
+from cryptography.hazmat.primitives.asymmetric import rsa
+from cryptography.hazmat.primitives.serialization import (
+    Encoding,
+    NoEncryption,
+    PrivateFormat,
+    load_pem_private_key,
+)
 
 from signer.crl.job import CrlJob, ShardOutcome, ShardStatus
 from signer.errors import TokenUnavailable
@@ -18,12 +24,16 @@ from signer.ocsp.schedule import PageRange
 from store.clock import SystemClock
 from store.errors import ConfigError
 from tests.signer.processes import wait_until, workers_of
-from tests.signer.softhsm import PIN, SoftHsm, Token
+from tests.signer.softhsm import PIN, PrivateKey, SoftHsm, Token
+from tests.signer.test_rollover import certify
 from tests.signer.test_run import fill, has_socket, is_whole, published
 from tests.signer.works import DAY, FakeClock, Works, row_in_page
 
 SIGNER = Path(sys.executable).with_name("ocsp-signer")
 ALL = PageRange(0, 3)
+PAGES, IN_A_PAGE = 64, 40  # of a batch that two processes are at for a while
+# Which key signs the responses; None is the P-256 key that the issuer has anyhow.
+KINDS = pytest.mark.parametrize("own", [None, 2048], ids=["P-256", "RSA-2048"], indirect=True)
 
 
 @pytest.fixture
@@ -39,7 +49,7 @@ def moved(works: Works, token: Token) -> Iterator[Works]:
     for name in ("responder", "ca"):
         path = works.directory / f"{name}.key"
         key = load_pem_private_key(path.read_bytes(), None)
-        assert isinstance(key, ec.EllipticCurvePrivateKey)
+        assert isinstance(key, PrivateKey)
         token.put(key, name, "01" if name == "ca" else "02")
         path.unlink()
     responder = token.table("responder", ', certificate = "responder.pem"')
@@ -58,10 +68,39 @@ def works(tmp_path: Path, store_url: str, clock: FakeClock, token: Token) -> Ite
 
 
 @pytest.fixture
-def own(tmp_path: Path, token: Token) -> Iterator[Works]:
-    """On the machine's clock and with an embedded store; two workers."""
-    with moved(Works(tmp_path, None, SystemClock(), page_bits=6, workers=2), token) as made:
+def own(request: pytest.FixtureRequest, tmp_path: Path, token: Token) -> Iterator[Works]:
+    """On the machine's clock and with an embedded store; two workers. With a responder's key of so many bits of RSA."""
+    works = Works(tmp_path, None, SystemClock(), page_bits=6, workers=2)
+    if bits := getattr(request, "param", None):
+        take_rsa(works, bits)
+    with moved(works, token) as made:
         yield made
+
+
+def take_rsa(works: Works, bits: int) -> None:
+    """A responder certificate like the one that is there, of an RSA key, in its place."""
+    key, now = rsa.generate_private_key(65537, bits), works.clock.now()
+    (works.directory / "responders").mkdir()
+    certify(works, "responder", key, now - 60, now + 60 * DAY)
+    shutil.move(works.directory / "responders" / "responder.pem", works.directory / "responder.pem")
+    pem = key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
+    (works.directory / "responder.key").write_bytes(pem)
+
+
+def fill_pages(works: Works) -> None:
+    late = works.clock.now() + 50 * DAY
+    works.add(
+        row_in_page(page, number, page_bits=6, not_after=late)
+        for page in range(PAGES)
+        for number in range(IN_A_PAGE)
+    )
+
+
+def check_stored(works: Works) -> int:
+    """Every response of the pages that are in the store verifies, and says what the ledger says; how many pages."""
+    found = [page for page in range(PAGES) if works.stored(page)]
+    works.check_pages(found)
+    return len(found)
 
 
 def statuses(job: CrlJob) -> list[ShardStatus]:
@@ -173,19 +212,64 @@ def test_a_token_taken_away_and_brought_back_while_it_runs(own: Works, token: To
 
 
 @pytest.mark.slow
+@KINDS
+@pytest.mark.conformance("A-01", "A-05")
+def test_a_batch_of_two_processes(own: Works) -> None:
+    fill_pages(own)
+    with own.open() as context:
+        context.ensure_store()
+        shown = command(own, "sign", "--all", "--workers", "2", "--json")
+        assert f'"responses":{2 * PAGES * IN_A_PAGE},' in shown and '"faults":[]' in shown
+        own.check_store()
+
+
+@pytest.mark.slow
+@KINDS
+@pytest.mark.conformance("A-05")
 def test_a_batch_meets_a_token_that_comes_and_goes(own: Works, token: Token) -> None:
-    """Of a pass that fails, whole chunks are stored or nothing; the next one signs what is missing."""
-    own.add(row_in_page(page, number, page_bits=6, not_after=own.clock.now() + 50 * DAY) for page in range(64) for number in range(40))  # fmt: skip
+    """G4. Of a pass that fails, whole chunks are stored or nothing; the next one signs what is missing."""
+    fill_pages(own)
     with own.open() as context:
         context.ensure_store()
         process = subprocess.Popen(
             [SIGNER, "sign", "--all", "--config", own.file], stdout=subprocess.PIPE, stderr=subprocess.STDOUT
         )
-        wait_until(lambda: any(own.stored(page) for page in range(64)), 60)
+        wait_until(lambda: any(own.stored(page) for page in range(PAGES)), 60)
         token.hsm.remove()
         shown, _ = process.communicate(timeout=60)
-        token.hsm.bring_back()
         assert process.returncode == 1 and re.search(rb"NoSuchToken|ObjectHandle", shown), shown
-        assert not all(own.stored(page) for page in range(64))
+        assert 0 < check_stored(own) < PAGES
+        token.hsm.bring_back()
         assert '"faults":[]' in command(own, "sign", "--json")
         own.check_store()
+
+
+@pytest.mark.slow
+@KINDS
+@pytest.mark.conformance("A-05")
+def test_a_run_resumes_its_batch_when_the_token_is_back(own: Works, token: Token) -> None:
+    """G4. It is taken away in the middle, twice, for longer than it is left alone after a fault, and for a moment."""
+    fill_pages(own)
+    log = own.directory / "run.log"
+    with (
+        own.open() as context,
+        log.open("wb") as output,
+        subprocess.Popen([SIGNER, "run", "--config", own.file], stdout=output, stderr=output) as process,
+    ):
+        context.ensure_store()
+        try:
+            wait_until(lambda: any(own.stored(page) for page in range(PAGES)), 60)
+            token.hsm.remove()
+            wait_until(lambda: "token unavailable" in log.read_text(), 60)
+            signed = check_stored(own)
+            assert 0 < signed < PAGES
+            token.hsm.bring_back()
+            wait_until(lambda: sum(own.stored(page) is not None for page in range(PAGES)) > signed, 60)
+            token.hsm.remove()
+            token.hsm.bring_back()
+            wait_until(lambda: is_whole(own), 120)
+        finally:
+            process.terminate()
+        assert process.wait(30) == 0
+    text = log.read_text()
+    assert "Traceback" not in text and "issuer stopped" not in text

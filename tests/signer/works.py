@@ -6,13 +6,15 @@ from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from cryptography import x509
 from cryptography.hazmat.primitives import hashes
-from cryptography.hazmat.primitives.asymmetric import ec, padding, rsa
+from cryptography.hazmat.primitives.asymmetric import ec, ed25519, padding, rsa
 from cryptography.x509 import ocsp
 
 from _fastpath.answer import assemble
 from _fastpath.certid import SHA1, SHA256
 from _fastpath.page import PageHeader, hash32, page_number
+from _fastpath.template import Template
 from signer.context import Context
 from signer.demo.authority import create_authority
 from signer.ledger.ledger import Ledger
@@ -210,24 +212,7 @@ class Works:
         issuer = self.issuer
         found = self.stored(page_number(serial, issuer.page_bits))
         record = found[1].get(serial) if found else None
-        if record is None:
-            return None
-        stored = self.ledger.templates(issuer.id)[record[1]]
-        template = self.reader.template(stored.number)
-        assert template is not None
-        whose = self.context.issuer("demo").id
-        answer = assemble(template, stored.number, whose, algorithm, serial, record, 0, 1 << 40)
-        assert answer is not None
-        response = ocsp.load_der_ocsp_response(answer.body)
-        signer = response.certificates[0]
-        signer.verify_directly_issued_by(load_certificate(self.directory / "ca.pem"))
-        key = signer.public_key()
-        if isinstance(key, rsa.RSAPublicKey):
-            key.verify(response.signature, response.tbs_response_bytes, padding.PKCS1v15(), hashes.SHA256())
-        else:
-            assert isinstance(key, ec.EllipticCurvePublicKey)
-            key.verify(response.signature, response.tbs_response_bytes, ec.ECDSA(hashes.SHA256()))
-        return response
+        return None if record is None else _Answers(self).response(serial, record, algorithm)
 
     def response_end(self, serial: bytes) -> int:
         """nextUpdate of what would be answered."""
@@ -241,10 +226,18 @@ class Works:
 
     def check_store(self) -> None:
         """Every page of the store says exactly what the ledger says, under both CertID algorithms."""
+        self.check_pages(range(1 << self.issuer.page_bits))
+
+    def check_pages(self, pages: Iterable[int]) -> None:
+        """The same of some pages."""
         issuer = self.issuer
         snapshot = self.ledger.snapshot(issuer.id, 0, 2**32 - 1)
-        for page in range(1 << issuer.page_bits):
-            rows = [row for row in snapshot.rows if page_number(row.serial, issuer.page_bits) == page]
+        answers = _Answers(self)
+        by_page: dict[int, list[CertificateRow]] = {}
+        for row in snapshot.rows:
+            by_page.setdefault(page_number(row.serial, issuer.page_bits), []).append(row)
+        for page in pages:
+            rows = by_page.get(page, [])
             living = [row for row in rows if row.not_after >= self.clock.now()]
             found = self.stored(page)
             assert found is not None, f"page {page} is not whole"
@@ -253,12 +246,24 @@ class Works:
             assert header.count == len(living)
             assert header.revoked_count == sum(row.revoked for row in living)
             for row in living:
-                self._check_responses(row)
+                answers.check(row, records[row.serial])
 
-    def _check_responses(self, row: CertificateRow) -> None:
+
+class _Answers:
+    """What would be answered: parsed by cryptography, its signature verified. What records share is read once."""
+
+    def __init__(self, works: Works) -> None:
+        self._issuer = works.context.issuer("demo")
+        self._ca = load_certificate(works.directory / "ca.pem")
+        self._reader = works.reader
+        self._stored = works.ledger.templates(works.issuer.id)
+        self._templates: dict[int, Template] = {}
+        self._signers: set[x509.Certificate] = set()  # that the CA issued
+
+    def check(self, row: CertificateRow, record: bytes) -> None:
+        """Under both CertID algorithms, against the ledger."""
         for algorithm in (SHA1, SHA256):
-            response = self.response(row.serial, algorithm)
-            assert response is not None
+            response = self.response(row.serial, record, algorithm)
             assert response.serial_number == int.from_bytes(row.serial)
             digest = "sha1" if algorithm == SHA1 else "sha256"
             assert response.hash_algorithm.name == digest
@@ -270,3 +275,28 @@ class Works:
             assert int(response.revocation_time_utc.timestamp()) == row.revocation_time
             reason = response.revocation_reason
             assert (reason is None) == (row.reason == 0)
+
+    def response(self, serial: bytes, record: bytes, algorithm: int) -> ocsp.OCSPResponse:
+        number = self._stored[record[1]].number
+        template = self._templates.get(number) or self._reader.template(number)
+        assert template is not None
+        self._templates[number] = template
+        answer = assemble(template, number, self._issuer.id, algorithm, serial, record, 0, 1 << 40)
+        assert answer is not None
+        response = ocsp.load_der_ocsp_response(answer.body)
+        self._verify(response)
+        return response
+
+    def _verify(self, response: ocsp.OCSPResponse) -> None:
+        signer = response.certificates[0]
+        if signer not in self._signers:
+            signer.verify_directly_issued_by(self._ca)
+            self._signers.add(signer)
+        key = signer.public_key()
+        if isinstance(key, rsa.RSAPublicKey):
+            key.verify(response.signature, response.tbs_response_bytes, padding.PKCS1v15(), hashes.SHA256())
+        elif isinstance(key, ed25519.Ed25519PublicKey):
+            key.verify(response.signature, response.tbs_response_bytes)
+        else:
+            assert isinstance(key, ec.EllipticCurvePublicKey)
+            key.verify(response.signature, response.tbs_response_bytes, ec.ECDSA(hashes.SHA256()))
