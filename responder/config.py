@@ -80,6 +80,7 @@ class IssuerTable(IssuerSection, frozen=True):
     signer: Any = None
     ocsp: Any = None
     crl: Any = None
+    watch: Any = None
 
     @property
     def has_ocsp(self) -> bool:

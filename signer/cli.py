@@ -111,6 +111,26 @@ def import_file(
     raise typer.Exit(code)
 
 
+@app.command(epilog="Example: ocsp-signer watch --issuer demo /etc/ssl/ca/index.txt")
+def watch(
+    path: Annotated[Path, typer.Argument(metavar="INDEX", help="The index.txt of `openssl ca`.")],
+    issuer: OneIssuer,
+    config: Config = DEFAULT_CONFIG,
+    once: Annotated[
+        bool, typer.Option("--once", help="End when it was recorded as it is; exit 3 if lines are bad.")
+    ] = False,
+    json: Json = False,
+) -> None:
+    """Record what changes in an index.txt, within two seconds; until SIGTERM or Ctrl-C.
+
+    A bad line is told once and holds up no other; it is tried again when the
+    file changes. `issuer.watch` has `run` do the same.
+    """
+    from signer.commands import watch as command
+
+    raise typer.Exit(command.watch(config, path, issuer=issuer, once=once, as_json=json))
+
+
 @app.command("import-signed", epilog="Example: ocsp-signer import-signed --issuer root root.crl")
 def import_signed(
     issuer: OneIssuer,

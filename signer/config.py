@@ -235,6 +235,7 @@ class IssuerTable(IssuerSection, frozen=True):
     crl: CrlTable
     signer: SignerTable | None = None  # only a CA without OCSP has none
     ocsp: OcspTable = OcspTable()
+    watch: Path | None = None  # an index.txt that `run` follows
 
     def __post_init__(self) -> None:
         super().__post_init__()

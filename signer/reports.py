@@ -2,11 +2,13 @@
 
 from threading import Lock
 
+import msgspec
 import structlog
 
 from signer.admin.metrics import Metrics
 from signer.crl.job import ShardOutcome, ShardStatus
 from signer.ocsp.pages import Tally
+from signer.watch import WatchReport
 
 __all__ = ["Reports"]
 
@@ -47,6 +49,21 @@ class Reports:
         for fault in tally.faults:
             log.error("page not signed", issuer=issuer, page=fault.page, reason=fault.message)
 
+    def watch_trouble(self, issuer: str, error: Exception) -> None:
+        """Of its index.txt, until `watched` says otherwise."""
+        if self._set(issuer, "watch", str(error)):
+            log.error("index not followed", issuer=issuer, reason=str(error))
+
+    def watched(self, done: WatchReport) -> None:
+        bad = f"{done.bad} lines of its index.txt are not recorded" if done.bad else None
+        self._set(done.issuer, "watch", bad)
+        told = {name: value for name, value in msgspec.structs.asdict(done).items() if name != "found_bad"}
+        log.info("index recorded", **told)
+        if done.found_bad:
+            log.error("bad lines", issuer=done.issuer, lines=done.found_bad)
+        if done.fewer:
+            log.warning("index has fewer lines", issuer=done.issuer, fewer=done.fewer)
+
     def crls_well(self, issuer: str) -> None:
         self._set(issuer, "crls", None)
 
@@ -65,9 +82,12 @@ class Reports:
                 entries=done.entries,
             )
 
-    def _set(self, issuer: str, what: str, why: str | None) -> None:
+    def _set(self, issuer: str, what: str, why: str | None) -> bool:
+        """Whether that is new."""
         with self._lock:
+            before = self._troubles.get((issuer, what))
             if why is None:
                 self._troubles.pop((issuer, what), None)
             else:
                 self._troubles[issuer, what] = why
+            return why != before

@@ -20,6 +20,7 @@ from signer.ocsp.batch import Pool
 from signer.ocsp.service import IssuerService, open_service
 from signer.reports import Reports
 from signer.threads import Beside
+from signer.watch import IndexWatch, follow
 from store.errors import OcspeedError, StoreError
 
 __all__ = ["Runner", "only_signer"]
@@ -108,15 +109,21 @@ class Runner:
                 context.ledger_issuer(table.name)
             names = [table.name for table in context.settings.root.issuer]
             reports = Reports(Metrics(context.ledger, names))
-            crls = Beside("crl", lambda: self._run_crls(reports, stop), stop)
+            others = [
+                Beside("crl", lambda: self._run_crls(reports, stop), stop),
+                Beside("watch", lambda: self._run_watches(reports, stop), stop),
+            ]
             with admin_listener(context, reports, stop):
-                crls.start()
+                for other in others:
+                    other.start()
                 try:
                     self._run_ocsp(context, reports, stop)
                 finally:
                     stop.set()
-                    crls.join()
-            crls.check()
+                    for other in others:
+                        other.join()
+            for other in others:
+                other.check()
 
     def _run_ocsp(self, context: Context, reports: Reports, stop: threading.Event) -> None:
         issuers = [_Issuer(table.name) for table in context.settings.root.issuer if table.ocsp.enabled]
@@ -191,6 +198,13 @@ class Runner:
                 for press in presses:
                     press.step(context)
                 stop.wait(CRL_CHECK)
+
+    def _run_watches(self, reports: Reports, stop: threading.Event) -> None:
+        with Context.open(self._file) as context:
+            tables = context.settings.root.issuer
+            watches = [IndexWatch(context, table.name, table.watch) for table in tables if table.watch]
+            if watches:
+                follow(watches, stop, reports.watched, reports.watch_trouble)
 
 
 def _look_for_responder(context: Context, issuer: _Issuer) -> None:

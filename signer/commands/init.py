@@ -75,6 +75,7 @@ EXAMPLE = """\
 [[issuer]]                    # one for each CA
 name = "example"              # lower-case letters, digits, `.`, `_`, `-`; never change it
 certificate = "ca.pem"        # the CA's certificate
+# watch = "index.txt"         # of `openssl ca`: `run` records what changes in it
 
 [issuer.signer]               # signs OCSP responses
 key = "responder.key"         # PEM: P-256, P-384, P-521, or RSA from 2048 bits
