@@ -12,6 +12,7 @@ MODULES = (
     "template",
     "ocsp",
     "page",
+    "signing",
     "crl",
     "crl_reader",
     "crl_entries",

@@ -45,6 +45,12 @@ cdef struct ResponseLayout:
     Py_ssize_t response  # OCSPResponse
 
 
+cdef int check_status(const SingleStatus* status) except -1
+cdef bytes response_data_of(
+    Template template, IssuerID issuer, int hash_algorithm, bytes serial_number, const SingleStatus* status
+)
+cdef bytes good_response_data_like(bytes model, bytes serial_number)
+cdef int put_raw_signature(uint8_t* out, Template template, bytes signature) except -1
 cdef Py_ssize_t lay_out_response(
     ResponseLayout* layout,
     Template template,

@@ -48,6 +48,7 @@ UNAUTHORIZED = bytes.fromhex("30030a0106")
 
 cdef enum:
     STATUS_GOOD_SIZE = 2
+    AFTER_GOOD_SERIAL = 38  # STATUS_GOOD_SIZE, thisUpdate and nextUpdate, the latter with a tag around it
     REASON_SIZE = 5  # [0] EXPLICIT ENUMERATED
     OCSP_BASIC_SIZE = 11  # OID TLV
     SUCCESSFUL_SIZE = 3
@@ -106,7 +107,7 @@ cdef class SingleResponse:
         return self.status.reason
 
 
-cdef void check_status(const SingleStatus* status) except *:
+cdef int check_status(const SingleStatus* status) except -1:
     """Raise ValueError for times out of order (R-06) or outside GeneralizedTime, or an impossible reason."""
     if not 0 <= status.this_update <= status.produced_at < status.next_update <= LAST_TIME:
         raise ValueError("thisUpdate <= producedAt < nextUpdate has to hold, in the years 1970 to 9999")
@@ -116,6 +117,7 @@ cdef void check_status(const SingleStatus* status) except *:
         raise ValueError(f"{status.reason} is not a CRLReason")
     if status.reason and not status.revoked:
         raise ValueError("a good certificate has no revocation reason")
+    return 0
 
 
 # Responses: one function lays out, giving every length; the writers follow it without looking back.
@@ -258,25 +260,45 @@ cdef uint8_t* put_response(
     return put_bytes(out, template.certs_octets, template.certs_size)
 
 
-def encode_tbs_response_data(
-    Template template not None, IssuerID issuer not None, int hash_algorithm, SingleResponse response not None
+cdef bytes response_data_of(
+    Template template, IssuerID issuer, int hash_algorithm, bytes serial_number, const SingleStatus* status
 ):
-    """DER ResponseData to sign. Raises ValueError for a hash algorithm other than SHA1 and SHA256."""
+    """DER ResponseData to sign; the status was checked. Raises ValueError for another hash algorithm."""
     cdef ResponseLayout layout
     cdef bytes result
     cdef Py_ssize_t size = lay_out_response_data(
         &layout,
         issuer,
         hash_algorithm,
-        <const uint8_t*>PyBytes_AS_STRING(response.serial_number),
-        PyBytes_GET_SIZE(response.serial_number),
-        &response.status,
+        <const uint8_t*>PyBytes_AS_STRING(serial_number),
+        PyBytes_GET_SIZE(serial_number),
+        status,
     )
     if size < 0:
         raise ValueError(f"no CertID hash algorithm {hash_algorithm}")
     result = PyBytes_FromStringAndSize(NULL, size)
     put_response_data(<uint8_t*>PyBytes_AS_STRING(result), &layout, template)
     return result
+
+
+cdef bytes good_response_data_like(bytes model, bytes serial_number):
+    """What `response_data_of` gives for a good certificate if `model` is that of another one.
+
+    Both serials have the same size and the same first bit, and their statuses are the same.
+    """
+    cdef Py_ssize_t size = PyBytes_GET_SIZE(model)
+    cdef Py_ssize_t serial_size = PyBytes_GET_SIZE(serial_number)
+    cdef bytes result = PyBytes_FromStringAndSize(PyBytes_AS_STRING(model), size)
+    cdef uint8_t* out = <uint8_t*>PyBytes_AS_STRING(result) + size - AFTER_GOOD_SERIAL - serial_size
+    put_bytes(out, <const uint8_t*>PyBytes_AS_STRING(serial_number), serial_size)
+    return result
+
+
+def encode_tbs_response_data(
+    Template template not None, IssuerID issuer not None, int hash_algorithm, SingleResponse response not None
+):
+    """DER ResponseData to sign. Raises ValueError for a hash algorithm other than SHA1 and SHA256."""
+    return response_data_of(template, issuer, hash_algorithm, response.serial_number, &response.status)
 
 
 def encode_response(
@@ -338,20 +360,29 @@ cdef int read_sig_value(Cursor* cursor, uint8_t* out, Py_ssize_t half) noexcept 
     return status if status != DER_OK else at_end(&integers)
 
 
-def signature_to_raw(Template template not None, bytes signature not None):
-    """The signature as a record keeps it. Raises ValueError for another size or form than the template's."""
+cdef int put_raw_signature(uint8_t* out, Template template, bytes signature) except -1:
+    """The signature as a record keeps it: `template.signature_size` octets.
+
+    Raises ValueError for another size or form than the template's; then some of them may be written.
+    """
     cdef Cursor cursor
-    cdef bytes result
     cdef int status
-    if not template.is_ecdsa:
-        if PyBytes_GET_SIZE(signature) != template.signature_size:
-            raise ValueError(f"a signature of this key has {template.signature_size} octets")
-        return signature
     cursor_over(&cursor, <const uint8_t*>PyBytes_AS_STRING(signature), PyBytes_GET_SIZE(signature))
-    result = PyBytes_FromStringAndSize(NULL, template.signature_size)
-    status = read_sig_value(&cursor, <uint8_t*>PyBytes_AS_STRING(result), template.signature_size // 2)
+    if not template.is_ecdsa:
+        if cursor.left != template.signature_size:
+            raise ValueError(f"a signature of this key has {template.signature_size} octets")
+        put_bytes(out, cursor.pos, cursor.left)
+        return 0
+    status = read_sig_value(&cursor, out, template.signature_size // 2)
     if status != DER_OK:
         raise der_error(status, "Ecdsa-Sig-Value")
+    return 0
+
+
+def signature_to_raw(Template template not None, bytes signature not None):
+    """The signature as a record keeps it. Raises ValueError for another size or form than the template's."""
+    cdef bytes result = PyBytes_FromStringAndSize(NULL, template.signature_size)
+    put_raw_signature(<uint8_t*>PyBytes_AS_STRING(result), template, signature)
     return result
 
 

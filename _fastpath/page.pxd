@@ -44,6 +44,12 @@ cdef int read_record(
     Py_ssize_t serial_size,
     RecordView* view,
 ) noexcept nogil
+cdef int flags_of(const SingleStatus* status, Template template, bint has_sha1, bint has_sha256) noexcept
+cdef int check_encodable(const SingleStatus* status, int template_slot, int flags) except -1
+cdef bytes unsigned_record(
+    Template template, int flags, int template_slot, const SingleStatus* status, uint8_t** signatures
+)
+cdef void put_checksum(bytes record, IssuerID issuer, bytes serial_number) noexcept
 cdef object record_error(int status, bytes record)
 cdef int slot_of(bytes record) noexcept
 cdef uint32_t page_of(bytes serial_number, int page_bits) except? 0

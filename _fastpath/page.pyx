@@ -14,6 +14,7 @@ cimport cython
 from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_FromStringAndSize, PyBytes_GET_SIZE
 from libc.string cimport memcpy
 
+from _fastpath.der cimport put_bytes
 
 from _fastpath.errors import RecordDamaged, UnknownFormat
 
@@ -353,24 +354,20 @@ cdef int view_of(
     return 0
 
 
-cdef int flags_of(
-    SingleStatus* status, Template template, bytes sha1_signature, bytes sha256_signature
-) noexcept:
+cdef int flags_of(const SingleStatus* status, Template template, bint has_sha1, bint has_sha256) noexcept:
     cdef int flags = 0
     if status.revoked:
         flags |= REVOKED
     if status.next_update != status.this_update + template.validity:
         flags |= HAS_NEXT_UPDATE
-    if sha1_signature is not None:
+    if has_sha1:
         flags |= HAS_SHA1
-    if sha256_signature is not None:
+    if has_sha256:
         flags |= HAS_SHA256
     return flags
 
 
-cdef int check_encodable(
-    SingleStatus* status, Template template, int template_slot, bytes sha1_signature, bytes sha256_signature
-) except -1:
+cdef int check_encodable(const SingleStatus* status, int template_slot, int flags) except -1:
     """Raise ValueError for what a record has no place for."""
     if not 0 <= template_slot <= HIGHEST_SLOT:
         raise ValueError(f"template slot {template_slot} is not 0 to {HIGHEST_SLOT}")
@@ -378,25 +375,17 @@ cdef int check_encodable(
         raise ValueError("producedAt is not within 255 s after thisUpdate")
     if max(status.this_update, status.next_update, status.revocation_time) > 0xFFFFFFFF:
         raise ValueError("a time is after 2106-02-07T06:28:15Z, which a record of format 1 cannot hold")
-    if sha1_signature is None and sha256_signature is None:
+    if not flags & (HAS_SHA1 | HAS_SHA256):
         raise ValueError("a record has at least one signature")
-    for signature in (sha1_signature, sha256_signature):
-        if signature is not None and len(signature) != template.signature_size:
-            raise ValueError(
-                f"a signature has {len(signature)} octets, the template's {template.signature_size}"
-            )
     return 0
 
 
-cdef void put_record(
-    uint8_t* out,
-    int flags,
-    int template_slot,
-    SingleStatus* status,
-    bytes sha1_signature,
-    bytes sha256_signature,
-) noexcept:
-    """Write a record, its checksum left out, into a buffer of the size that its flags say."""
+cdef bytes unsigned_record(
+    Template template, int flags, int template_slot, const SingleStatus* status, uint8_t** signatures
+):
+    """A record that `check_encodable` lets through, but for its checksum and the signatures at its end."""
+    cdef bytes record = PyBytes_FromStringAndSize(NULL, size_by_flags(flags, template.signature_size))
+    cdef uint8_t* out = <uint8_t*>PyBytes_AS_STRING(record)
     out[0] = <uint8_t>flags
     out[SLOT] = <uint8_t>template_slot
     put_u32(out + THIS_UPDATE, <uint32_t>status.this_update)
@@ -408,11 +397,20 @@ cdef void put_record(
         out = put_u32(out, <uint32_t>status.revocation_time)
         out[0] = <uint8_t>status.reason
         out += 1
-    if sha1_signature is not None:
-        memcpy(out, PyBytes_AS_STRING(sha1_signature), <size_t>PyBytes_GET_SIZE(sha1_signature))
-        out += PyBytes_GET_SIZE(sha1_signature)
-    if sha256_signature is not None:
-        memcpy(out, PyBytes_AS_STRING(sha256_signature), <size_t>PyBytes_GET_SIZE(sha256_signature))
+    signatures[0] = out
+    return record
+
+
+cdef void put_checksum(bytes record, IssuerID issuer, bytes serial_number) noexcept:
+    """The last thing that is written of a record."""
+    cdef uint8_t* out = <uint8_t*>PyBytes_AS_STRING(record)
+    put_u32(
+        out + CHECKSUM,
+        record_crc(
+            issuer.crc_seed,
+            octets(serial_number), PyBytes_GET_SIZE(serial_number), out, PyBytes_GET_SIZE(record),
+        ),
+    )
 
 
 def encode_record(
@@ -424,19 +422,23 @@ def encode_record(
     bytes sha256_signature,
 ):
     """Pack a record of format 1. Raises ValueError for what it has no place for."""
-    cdef SingleStatus* status = &response.status
-    cdef bytes serial = response.serial_number
-    cdef int flags = flags_of(status, template, sha1_signature, sha256_signature)
-    cdef Py_ssize_t size = size_by_flags(flags, template.signature_size)
-    cdef bytes record
-    cdef uint8_t* out
-    check_encodable(status, template, template_slot, sha1_signature, sha256_signature)
-    record = PyBytes_FromStringAndSize(NULL, size)
-    out = <uint8_t*>PyBytes_AS_STRING(record)
-    put_record(out, flags, template_slot, status, sha1_signature, sha256_signature)
-    put_u32(
-        out + CHECKSUM, record_crc(issuer.crc_seed, octets(serial), PyBytes_GET_SIZE(serial), out, size)
+    cdef int flags = flags_of(
+        &response.status, template, sha1_signature is not None, sha256_signature is not None
     )
+    cdef uint8_t* out = NULL
+    cdef bytes record
+    check_encodable(&response.status, template_slot, flags)
+    for signature in (sha1_signature, sha256_signature):
+        if signature is not None and len(signature) != template.signature_size:
+            raise ValueError(
+                f"a signature has {len(signature)} octets, the template's {template.signature_size}"
+            )
+    record = unsigned_record(template, flags, template_slot, &response.status, &out)
+    if sha1_signature is not None:
+        out = put_bytes(out, octets(sha1_signature), PyBytes_GET_SIZE(sha1_signature))
+    if sha256_signature is not None:
+        put_bytes(out, octets(sha256_signature), PyBytes_GET_SIZE(sha256_signature))
+    put_checksum(record, issuer, response.serial_number)
     return record
 
 

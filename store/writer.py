@@ -2,7 +2,7 @@
 
 import hashlib
 import itertools
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from enum import IntEnum
 from pathlib import Path
@@ -49,7 +49,7 @@ class PagePut:
     key: bytes  # schema.page_key
     as_of: int  # generation: epoch << 48 | counter
     this_update: int  # newest of its records, seconds since 1970
-    records: Mapping[bytes, bytes]  # serial -> record
+    records: dict[bytes, bytes]  # serial -> record
     removed: Sequence[bytes] = ()  # serials that left the page since it was last written
 
 
@@ -182,7 +182,7 @@ def _page_command(page: PagePut) -> tuple[Any, ...]:
 
 
 def _restore_command(page: PagePut) -> tuple[Any, ...]:
-    found = encode_page(page.as_of, page.this_update, dict(page.records))
+    found = encode_page(page.as_of, page.this_update, page.records)
     if found is None:
         return _page_command(page)
     value, revoked = found

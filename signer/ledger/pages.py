@@ -1,28 +1,25 @@
 """Reading certificates: by page range for signing, one by one, and counted."""
 
 from contextlib import closing
-from functools import partial
 
-from sqlalchemy import Connection, and_, bindparam, case, func, null, select
+from sqlalchemy import Connection, and_, bindparam, case, func, select
 from sqlalchemy.dialects import sqlite
 
 from _fastpath.page import hash32
 from signer.ledger import generations, schema
-from signer.ledger.values import CertificateCounts, CertificateRow, LedgerCertificate, PlacedBy, Snapshot
+from signer.ledger.values import CertificateCounts, LedgerCertificate, PlacedBy, Snapshot
 
 __all__ = ["counts", "find", "snapshot"]
 
 _c = schema.certificate.c
 
-# A range of pages, in columns what a CertificateRow has in fields.
+# A range of pages, in columns what CertificateValues has.
 _RANGE = str(
-    select(_c.hash32, _c.serial, _c.not_after, _c.revocation_time, _c.reason, null())
+    select(_c.hash32, _c.serial, _c.not_after, _c.revocation_time, _c.reason)
     .where(_c.issuer_id == bindparam("issuer"), _c.hash32.between(bindparam("first"), bindparam("last")))
     .order_by(_c.hash32, _c.serial)
     .compile(dialect=sqlite.dialect(paramstyle="named"))
 )
-# Without the Python function that makes a NamedTuple of its fields: there are millions of them.
-_row = partial(tuple.__new__, CertificateRow)
 
 
 def snapshot(connection: Connection, issuer_id: int, first: int, last: int) -> Snapshot:
@@ -31,7 +28,7 @@ def snapshot(connection: Connection, issuer_id: int, first: int, last: int) -> S
     values = {"issuer": issuer_id, "first": first, "last": last}
     with closing(connection.connection.cursor()) as cursor:  # SQLAlchemy's rows cost as much again
         cursor.execute(_RANGE, values)
-        return Snapshot(generation, list(map(_row, cursor.fetchall())))
+        return Snapshot(generation, list(cursor.fetchall()))
 
 
 def find(connection: Connection, issuer_id: int, serial: bytes) -> LedgerCertificate | None:

@@ -17,6 +17,7 @@ __all__ = [
     "CertificateCounts",
     "CertificateRow",
     "CertificateState",
+    "CertificateValues",
     "Change",
     "ChangeKind",
     "Covers",
@@ -201,12 +202,21 @@ class CertificateRow(NamedTuple):
         return self.revocation_time is not None
 
 
+# hash32, serial, notAfter, revocation time or None, reason: what a CertificateRow begins with.
+CertificateValues = tuple[int, bytes, int, int | None, int]
+
+
 @dataclass(frozen=True, slots=True)
 class Snapshot:
     """A range of certificates as of one generation, ordered by (hash32, serial)."""
 
     generation: int
-    rows: list[CertificateRow]
+    values: list[CertificateValues]
+
+    @property
+    def rows(self) -> list[CertificateRow]:
+        """With names to them: for some, not for millions."""
+        return [CertificateRow(*values) for values in self.values]
 
 
 @dataclass(frozen=True, slots=True)

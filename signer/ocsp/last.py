@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterable
 
 from _fastpath.errors import FastpathError
 from _fastpath.page import Record, decode_record
-from signer.ledger.values import CertificateRow
+from signer.ledger.values import CertificateRow, CertificateValues
 from signer.ocsp.responses import ResponseSigner
 from store.reader import StoreReader
 
@@ -18,7 +18,7 @@ LAST_SIGNED = 57_600
 def last_responses(
     reader: StoreReader,
     signer: ResponseSigner,
-    rows: Iterable[CertificateRow],
+    certificates: Iterable[CertificateValues],
     this_update: int,
     key_of: Callable[[CertificateRow], bytes],
 ) -> dict[bytes, bytes]:
@@ -28,7 +28,7 @@ def last_responses(
     else is to be signed.
     """
     end = this_update + LAST_SIGNED
-    ending = [row for row in rows if this_update <= row.not_after < end]
+    ending = [CertificateRow(*values) for values in certificates if this_update <= values[2] < end]
     if not ending:
         return {}
     stored = reader.records((key_of(row), row.serial) for row in ending)

@@ -3,11 +3,19 @@
 from bisect import bisect_left
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from operator import attrgetter
+from operator import itemgetter
 
 from _fastpath.page import PageHeader
+from _fastpath.signing import UnsignedRecords
 from signer.ledger.ledger import Ledger
-from signer.ledger.values import CertificateRow, Change, ChangeKind, LedgerIssuer, Snapshot
+from signer.ledger.values import (
+    CertificateRow,
+    CertificateValues,
+    Change,
+    ChangeKind,
+    LedgerIssuer,
+    Snapshot,
+)
 from signer.ocsp.last import last_responses
 from signer.ocsp.responses import ResponseSigner
 from signer.ocsp.schedule import PageRange, ranges_of
@@ -23,7 +31,7 @@ ATTEMPTS = 4  # how often a page that moved on underneath is read again
 TOLERATED_AHEAD = 5  # seconds another signer's clock may be ahead of ours (architecture: signing)
 FARTHEST_AHEAD = 86_400  # seconds up to which a revocation follows it: no clock is that wrong, the header is
 
-_hash32 = attrgetter("hash32")
+_hash32 = itemgetter(0)
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,6 +56,17 @@ class Tally:
         self.current += other.current
         self.responses += other.responses
         self.faults += other.faults
+
+
+@dataclass(frozen=True, slots=True)
+class _Draft:
+    """A page before its new records are signed."""
+
+    page: int
+    this_update: int
+    unsigned: UnsignedRecords
+    kept: dict[bytes, bytes]  # records by serial that stay as they are stored
+    removed: list[bytes]
 
 
 def is_urgent(change: Change) -> bool:
@@ -143,58 +162,63 @@ class PageSigner:
         this_update = self._clock.now()
         first, last = pages.first << self._shift, ((pages.last + 1) << self._shift) - 1
         snapshot = self._ledger.snapshot(self.issuer.id, first, last)
-        kept = self._kept(snapshot.rows, this_update)
-        numbers, puts = [], []
-        for page, rows in self._by_page(pages, snapshot):
-            at = not_before.get(page, this_update)
+        kept = self._kept(snapshot, this_update)
+        drafts = []
+        for page, certificates in self._by_page(pages, snapshot):
             try:
-                puts.append(self._put_of(page, rows, kept, snapshot.generation, at))
-                numbers.append(page)
+                drafts.append(self._draft(page, certificates, kept, not_before.get(page, this_update)))
             except ValueError as error:  # what a response or a record has no place for
                 tally.faults.append(_unsignable(page, error))
+        puts = self._signed(drafts, snapshot.generation)
         moved = []
-        for page, put, result in zip(numbers, puts, self._writer.put_pages(puts), strict=True):
-            if self._settle(page, put, result, not_before, tally):
-                moved.append(page)
+        for draft, put, result in zip(drafts, puts, self._writer.put_pages(puts), strict=True):
+            if self._settle(draft.page, put, result, not_before, tally):
+                moved.append(draft.page)
             elif result.status is PutStatus.WRITTEN:
-                signed = len(put.records.keys() - kept.keys())
-                tally.responses += signed * len(self._signer.certid_algorithms)
+                tally.responses += len(draft.unsigned) * len(self._signer.certid_algorithms)
         return moved
 
-    def _kept(self, rows: list[CertificateRow], this_update: int) -> dict[bytes, bytes]:
+    def _kept(self, snapshot: Snapshot, this_update: int) -> dict[bytes, bytes]:
         """Read after the snapshot: whatever changed since makes the page's generation refuse the put."""
         return last_responses(
-            self._reader, self._signer, rows, this_update, lambda row: self._key(self.page_of(row.hash32))
+            self._reader,
+            self._signer,
+            snapshot.values,
+            this_update,
+            lambda row: self._key(self.page_of(row.hash32)),
         )
 
-    def _by_page(self, pages: PageRange, snapshot: Snapshot) -> Iterator[tuple[int, list[CertificateRow]]]:
-        """Every page of the range with its rows, empty ones too: rows come ordered by hash32."""
-        rows = snapshot.rows
+    def _by_page(self, pages: PageRange, snapshot: Snapshot) -> Iterator[tuple[int, list[CertificateValues]]]:
+        """Every page of the range with its certificates, empty ones too: they come ordered by hash32."""
+        values = snapshot.values
         first = 0
         for page in range(pages.first, pages.last + 1):
-            end = bisect_left(rows, (page + 1) << self._shift, first, key=_hash32)
-            yield page, rows[first:end]
+            end = bisect_left(values, (page + 1) << self._shift, first, key=_hash32)
+            yield page, values[first:end]
             first = end
 
-    def _put_of(
-        self,
-        page: int,
-        rows: list[CertificateRow],
-        kept: dict[bytes, bytes],
-        generation: int,
-        this_update: int,
-    ) -> PagePut:
+    def _draft(
+        self, page: int, certificates: list[CertificateValues], kept: dict[bytes, bytes], this_update: int
+    ) -> _Draft:
         """Certificates leave after notAfter, which is their last second; revoked ones are named as removals (R-28)."""
         produced_at = max(this_update, self._clock.now())
-        living = [row for row in rows if row.not_after >= this_update]
+        living = [values for values in certificates if values[2] >= this_update]
         gone = []
-        if len(living) < len(rows):
+        if len(living) < len(certificates):
+            rows = [CertificateRow(*values) for values in certificates]
             gone = [row.serial for row in rows if row.revoked and row.not_after < this_update]
-        signed = [row for row in living if row.serial not in kept] if kept else living
-        records = self._signer.records(signed, this_update, produced_at)
+        stays = {}
         if kept:
-            records |= {row.serial: kept[row.serial] for row in living if row.serial in kept}
-        return PagePut(self._key(page), generation, this_update, records, gone)
+            stays = {serial: kept[serial] for _, serial, *_ in living if serial in kept}
+            living = [values for values in living if values[1] not in kept]
+        return _Draft(page, this_update, self._signer.unsigned(living, this_update, produced_at), stays, gone)
+
+    def _signed(self, drafts: list[_Draft], generation: int) -> list[PagePut]:
+        records = self._signer.sign([draft.unsigned for draft in drafts])
+        return [
+            PagePut(self._key(draft.page), generation, draft.this_update, signed | draft.kept, draft.removed)
+            for draft, signed in zip(drafts, records, strict=True)
+        ]
 
     def _settle(
         self, page: int, put: PagePut, result: PutResult, not_before: dict[int, int], tally: Tally

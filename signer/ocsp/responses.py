@@ -1,17 +1,17 @@
-"""One certificate's status into a signed record: which times it carries, and that it was checked before it leaves."""
+"""What is said of certificates into signed records: which times it carries, and that it was checked before it leaves."""
 
-from collections.abc import Sequence
+from bisect import bisect
+from collections.abc import Iterator, Sequence
+from itertools import accumulate, chain, pairwise
 
-from _fastpath.certid import SHA1, SHA256
-from _fastpath.ocsp import SingleResponse, encode_tbs_response_data, signature_to_raw
-from _fastpath.page import encode_record
+from _fastpath.signing import UnsignedRecords
 from _fastpath.template import Template
 from signer.errors import SignerExpiring, SigningFault
 from signer.keys.file import SigningKey
-from signer.ledger.values import CertificateRow, StoredTemplate
+from signer.ledger.values import CertificateRow, CertificateValues, StoredTemplate
 from store.model import Issuer
 
-__all__ = ["ResponseSigner", "next_update_of"]
+__all__ = ["ResponseSigner", "next_update_bounds"]
 
 MINIMUM_VALIDITY = 28_800  # 8 h exactly, BR 4.9.9 (R-12, R-15)
 SHORTEST_FROM_SIGNER = 57_600  # below 16 h the signer's certificate has to be rotated first (R-17)
@@ -19,15 +19,14 @@ ALWAYS_VERIFIED = 1_000  # the first thousand of each template (A-05)
 VERIFY_EVERY = 128  # then a sample: about one signature a page
 
 
-def next_update_of(this_update: int, validity: int, not_after: int, signer_not_after: int) -> int:
-    """min(thisUpdate + V, notAfter of signer and of subject), but never under 8 h (R-12, R-17, R-18).
+def next_update_bounds(this_update: int, validity: int, signer_not_after: int) -> tuple[int, int]:
+    """Between which nextUpdate is notAfter of the subject: never under 8 h, never over V nor the signer's notAfter.
 
-    Raises SignerExpiring when the signer's certificate leaves less than 16 h.
+    Raises SignerExpiring when the signer's certificate leaves less than 16 h (R-12, R-17, R-18).
     """
     if signer_not_after - this_update < SHORTEST_FROM_SIGNER:
         raise SignerExpiring(signer_not_after, this_update)
-    clamped = min(this_update + validity, max(not_after, this_update + MINIMUM_VALIDITY))
-    return min(clamped, signer_not_after)
+    return this_update + MINIMUM_VALIDITY, min(this_update + validity, signer_not_after)
 
 
 class ResponseSigner:
@@ -50,68 +49,51 @@ class ResponseSigner:
         self._signed = 0
 
     def record(self, row: CertificateRow, this_update: int, produced_at: int) -> bytes:
-        """The record of `row`: one signature per CertID algorithm (R-03). Raises SigningFault, SignerExpiring."""
-        return self.records([row], this_update, produced_at)[row.serial]
+        """The record of one row. Raises what `unsigned` and `sign` do."""
+        records = self.sign([self.unsigned([row[:5]], this_update, produced_at)])[0]
+        return records[row.serial]
 
-    def records(
-        self, rows: Sequence[CertificateRow], this_update: int, produced_at: int
-    ) -> dict[bytes, bytes]:
-        """The records of `rows`, by serial. Raises SigningFault, SignerExpiring, and ValueError for what none can hold.
-
-        Step by step for all rows: a signature drives everything else out of the processor's caches.
-        """
-        if not rows:
-            return {}  # an empty page is written whatever becomes of the signer
-        template, issuer, algorithms = self.template, self.issuer.id, self.certid_algorithms
-        responses = self._responses(rows, this_update, produced_at)
-        data = [
-            encode_tbs_response_data(template, issuer, algorithm, response)
-            for response in responses
-            for algorithm in algorithms
-        ]
-        sign = self._key.sign_der
-        signatures = [sign(octets) for octets in data]
-        self._check(responses, data, signatures)
-        raw = [signature_to_raw(template, signature) for signature in signatures]
-        sha1, sha256 = (
-            raw[algorithms.index(algorithm) :: len(algorithms)]
-            if algorithm in algorithms
-            else [None] * len(rows)
-            for algorithm in (SHA1, SHA256)
+    def unsigned(
+        self, certificates: list[CertificateValues], this_update: int, produced_at: int
+    ) -> UnsignedRecords:
+        """Their records before they are signed. Raises SignerExpiring, and ValueError for what none can hold."""
+        bounds = this_update, this_update
+        if certificates:  # an empty page is written whatever becomes of the signer
+            bounds = next_update_bounds(this_update, self.template.validity, self._signer_not_after)
+        return UnsignedRecords(
+            self.issuer.id,
+            self.template,
+            self.slot,
+            self.certid_algorithms,
+            certificates,
+            this_update=this_update,
+            produced_at=produced_at,
+            earliest=bounds[0],
+            latest=bounds[1],
         )
-        return {
-            response.serial_number: encode_record(issuer, template, self.slot, response, one, other)
-            for response, one, other in zip(responses, sha1, sha256, strict=True)
-        }
 
-    def _responses(
-        self, rows: Sequence[CertificateRow], this_update: int, produced_at: int
-    ) -> list[SingleResponse]:
-        validity, signer_not_after = self.template.validity, self._signer_not_after
-        usual = next_update_of(this_update, validity, this_update + validity, signer_not_after)
+    def sign(self, unsigned: Sequence[UnsignedRecords]) -> list[dict[bytes, bytes]]:
+        """Records by serial: one signature per CertID algorithm (R-03), checked. Raises SigningFault.
+
+        Step by step for all: a signature drives everything else out of the processor's caches.
+        """
+        data = [records.response_data() for records in unsigned]
+        ends = list(accumulate(map(len, data), initial=0))
+        octets = list(chain.from_iterable(data))
+        signatures = self._key.sign_each(octets)
+        for index in self._sample(len(octets)):
+            if not self._key.verify(octets[index], signatures[index]):
+                part = bisect(ends, index) - 1
+                serial = unsigned[part].serial_of(index - ends[part])
+                raise SigningFault(f"issuer {self.issuer.name}: serial {serial.hex()}: bad signature made")
         return [
-            SingleResponse(
-                serial,
-                this_update=this_update,
-                produced_at=produced_at,
-                next_update=usual
-                if not_after >= usual
-                else next_update_of(this_update, validity, not_after, signer_not_after),
-                revocation_time=revocation_time,
-                reason=reason,
-            )
-            for _, serial, not_after, revocation_time, reason, _ in rows
+            records.records(signatures[first:end])
+            for records, (first, end) in zip(unsigned, pairwise(ends), strict=True)
         ]
 
-    def _check(
-        self, responses: Sequence[SingleResponse], data: Sequence[bytes], signatures: Sequence[bytes]
-    ) -> None:
-        """Verify what has to be of these signatures (A-05). Raises SigningFault."""
+    def _sample(self, count: int) -> Iterator[int]:
+        """Which of the next `count` signatures are verified (A-05)."""
         before = self._signed
-        self._signed += len(data)
-        first = range(min(len(data), max(0, ALWAYS_VERIFIED - before)))
-        sample = range(-(before + 1) % VERIFY_EVERY, len(data), VERIFY_EVERY)
-        for index in (*first, *sample):
-            if not self._key.verify(data[index], signatures[index]):
-                serial = responses[index // len(self.certid_algorithms)].serial_number
-                raise SigningFault(f"issuer {self.issuer.name}: serial {serial.hex()}: bad signature made")
+        self._signed += count
+        yield from range(min(count, max(0, ALWAYS_VERIFIED - before)))
+        yield from range(-(before + 1) % VERIFY_EVERY, count, VERIFY_EVERY)

@@ -1,6 +1,6 @@
 """Group A: which signatures there may be, and that none is stored or published without having been looked at."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -79,6 +79,9 @@ class Faulty:
     def sign_der(self, data: bytes) -> bytes:
         self._left -= 1
         return self._key.sign_der(data if self._left >= 0 else data + b"!")
+
+    def sign_each(self, data: Sequence[bytes]) -> list[bytes]:
+        return [self.sign_der(octets) for octets in data]
 
     def verify(self, data: bytes, signature: bytes) -> bool:
         return self._key.verify(data, signature)

@@ -1,22 +1,55 @@
 """What one response says and when it ends: the bounds of R-12, R-17 and R-18, and the check of every signature."""
 
 import pickle
+from collections.abc import Sequence
 
 import pytest
 from cryptography.hazmat.primitives.asymmetric import ec
 from hypothesis import given
 from hypothesis import strategies as st
 
+from _fastpath.certid import IssuerID
 from _fastpath.page import decode_record
+from _fastpath.signing import UnsignedRecords
+from _fastpath.template import Template
 from signer.errors import SignerExpiring, SigningFault
 from signer.keys.file import EcKey
-from signer.ocsp.responses import ResponseSigner, next_update_of
+from signer.ocsp.responses import ResponseSigner, next_update_bounds
 from store.errors import OcspeedError, StoreUnavailable
 from tests.signer.ledgers import NOW
 from tests.signer.works import DAY, Works, row_in_page
 
 HOUR = 3600
 FAR = NOW + 10_000 * DAY
+
+ISSUER = IssuerID(b"0\0", b"\4")
+SIGNATURE = bytes(256)
+
+
+def next_update_of(this_update: int, validity: int, not_after: int, signer_not_after: int) -> int:
+    """What a record says."""
+    template = Template(
+        signature_algorithm=bytes.fromhex("300d06092a864886f70d01010b0500"),
+        signature_size=len(SIGNATURE),
+        responder_key_hash=bytes(20),
+        certificates=b"",
+        validity=validity,
+    )
+    earliest, latest = next_update_bounds(this_update, validity, signer_not_after)
+    unsigned = UnsignedRecords(
+        ISSUER,
+        template,
+        0,
+        (1,),
+        [(0, b"\1", not_after, None, 0)],
+        this_update=this_update,
+        produced_at=this_update,
+        earliest=earliest,
+        latest=latest,
+    )
+    record = unsigned.records([SIGNATURE])[b"\1"]
+    return decode_record(ISSUER, template, b"\1", record).response.next_update
+
 
 validities = st.integers(16 * HOUR + 1, 7 * DAY).map(lambda duration: duration - 1)
 
@@ -92,6 +125,9 @@ class BrokenKey:
     def sign_der(self, data: bytes) -> bytes:
         self.left -= 1
         return (self._key if self.left >= 0 else self._other).sign_der(data)
+
+    def sign_each(self, data: Sequence[bytes]) -> list[bytes]:
+        return [self.sign_der(octets) for octets in data]
 
     def verify(self, data: bytes, signature: bytes) -> bool:
         return self._key.verify(data, signature)
