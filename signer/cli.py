@@ -189,6 +189,40 @@ def status(config: Config = DEFAULT_CONFIG, json: Json = False) -> None:
     raise typer.Exit(command.status(config, as_json=json))
 
 
+@app.command(epilog="Example: ocsp-signer audit --full --url http://127.0.0.1:2560 --report audit.json")
+def audit(
+    config: Config = DEFAULT_CONFIG,
+    issuer: Issuer = None,
+    sample: Annotated[
+        int,
+        typer.Option(
+            min=1, help="Certificates of an issuer whose signatures are verified and responders asked for."
+        ),
+    ] = 1000,
+    full: Annotated[bool, typer.Option("--full", help="Verify every signature.")] = False,
+    url: Annotated[
+        list[str] | None, typer.Option("--url", help="A responder to ask; default `ocsp.url`, if it is set.")
+    ] = None,
+    report: Annotated[
+        Path | None, typer.Option("--report", help="A file that gets the findings as JSON.", dir_okay=False)
+    ] = None,
+    json: Json = False,
+    quiet: Quiet = 0,
+) -> None:
+    """Hold ledger, store, CRLs and responders against each other, while everything runs.
+
+    Every page and CRL is read whole; signatures of responses are verified on a
+    sample. Exit codes: 0 they agree, 1 something was found. What is found says
+    what to do about it; docs/operations.md has more on it.
+    """
+    from signer.audit.whole import Request
+    from signer.commands import audit as command
+
+    request = Request(sample, full, tuple(url or ()))
+    code = command.audit(config, request, issuer=issuer, report=report, as_json=json, quiet=bool(quiet))
+    raise typer.Exit(code)
+
+
 @store_app.command(
     "init",
     epilog="Example: OCSP__STORE__USERNAME=ocsp-admin OCSP__STORE__PASSWORD_FILE=FILE ocsp-signer store init",

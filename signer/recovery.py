@@ -8,10 +8,8 @@ from typing import TypeVar
 
 from cryptography import x509
 
-from _fastpath.certid import SHA1, SHA256
 from _fastpath.errors import FastpathError
-from _fastpath.ocsp import encode_response
-from _fastpath.page import PageHeader, decode_record, hash32, record_slot
+from _fastpath.page import PageHeader, hash32, record_slot
 from _fastpath.template import Template
 from signer.context import Context
 from signer.crl.catalogue import Catalogue, Shard
@@ -23,7 +21,6 @@ from signer.ledger.ledger import Ledger
 from signer.ledger.restore import Restored
 from signer.ledger.staging import Staging
 from signer.ledger.values import (
-    KEY_COMPROMISE,
     UNKNOWN_END,
     CertificateRow,
     Covers,
@@ -34,10 +31,9 @@ from signer.ledger.values import (
     Publication,
     Serials,
 )
-from store.model import Issuer
+from signer.stored import KnownTemplate, says_more
 from store.reader import StoreReader
 from store.schema import IssuerRecord
-from store.trust import TrustedTemplate, Untrusted, trust_template
 
 __all__ = ["News", "Seen", "adopt", "look"]
 
@@ -200,10 +196,9 @@ def _missing(
         if row.serial not in known:
             yield row, False
             continue
-        time, reason = known[row.serial]
         if row.revocation_time is None:
-            seen.unsigned += time is not None
-        elif time is None or row.revocation_time < time or (row.reason == KEY_COMPROMISE != reason):
+            seen.unsigned += known[row.serial][0] is not None
+        elif says_more((row.revocation_time, row.reason), known[row.serial]):
             yield row._replace(placement=None), True
 
 
@@ -217,7 +212,7 @@ class _StoredPages:
         self._name = name
         self._issuer = context.issuer(name)
         self._issuer_id = context.ledger_issuer(name).id
-        self._templates: dict[int, _StoredTemplate] = {}  # by slot
+        self._templates: dict[int, KnownTemplate] = {}  # by slot
 
     def look(self, progress: Callable[[int], None]) -> None:
         record = self._reader.issuer(self._name)
@@ -243,7 +238,7 @@ class _StoredPages:
             if content is None:
                 continue  # its records cannot be proven
             try:
-                self._templates[slot] = _StoredTemplate(number, Template.decode(content), self._issuer)
+                self._templates[slot] = KnownTemplate(number, Template.decode(content), self._issuer)
             except (FastpathError, ValueError):
                 continue
             self._news.templates[slot] = number, content
@@ -270,8 +265,7 @@ class _StoredPages:
     def _row(self, serial: bytes, octets: bytes) -> CertificateRow | None:
         """What a record says; None if it is damaged or of an unknown template."""
         try:
-            template = self._templates[record_slot(octets)].template
-            response = decode_record(self._issuer.id, template, serial, octets).response
+            response = self._templates[record_slot(octets)].decode(serial, octets).response
         except (FastpathError, KeyError, ValueError):
             return None
         return CertificateRow(
@@ -284,34 +278,11 @@ class _StoredPages:
         ordered = sorted(row for row, _ in rows.values())
         for row, known in _missing(self._context.ledger, self._issuer_id, ordered, seen):
             octets = rows[row.serial][1]
-            if self._templates[record_slot(octets)].proves(row.serial, octets):
+            template = self._templates[record_slot(octets)]
+            if template.proves(template.decode(row.serial, octets)):
                 self._news.add(row, known=known)
             else:
                 seen.unproven.add(row.serial)
-
-
-class _StoredTemplate:
-    """A template of the store, and whether its signer speaks for the issuer (G3)."""
-
-    def __init__(self, number: int, template: Template, issuer: Issuer) -> None:
-        self.template = template
-        self._issuer = issuer
-        self._trusted: TrustedTemplate | None
-        try:
-            self._trusted = trust_template(issuer, number, template)
-        except Untrusted:
-            self._trusted = None
-
-    def proves(self, serial: bytes, octets: bytes) -> bool:
-        """Whether a record has signatures, and all of them right."""
-        record = decode_record(self._issuer.id, self.template, serial, octets)
-        found = ((SHA1, record.sha1_signature), (SHA256, record.sha256_signature))
-        bodies = [
-            encode_response(self.template, self._issuer.id, algorithm, record.response, signature)
-            for algorithm, signature in found
-            if signature is not None
-        ]
-        return self._trusted is not None and bool(bodies) and all(map(self._trusted.verifies, bodies))
 
 
 def adopt(

@@ -23,6 +23,7 @@ __all__ = [
     "IDP",
     "KEY_IDENTIFIER",
     "NUMBER_SIZE",
+    "REASON_NUMBERS",
     "Extension",
     "ReadCrl",
     "read_crl",

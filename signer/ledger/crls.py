@@ -46,6 +46,7 @@ __all__ = [
     "planned",
     "publications",
     "reserve_number",
+    "revoked_entries",
     "revoked_since",
     "series",
     "shard_snapshot",
@@ -192,6 +193,23 @@ def shard_snapshot(
     return ShardSnapshot(
         generations.current(connection, issuer_id), lambda: _tuples(connection, statement, values)
     )
+
+
+def revoked_entries(
+    connection: Connection, issuer_id: int, series: int, index: int
+) -> Iterator[tuple[bytes, int, int, int, int]]:
+    """Everything revoked that belongs into a shard, by serial: with notAfter and generation, good as long as the transaction."""
+    c = schema.certificate.c
+    statement = select(c.serial, c.revocation_time, c.reason, c.not_after, c.revoked_generation)
+    statement = statement.where(c.revocation_time.is_not(None)).order_by(c.serial)
+    if series == FULL_SERIES:
+        statement = statement.where(c.issuer_id == bindparam("issuer"))
+    else:
+        statement = statement.where(_of_shard(schema.certificate))
+    text = str(statement.compile(dialect=sqlite.dialect(paramstyle="named")))
+    with closing(connection.connection.cursor()) as cursor:
+        cursor.execute(text, _shard(issuer_id, series, index))
+        yield from cast(Iterator[tuple[bytes, int, int, int, int]], cursor)
 
 
 def _tuples(

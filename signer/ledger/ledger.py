@@ -325,6 +325,17 @@ class Ledger:
         with self._read() as connection:
             yield crls.shard_snapshot(connection, issuer_id, series, index, after)
 
+    @contextmanager
+    def revoked_entries(
+        self, issuer_id: int, series: int, index: int
+    ) -> Iterator[Iterator[tuple[bytes, int, int, int, int]]]:
+        """All entries that a shard ever had or will have, by serial, to be read inside the `with`.
+
+        Serial, revocation time, reason, notAfter and the generation of the revocation.
+        """
+        with self._read() as connection:
+            yield crls.revoked_entries(connection, issuer_id, series, index)
+
     def may_vanish(
         self, issuer_id: int, series: int, index: int, serial: bytes, live_this_update: int
     ) -> bool:

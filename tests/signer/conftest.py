@@ -17,6 +17,7 @@ from signer.ledger.values import CrlPlan, LedgerIssuer, SeriesSpec
 from store.embedded import EmbeddedStore
 from store.model import Issuer, public_key_bits, subject_name
 from store.objects import ObjectStore, open_object_store
+from tests.signer.audits import Settled
 from tests.signer.ledgers import NOW
 from tests.signer.works import FakeClock, Works
 from tests.store.s3_server import S3Server, running_s3_server
@@ -92,6 +93,13 @@ def store_url(server: EmbeddedStore) -> str:
 @pytest.fixture
 def clock() -> FakeClock:
     return FakeClock()
+
+
+@pytest.fixture(scope="session")
+def settled(server: EmbeddedStore, tmp_path_factory: pytest.TempPathFactory) -> Settled:
+    with redis.Redis.from_url(server.url) as client:
+        client.flushall()
+    return Settled(tmp_path_factory.mktemp("settled"), server.url)
 
 
 @pytest.fixture

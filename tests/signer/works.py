@@ -5,6 +5,7 @@ import sqlite3
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Self
 
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes
@@ -127,6 +128,14 @@ class Works:
         store = f'[store]\nurl = "{store_url}"' if store_url else ""
         self.file.write_text(CONFIG.format(store=store, workers=workers, page_bits=page_bits, shards=shards))
         self.context = Context.open(self.file, clock, create_ledger=True)
+
+    @classmethod
+    def over(cls, directory: Path, clock: Clock) -> Self:
+        """One whose files are there already."""
+        made = cls.__new__(cls)
+        made.directory, made.clock, made.file = directory, clock, directory / "ocsp.toml"
+        made.context = made.open()
+        return made
 
     def open(self, clock: Clock | None = None) -> Context:
         """Another context over the same files."""
