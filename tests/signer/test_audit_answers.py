@@ -14,7 +14,8 @@ from signer.ledger.values import CertificateRow
 from store.clock import SystemClock
 from store.embedded import EmbeddedStore
 from store.errors import UsageError
-from tests.integration.service import Service, free_port
+from tests.integration.service import Service
+from tests.ports import free_port
 from tests.signer.audits import Audited, settle
 from tests.signer.works import DAY, FakeClock, Works
 
