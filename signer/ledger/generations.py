@@ -1,14 +1,22 @@
 """Numbers for changes, in commit order: taken under the issuer's row lock, which is held until commit."""
 
+from contextlib import closing
+
 from sqlalchemy import Connection, bindparam, select, update
+from sqlalchemy.dialects import sqlite
+from sqlalchemy.engine.interfaces import DBAPICursor
 
 from signer.ledger import schema
 from signer.ledger.errors import LedgerError
 from signer.ledger.values import Change
 
-__all__ = ["current", "epoch_of", "record", "take", "taken_since"]
+__all__ = ["current", "epoch_of", "read", "record", "take", "taken_since"]
 
-_CURRENT = select(schema.issuer.c.generation).where(schema.issuer.c.id == bindparam("issuer"))
+_CURRENT = str(
+    select(schema.issuer.c.generation)
+    .where(schema.issuer.c.id == bindparam("issuer"))
+    .compile(dialect=sqlite.dialect(paramstyle="named"))
+)
 
 _LOG = (
     "INSERT INTO change (issuer_id, generation, kind, first_hash32, last_hash32, serial, recorded_at) "
@@ -35,10 +43,17 @@ def take(connection: Connection, issuer_id: int, count: int = 1) -> int:
 
 def current(connection: Connection, issuer_id: int) -> int:
     """Generation of the newest committed change, as this transaction sees it."""
-    generation = connection.execute(_CURRENT, {"issuer": issuer_id}).scalar()
-    if generation is None:
+    with closing(connection.connection.cursor()) as cursor:
+        return read(cursor, issuer_id)
+
+
+def read(cursor: DBAPICursor, issuer_id: int) -> int:
+    """The same, asked of the driver itself."""
+    cursor.execute(_CURRENT, {"issuer": issuer_id})
+    found = cursor.fetchone()
+    if found is None:
         raise LedgerError(f"the ledger has no issuer with id {issuer_id}")
-    return int(generation)
+    return int(found[0])
 
 
 def taken_since(connection: Connection, issuer_id: int, before: int) -> dict[str, int]:

@@ -6,7 +6,7 @@ Thread-safe: every call has its own connection and its own transaction. Times ar
 import itertools
 import operator
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from threading import Lock
 from typing import Any
 
@@ -122,7 +122,8 @@ class Ledger:
 
     def snapshot(self, issuer_id: int, first_hash32: int, last_hash32: int) -> Snapshot:
         """Certificates from `first_hash32` to `last_hash32`, both included, and the generation they are as of."""
-        with self._read() as connection:
+        # What is left open by an error is ended as the connection goes back to the pool.
+        with translated(self._engine), closing(self._engine.raw_connection()) as connection:
             return pages.snapshot(connection, issuer_id, first_hash32, last_hash32)
 
     def find(self, issuer_id: int, serial: bytes) -> LedgerCertificate | None:

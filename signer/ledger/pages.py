@@ -4,6 +4,7 @@ from contextlib import closing
 
 from sqlalchemy import Connection, and_, bindparam, case, func, select
 from sqlalchemy.dialects import sqlite
+from sqlalchemy.engine.interfaces import DBAPIConnection
 
 from _fastpath.page import hash32
 from signer.ledger import generations, schema
@@ -22,13 +23,18 @@ _RANGE = str(
 )
 
 
-def snapshot(connection: Connection, issuer_id: int, first: int, last: int) -> Snapshot:
-    """Generation and rows of one read transaction, so that neither is newer than the other."""
-    generation = generations.current(connection, issuer_id)
-    values = {"issuer": issuer_id, "first": first, "last": last}
-    with closing(connection.connection.cursor()) as cursor:  # SQLAlchemy's rows cost as much again
-        cursor.execute(_RANGE, values)
-        return Snapshot(generation, list(cursor.fetchall()))
+def snapshot(connection: DBAPIConnection, issuer_id: int, first: int, last: int) -> Snapshot:
+    """Generation and rows of one read transaction, so that neither is newer than the other.
+
+    By the driver itself, in which no transaction is open: going through SQLAlchemy costs more than the rows.
+    """
+    with closing(connection.cursor()) as cursor:
+        cursor.execute("BEGIN")
+        generation = generations.read(cursor, issuer_id)
+        cursor.execute(_RANGE, {"issuer": issuer_id, "first": first, "last": last})
+        rows = list(cursor.fetchall())
+        cursor.execute("COMMIT")
+    return Snapshot(generation, rows)
 
 
 def find(connection: Connection, issuer_id: int, serial: bytes) -> LedgerCertificate | None:

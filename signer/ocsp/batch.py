@@ -22,12 +22,25 @@ from typing import Self
 from signer.context import Context
 from signer.errors import ResponderChanged, WorkersLost
 from signer.ocsp.pages import PageSigner, Tally
-from signer.ocsp.schedule import PageRange, split
+from signer.ocsp.schedule import PageRange
 from store.clock import Clock
 
-__all__ = ["CHUNK_PAGES", "Pool"]
+__all__ = ["CHUNK_PAGES", "Pool", "chunks_of"]
 
 CHUNK_PAGES = 16  # about 2,000 signatures: a tenth of a second, and far from the 255 s a record allows
+
+
+def chunks_of(ranges: Iterable[PageRange], workers: int) -> Iterator[PageRange]:
+    """All of `ranges` in chunks of at most CHUNK_PAGES, smaller ones last: so all workers end at about the same time."""
+    whole = list(ranges)
+    left = sum(map(len, whole))
+    for pages in whole:
+        first = pages.first
+        while first <= pages.last:
+            size = max(1, min(CHUNK_PAGES, left // workers, pages.last - first + 1))
+            yield PageRange(first, first + size - 1)
+            first += size
+            left -= size
 
 
 class _Worker:
@@ -188,8 +201,7 @@ class Pool:
         self, issuer: str, slot: int, ranges: Iterable[PageRange], progress: Callable[[int], None]
     ) -> Tally:
         """Sign all of `ranges`; `progress` is told how many pages each finished chunk had. Raises WorkersLost."""
-        chunks = [chunk for whole in ranges for chunk in split(whole, CHUNK_PAGES)]
-        futures = {self.submit(issuer, slot, chunk): len(chunk) for chunk in chunks}
+        futures = {self.submit(issuer, slot, chunk): len(chunk) for chunk in chunks_of(ranges, self._workers)}
         total = Tally()
         for future in as_completed(futures):
             try:

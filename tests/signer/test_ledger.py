@@ -66,6 +66,15 @@ def test_a_snapshot_is_a_range_in_order_with_its_generation(ledger: Ledger, r1: 
     assert sum(row.revoked for row in whole.rows) == 30
 
 
+def test_a_snapshot_that_fails_leaves_no_transaction(ledger: Ledger, r1: LedgerIssuer) -> None:
+    """The next one begins its own, and sees what came since."""
+    with pytest.raises(LedgerError, match="no issuer with id 99"):
+        ledger.snapshot(99, *EVERYTHING)
+    rows = certificate_rows(3)
+    ledger.add_certificates(r1.id, rows, NOW)
+    assert ledger.snapshot(r1.id, *EVERYTHING).rows == rows
+
+
 def test_issuers_share_serials_but_nothing_else(ledger: Ledger, r1: LedgerIssuer) -> None:
     other = ledger.ensure_issuer(make_issuer("e1"), 4, CrlPlan((SeriesSpec(URL_PATTERN, 1),)), NOW)
     for one in (r1, other):

@@ -3,6 +3,7 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
+from signer.ocsp.batch import CHUNK_PAGES, chunks_of
 from signer.ocsp.schedule import PageRange, due_position, pages_due, ranges_of, split
 
 DAY = 86_400
@@ -68,3 +69,23 @@ def test_chunks_are_the_whole(first: int, size: int, chunk: int) -> None:
     chunks = split(whole, chunk)
     assert pages_in(chunks) == pages_in([whole])
     assert all(len(part) <= chunk for part in chunks)
+
+
+@given(
+    pages=st.sets(st.integers(0, 400), max_size=300),
+    workers=st.integers(1, 5),
+)
+def test_chunks_of_a_pool(pages: set[int], workers: int) -> None:
+    """Each page once, in order; none larger than what is left for each worker, so that they end together."""
+    chunks = list(chunks_of(ranges_of(sorted(pages)), workers))
+    assert pages_in(chunks) == sorted(pages)
+    left = len(pages)
+    for chunk in chunks:
+        assert 1 <= len(chunk) <= CHUNK_PAGES
+        assert len(chunk) == 1 or len(chunk) <= left // workers
+        left -= len(chunk)
+
+
+def test_chunks_of_many_pages() -> None:
+    assert [len(chunk) for chunk in chunks_of([PageRange(0, 63)], 1)] == [16] * 4
+    assert [len(chunk) for chunk in chunks_of([PageRange(0, 63)], 2)] == [16, 16, 16, 8, 4, 2, 1, 1]
