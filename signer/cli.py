@@ -265,6 +265,24 @@ def run(config: Config = DEFAULT_CONFIG, verbose: Verbose = 0, quiet: Quiet = 0)
     signing.run(config, verbose - quiet)
 
 
+@app.command(epilog="Example: ocsp-signer resume --accept-clock")
+def resume(
+    accept_clock: Annotated[
+        bool, typer.Option("--accept-clock", help="The wall clock of this machine is right as it is.")
+    ] = False,
+    config: Config = DEFAULT_CONFIG,
+    json: Json = False,
+) -> None:
+    """Let `run` sign again after it stopped because the clock jumped. Compare with another clock first.
+
+    What is signed with a wrong time cannot be taken back. A clock that was
+    corrected needs no word: `run` goes on by itself after a minute.
+    """
+    from signer.commands import resume as command
+
+    command.resume(config, accept_clock=accept_clock, as_json=json)
+
+
 @app.command(epilog="Example: ocsp-signer demo --check")
 def demo(
     certs: Annotated[

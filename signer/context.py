@@ -26,6 +26,7 @@ from signer.keys.responders import responder_tables
 from signer.keys.source import KeySource
 from signer.ledger.ledger import Ledger
 from signer.ledger.values import LedgerIssuer, StoredTemplate
+from signer.ocsp.ages import Ages, slots_of
 from signer.ocsp.pages import PageSigner
 from signer.ocsp.responses import ResponseSigner
 from store.clock import Clock, SystemClock
@@ -199,6 +200,18 @@ class Context:
         responses = self.response_signer(name)
         reader = StoreReader(self.client, self.endpoint.url)
         return PageSigner(self.ledger, self.ledger_issuer(name), responses, reader, self.writer, self.clock)
+
+    def ages(self, name: str) -> Ages:
+        """How old one issuer's responses are; none is read yet."""
+        found = self.ledger_issuer(name)
+        return Ages(
+            StoreReader(self.client, self.endpoint.url),
+            name,
+            found.page_epoch,
+            1 << found.page_bits,
+            slots_of(self.ledger, found.id, self.issuer(name)),
+            self.settings.issuer(name).ocsp.cycle,
+        )
 
     def crl_job(self, name: str) -> CrlJob:
         """Builds and publishes one issuer's CRLs."""

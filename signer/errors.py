@@ -5,6 +5,7 @@ from datetime import UTC, datetime
 from store.errors import OcspeedError
 
 __all__ = [
+    "ClockStopped",
     "ResponderChanged",
     "SignerExpiring",
     "SigningError",
@@ -36,6 +37,19 @@ class SignerExpiring(SigningError):
         super().__init__(
             f"the signing certificate ends at {end}, {hours:.1f} h away; 16 h are needed",
             remedy="install a new responder certificate and name it in `signer.certificate`",
+        )
+
+
+class ClockStopped(SigningError):
+    """The wall clock jumped, or is far from what was signed: nothing is signed (B6)."""
+
+    def __init__(self, why: str, *, confirm: bool) -> None:
+        """`confirm`: whether it goes on only once somebody has confirmed the time."""
+        super().__init__(
+            f"the wall clock is in doubt: {why}",
+            remedy="correct this machine's clock; if it is right, run `ocsp-signer resume --accept-clock`"
+            if confirm
+            else "see that this machine's clock is right; signing goes on when it has been so for a minute",
         )
 
 

@@ -1,5 +1,6 @@
 """What `ocsp-signer run` has to tell of its issuers: to the log, to /metrics and to /healthz."""
 
+from collections.abc import Mapping
 from threading import Lock
 
 import msgspec
@@ -7,7 +8,9 @@ import structlog
 
 from signer.admin.metrics import Metrics
 from signer.crl.job import ShardOutcome, ShardStatus
+from signer.lateness import Lateness
 from signer.ocsp.pages import Tally
+from signer.text import rfc3339
 from signer.watch import WatchReport
 
 __all__ = ["Reports"]
@@ -18,22 +21,55 @@ log = structlog.get_logger()
 class Reports:
     """For several threads."""
 
-    def __init__(self, metrics: Metrics) -> None:
+    def __init__(self, metrics: Metrics, lateness: Lateness) -> None:
         self.metrics = metrics
+        self.lateness = lateness
         self._lock = Lock()
+        self._doubt: str | None = None  # about the clock
         self._troubles: dict[tuple[str, str], str] = {}
 
     def troubles(self) -> list[str]:
         """What stands in the way of an issuer's work now."""
         with self._lock:
-            return [
+            clock = [] if self._doubt is None else [f"clock: {self._doubt}: nothing is signed"]
+            return clock + [
                 f"issuer {issuer}: {what}: {why}" for (issuer, what), why in sorted(self._troubles.items())
             ]
+
+    def clock(self, doubt: str | None) -> None:
+        """Why the wall clock is not trusted; None if it is (B6)."""
+        with self._lock:
+            before, self._doubt = self._doubt, doubt
+        if doubt == before:
+            return
+        self.metrics.clock(trusted=doubt is None)
+        if doubt is None:
+            log.warning("the clock is trusted again")
+            return
+        log.critical(
+            "clock in doubt: nothing is signed",
+            reason=doubt,
+            remedy="correct the clock; if it is right, run `ocsp-signer resume --accept-clock`",
+        )
 
     def trouble(self, issuer: str, event: str, error: Exception, *, critical: bool = False) -> None:
         """Of OCSP, until `signed` says otherwise."""
         self._set(issuer, "ocsp", str(error))
         (log.critical if critical else log.error)(event, issuer=issuer, reason=str(error))
+
+    def faulty(self, issuer: str, pages: Mapping[int, str]) -> None:
+        """All pages that cannot be signed now."""
+        page = next(iter(pages), None)
+        why = None if page is None else f"{len(pages)} cannot be signed, such as page {page}: {pages[page]}"
+        self._set(issuer, "pages", why)
+
+    def responder(self, issuer: str, not_after: int, validity: int, now: int) -> None:
+        """Tell of a certificate so near its end that it cuts responses short (B5)."""
+        why = None
+        if not_after - now < validity:
+            why = f"ends at {rfc3339(not_after)}: install its successor; responses are valid for less and less time"
+            log.error("responder certificate ends", issuer=issuer, not_after=rfc3339(not_after))
+        self._set(issuer, "responder certificate", why)
 
     def crl_trouble(self, issuer: str, error: Exception) -> None:
         """Of all CRLs, until `crls_well` says otherwise."""

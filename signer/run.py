@@ -1,52 +1,40 @@
 """`ocsp-signer run`: the tail, the schedule, the CRLs and the intake of every issuer, until told to stop."""
 
 import threading
-from contextlib import AbstractContextManager, nullcontext
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from pathlib import Path
 
 import structlog
-from cryptography import x509
 
 from signer.admin.listener import admin_listener
 from signer.admin.metrics import Metrics
+from signer.clock_watch import ClockWatch, witness
 from signer.config import IssuerTable
 from signer.context import Context
 from signer.crl.alarm import late_issuers
 from signer.crl.service import CrlService
-from signer.errors import ResponderChanged, SigningFault, TokenUnavailable, WorkersLost
+from signer.errors import ClockStopped
 from signer.files import held
+from signer.lateness import Lateness
 from signer.ocsp.batch import Pool
-from signer.ocsp.service import IssuerService, open_service
+from signer.ocsp.turns import Turns
 from signer.reports import Reports
+from signer.steady import SteadyClock
 from signer.threads import Beside
 from signer.watch import IndexWatch, follow
-from store.errors import OcspeedError, StoreError
+from store.clock import Clock
+from store.errors import OcspeedError
 
 __all__ = ["Runner", "only_signer"]
 
 log = structlog.get_logger()
 
 POLL = 0.02  # seconds between looks at the ledger
-IDLE_STEP = 1.0  # the schedule is looked at once a second even if nothing changed
-PATROL = 1.0  # between looks for what the store has lost
-BACK_OFF = 1.0  # after the store failed
-TOKEN_RETRY = 5.0  # after its token did
-RETRY = 60.0  # after an issuer failed
+IDLE = 1.0  # where there is nothing to look for in it
+RETRY = 60.0  # after the CRLs of an issuer failed
 CRL_CHECK = 5.0  # between looks at which shards are due
-WATCH = 60.0  # between looks at the age of CRLs, on the thread that does not build them
-
-
-@dataclass(slots=True)
-class _Issuer:
-    """One issuer in the loop."""
-
-    name: str
-    service: IssuerService | None = None
-    responder: x509.Certificate | None = None  # that `service` signs under
-    retry_at: float = 0.0
-    patrol_at: float = 0.0
-    stopped: bool = False
+WATCH = 60.0  # between looks at what is late
 
 
 def only_signer(directory: Path) -> AbstractContextManager[None]:
@@ -60,6 +48,16 @@ def only_signer(directory: Path) -> AbstractContextManager[None]:
         )
 
     return held(path, taken)
+
+
+@contextmanager
+def _by(context: Context, clock: Clock) -> Iterator[None]:
+    """What is signed with this context goes by another clock, until the end; who was given the first one keeps it."""
+    before, context.clock = context.clock, clock
+    try:
+        yield
+    finally:
+        context.clock = before
 
 
 class _Press:
@@ -108,16 +106,19 @@ class Runner:
                     context.crl_signer(table.name)
                 context.ledger_issuer(table.name)
             names = [table.name for table in context.settings.root.issuer]
-            reports = Reports(Metrics(context.ledger, names))
+            tables = context.settings.root.issuer
+            lateness = Lateness(context.ledger, tables)
+            reports = Reports(Metrics(context.ledger, names, lateness, context.clock), lateness)
+            clock = SteadyClock(context.clock, witness(context.ledger, tables))
             others = [
-                Beside("crl", lambda: self._run_crls(reports, stop), stop),
+                Beside("crl", lambda: self._run_crls(clock, reports, stop), stop),
                 Beside("watch", lambda: self._run_watches(reports, stop), stop),
             ]
-            with admin_listener(context, reports, stop):
+            with admin_listener(context, reports, stop), _by(context, clock):
                 for other in others:
                     other.start()
                 try:
-                    self._run_ocsp(context, reports, stop)
+                    self._run_ocsp(context, clock, reports, stop)
                 finally:
                     stop.set()
                     for other in others:
@@ -125,77 +126,42 @@ class Runner:
             for other in others:
                 other.check()
 
-    def _run_ocsp(self, context: Context, reports: Reports, stop: threading.Event) -> None:
-        issuers = [_Issuer(table.name) for table in context.settings.root.issuer if table.ocsp.enabled]
-        if issuers:
-            with Pool(self._file, context.settings.root.signer.worker_count) as pool:
-                self._sign(context, pool, issuers, reports, stop)
-        while not stop.wait(WATCH):  # CRLs alone (P-02)
-            _watch(context)
-
-    def _sign(
-        self, context: Context, pool: Pool, issuers: list[_Issuer], reports: Reports, stop: threading.Event
+    def _run_ocsp(
+        self, context: Context, clock: SteadyClock, reports: Reports, stop: threading.Event
     ) -> None:
-        log.info("signing", issuers=[issuer.name for issuer in issuers])
-        version, stepped, watched = -1, 0.0, context.clock.monotonic()
-        while not stop.wait(POLL):
+        issuers = [table.name for table in context.settings.root.issuer if table.ocsp.enabled]
+        watch = ClockWatch(clock, context.ledger, reports)
+        if not issuers:  # CRLs alone (P-02)
+            self._tell(lambda: bool(watch.trusted()), IDLE, context, reports, stop)
+            return
+        with Pool(self._file, context.settings.root.signer.worker_count, clock) as pool:
+            log.info("signing", issuers=issuers)
+            self._tell(Turns(context, pool, issuers, reports, watch).turn, POLL, context, reports, stop)
+
+    def _tell(
+        self,
+        turn: Callable[[], object],
+        pause: float,
+        context: Context,
+        reports: Reports,
+        stop: threading.Event,
+    ) -> None:
+        """Turn after turn, and once a minute what is late."""
+        watched = context.clock.monotonic()
+        while not stop.wait(pause):
             now = context.clock.monotonic()
             if now - watched >= WATCH:
-                _watch(context)
-                for issuer in issuers:
-                    _look_for_responder(context, issuer)
+                _watch(context, reports)
                 watched = now
-            latest = context.ledger.data_version()
-            busy = any(issuer.service is None or issuer.service.busy for issuer in issuers)
-            if latest == version and not busy and now - stepped < IDLE_STEP:
-                continue
-            version, stepped = latest, now
-            for issuer in issuers:
-                if not issuer.stopped and now >= issuer.retry_at:
-                    self._step(context, pool, issuer, reports)
+            turn()
 
-    def _step(self, context: Context, pool: Pool, issuer: _Issuer, reports: Reports) -> None:
-        try:
-            if issuer.service is None:
-                context.ensure_store()
-                issuer.responder = context.ocsp_signer(issuer.name).certificate
-                issuer.service = open_service(context, issuer.name, pool)
-                missing = issuer.service.enqueue_missing()
-                log.info("issuer ready", issuer=issuer.name, missing_pages=missing)
-            reports.signed(issuer.name, issuer.service.step())
-            now = context.clock.monotonic()
-            if now >= issuer.patrol_at:
-                issuer.service.patrol()
-                issuer.patrol_at = now + PATROL
-        except SigningFault as error:
-            issuer.stopped = True
-            reports.trouble(issuer.name, "issuer stopped", error, critical=True)
-        except WorkersLost as error:
-            issuer.retry_at = context.clock.monotonic() + BACK_OFF
-            reports.trouble(issuer.name, "workers lost", error)
-        except ResponderChanged as error:
-            issuer.service = None
-            issuer.retry_at = context.clock.monotonic() + BACK_OFF
-            reports.trouble(issuer.name, "responder changed", error)
-        except TokenUnavailable as error:
-            issuer.retry_at = context.clock.monotonic() + TOKEN_RETRY
-            reports.trouble(issuer.name, "token unavailable", error)
-        except StoreError as error:
-            # What the store lost meanwhile is found by looking at every page again.
-            issuer.service = None
-            issuer.retry_at = context.clock.monotonic() + BACK_OFF
-            reports.trouble(issuer.name, "store failed", error)
-        except OcspeedError as error:
-            issuer.retry_at = context.clock.monotonic() + RETRY
-            reports.trouble(issuer.name, "issuer failed", error)
-
-    def _run_crls(self, reports: Reports, stop: threading.Event) -> None:
-        with Context.open(self._file) as context:
+    def _run_crls(self, clock: SteadyClock, reports: Reports, stop: threading.Event) -> None:
+        with Context.open(self._file, clock) as context:
             presses = [
                 _Press(table, reports) for table in context.settings.root.issuer if not table.crl.offline
             ]
             while not stop.is_set():
-                for press in presses:
+                for press in presses if clock.doubt is None else ():
                     press.step(context)
                 stop.wait(CRL_CHECK)
 
@@ -207,24 +173,20 @@ class Runner:
                 follow(watches, stop, reports.watched, reports.watch_trouble)
 
 
-def _look_for_responder(context: Context, issuer: _Issuer) -> None:
-    """Begin to sign with a new certificate as soon as it is there; pages move to it as their time comes."""
+def _watch(context: Context, reports: Reports) -> None:
+    """Of what is late, by the time that is trusted."""
     try:
-        signer, unfit = context.responder(issuer.name)
-    except OcspeedError as error:
-        log.error("no fit responder certificate", issuer=issuer.name, reason=str(error))
-        return
-    for defect in unfit:
-        log.error("responder certificate not used", issuer=issuer.name, reason=str(defect))
-    if issuer.service is not None and signer.certificate != issuer.responder:
-        log.info("responder certificate changed", issuer=issuer.name, not_after=signer.not_after)
-        issuer.service = None
+        now = context.clock.now()
+    except ClockStopped:
+        return  # which is told already
+    for name, words in reports.lateness.alarms(now):
+        log.critical("responses late", issuer=name, reason=words)
+    _tell_of_crls(context, now)
 
 
-def _watch(context: Context) -> None:
+def _tell_of_crls(context: Context, now: int) -> None:
     """D8: tell of CRLs that are too old, whether building them fails, hangs or never was tried."""
-    tables = context.settings.root.issuer
-    for issuer, found in late_issuers(context.ledger, tables, context.clock.now()):
+    for issuer, found in late_issuers(context.ledger, context.settings.root.issuer, now):
         oldest = max(found, key=lambda one: (one.age is None, one.age or 0))
         log.critical(
             "crls overdue",

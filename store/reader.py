@@ -72,6 +72,15 @@ class StoreReader:
             found: list[bytes | None] = pipeline.execute()
         return found
 
+    def records_of(self, issuer: str, page_epoch: int, pages: Iterable[int]) -> list[list[bytes]]:
+        """The records that there are of each of `pages`."""
+        pipeline = self._client.pipeline(transaction=False)
+        for page in pages:
+            pipeline.hgetall(page_key(issuer, page_epoch, page))
+        with translated(self._url):
+            replies: list[Any] = pipeline.execute()
+        return [[record for serial, record in fields.items() if serial != HEADER_FIELD] for fields in replies]
+
     def incomplete_pages(self, issuer: str, page_epoch: int, pages: Sequence[int]) -> list[int]:
         """Those of `pages` that are absent, or have no readable header, or not as many fields as it says."""
         pipeline = self._client.pipeline(transaction=False)

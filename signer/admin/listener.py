@@ -21,6 +21,7 @@ from signer.intake.scope import Shards
 from signer.ledger.errors import LedgerError
 from signer.reports import Reports
 from signer.threads import Beside
+from store.clock import Clock
 from store.errors import ConfigError
 from store.listening import Address, bind
 
@@ -39,13 +40,14 @@ def admin_listener(context: Context, reports: Reports, stop: threading.Event) ->
         yield
         return
     tokens = Tokens(root.intake.tokens) if root.intake.tokens is not None else None
+    clock = context.clock  # whatever becomes of the one that signing goes by
     with (
         bind("signer.admin", Address.parse(root.signer.admin)) as listener,
         Committer(context.ledger, context.clock) as committer,
     ):
         intake = Intake(context.ledger, committer, context.clock, _issuers(context))
         endpoints = IntakeEndpoints(intake, root.intake, tokens, reports.metrics)
-        app = admin_app(endpoints, reports.metrics, lambda: _causes(context, reports))
+        app = admin_app(endpoints, reports.metrics, lambda: _causes(context, clock, reports))
         server = uvicorn.Server(_config(app, root.intake))
         thread = Beside("admin", lambda: server.run([listener]), stop)
         thread.start()
@@ -96,12 +98,14 @@ def _issuers(context: Context) -> dict[str, IntakeIssuer]:
     return found
 
 
-def _causes(context: Context, reports: Reports) -> list[str]:
+def _causes(context: Context, clock: Clock, reports: Reports) -> list[str]:
     """What somebody has to look at. Only calls what several threads may."""
     causes = reports.troubles()
     tables = context.settings.root.issuer
+    now = clock.now()
     try:
-        for issuer, overdue in late_issuers(context.ledger, tables, context.clock.now()):
+        causes += [f"issuer {name}: {words}" for name, words in reports.lateness.alarms(now)]
+        for issuer, overdue in late_issuers(context.ledger, tables, now):
             causes.append(f"issuer {issuer.name}: {len(overdue)} CRLs overdue, such as {overdue[0].url}")
     except LedgerError as error:
         causes.append(error.message)

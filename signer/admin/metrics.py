@@ -4,14 +4,16 @@ import platform
 from collections.abc import Iterable, Sequence
 from importlib.metadata import version
 
-from prometheus_client import CollectorRegistry, Counter
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 from prometheus_client.core import GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
 from signer.crl.job import ShardOutcome, ShardStatus
+from signer.lateness import Lateness
 from signer.ledger.errors import LedgerError
 from signer.ledger.ledger import Ledger
 from signer.ocsp.pages import Tally
+from store.clock import Clock
 
 __all__ = ["Metrics"]
 
@@ -22,11 +24,36 @@ CRL_GAUGES = {
 }
 
 
+OCSP_GAUGES = {
+    "ocsp_stale_responses": ("Responses in the store past the time of their renewal (R-16)", "stale"),
+    "ocsp_oldest_response_age_seconds": ("Age of the oldest response in the store", "oldest"),
+    "ocsp_unsigned_change_age_seconds": (
+        "Since the oldest change that is not answered yet (R-10)",
+        "waiting",
+    ),
+    "ocsp_schedule_behind_seconds": ("Since the oldest page fell due that is not signed", "behind"),
+}
+SIGN_SECONDS = (0.01, 0.03, 0.1, 0.3, 1, 3, 10, 30)
+
+
 class Metrics:
     """Counts; safe to use from several threads."""
 
-    def __init__(self, ledger: Ledger, issuers: Sequence[str]) -> None:
+    def __init__(self, ledger: Ledger, issuers: Sequence[str], lateness: Lateness, clock: Clock) -> None:
         self.registry = CollectorRegistry()
+        self._seconds = Histogram(
+            "ocsp_sign_seconds",
+            "Reading, signing and storing one chunk of pages",
+            ["issuer"],
+            buckets=SIGN_SECONDS,
+            registry=self.registry,
+        )
+        self._trusted = Gauge(
+            "signer_clock_trusted",
+            "0 while the clock is in doubt and nothing is signed",
+            registry=self.registry,
+        )
+        self._trusted.set(1)
         self._signatures = Counter(
             "ocsp_signatures", "OCSP responses signed", ["issuer", "result"], registry=self.registry
         )
@@ -41,16 +68,22 @@ class Metrics:
             "intake_problems", "Requests that the admin listener refused", ["status"], registry=self.registry
         )
         for issuer in issuers:
+            self._seconds.labels(issuer)
             for result in ("signed", "failed"):
                 self._signatures.labels(issuer, result)
             for status in ("published", "refused"):
                 self._crls.labels(issuer, status)
-        self.registry.register(_Ledger(ledger, issuers))
+        self.registry.register(_Ledger(ledger, issuers, lateness, clock))
+
+    def clock(self, *, trusted: bool) -> None:
+        self._trusted.set(int(trusted))
 
     def signed(self, issuer: str, tally: Tally) -> None:
         """Pages that failed count once each."""
         self._signatures.labels(issuer, "signed").inc(tally.responses)
         self._signatures.labels(issuer, "failed").inc(len(tally.faults))
+        for seconds in tally.seconds:
+            self._seconds.labels(issuer).observe(seconds)
 
     def crl(self, issuer: str, done: ShardOutcome) -> None:
         refused = done.status is ShardStatus.REFUSED
@@ -66,9 +99,11 @@ class Metrics:
 class _Ledger(Collector):
     """Read at every scrape."""
 
-    def __init__(self, ledger: Ledger, issuers: Sequence[str]) -> None:
+    def __init__(self, ledger: Ledger, issuers: Sequence[str], lateness: Lateness, clock: Clock) -> None:
         self._ledger = ledger
         self._issuers = issuers
+        self._lateness = lateness
+        self._clock = clock
 
     def describe(self) -> Iterable[Metric]:
         return []
@@ -80,6 +115,20 @@ class _Ledger(Collector):
         yield build
         yield GaugeMetricFamily("signer_leader", "1 while this process signs", value=1)
         yield from self._crls()
+        yield from self._ocsp()
+
+    def _ocsp(self) -> Iterable[Metric]:
+        families = {
+            name: GaugeMetricFamily(name, text, labels=["issuer"]) for name, (text, _) in OCSP_GAUGES.items()
+        }
+        try:
+            for issuer, late in self._lateness.all(self._clock.now()):
+                for name, (_, field) in OCSP_GAUGES.items():
+                    if (value := getattr(late, field)) is not None:
+                        families[name].add_metric([issuer], value)
+        except LedgerError:
+            return  # /healthz says so
+        yield from families.values()
 
     def _crls(self) -> Iterable[Metric]:
         families = {

@@ -279,6 +279,20 @@ class Ledger:
         with self._read() as connection:
             return positions.pending(connection, issuer_id)
 
+    def waiting_since(self, issuer_id: int) -> int | None:
+        """When the oldest change was recorded that is not signed and stored yet; None if all are."""
+        with self._read() as connection:
+            return positions.waiting_since(connection, issuer_id)
+
+    def confirmed_clock(self) -> tuple[int, int] | None:
+        """The last time that `confirm_clock` recorded, after a number that grows with each."""
+        with self._read() as connection:
+            return positions.confirmed_clock(connection)
+
+    def confirm_clock(self, now: int, actor: str) -> None:
+        """Somebody says that `now` is the time."""
+        self.journal(positions.CLOCK_CONFIRMED, {}, now, actor)
+
     def checkpoint(self, issuer_id: int) -> tuple[int, int] | None:
         """(cycle_start, next_page) of the scheduled pass, None before the first."""
         with self._read() as connection:

@@ -1,11 +1,23 @@
-"""How far signing has come: the change log, the tail's position in it and the schedule's checkpoint."""
+"""How far signing has come: the change log, the tail's position in it, the schedule's checkpoint, a confirmed clock."""
 
 from sqlalchemy import Connection, Table, func, insert, select, update
 
 from signer.ledger import schema
 from signer.ledger.values import Change, ChangeKind
 
-__all__ = ["changes", "checkpoint", "pending", "set_checkpoint", "set_tail", "tail"]
+__all__ = [
+    "CLOCK_CONFIRMED",
+    "changes",
+    "checkpoint",
+    "confirmed_clock",
+    "pending",
+    "set_checkpoint",
+    "set_tail",
+    "tail",
+    "waiting_since",
+]
+
+CLOCK_CONFIRMED = "clock confirmed"  # event of the journal: its time is what the wall clock said
 
 
 def changes(connection: Connection, issuer_id: int, after: int, limit: int) -> list[Change]:
@@ -32,6 +44,22 @@ def pending(connection: Connection, issuer_id: int) -> int:
     after = tail(connection, issuer_id)
     statement = select(func.count()).where(c.issuer_id == issuer_id, c.generation > after)
     return int(connection.execute(statement).scalar_one())
+
+
+def waiting_since(connection: Connection, issuer_id: int) -> int | None:
+    """When the oldest change after the tail's position was recorded."""
+    c = schema.change.c
+    after = tail(connection, issuer_id)
+    statement = select(c.recorded_at).where(c.issuer_id == issuer_id, c.generation > after)
+    return connection.execute(statement.order_by(c.generation).limit(1)).scalar()
+
+
+def confirmed_clock(connection: Connection) -> tuple[int, int] | None:
+    """Number and time of the last entry of the journal with which somebody confirmed the wall clock."""
+    c = schema.journal.c
+    statement = select(c.seq, c.recorded_at).where(c.event == CLOCK_CONFIRMED)
+    row = connection.execute(statement.order_by(c.seq.desc()).limit(1)).first()
+    return (row.seq, row.recorded_at) if row else None
 
 
 def set_tail(connection: Connection, issuer_id: int, generation: int) -> None:

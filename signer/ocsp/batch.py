@@ -23,6 +23,7 @@ from signer.context import Context
 from signer.errors import ResponderChanged, WorkersLost
 from signer.ocsp.pages import PageSigner, Tally
 from signer.ocsp.schedule import PageRange
+from signer.steady import FollowingClock, SteadyClock
 from store.clock import Clock
 
 __all__ = ["CHUNK_PAGES", "Pool", "chunks_of"]
@@ -59,7 +60,11 @@ class _Worker:
             signer = self._signers[issuer] = self._opened().page_signer(issuer)
         if signer.slot != slot:
             raise ResponderChanged(issuer)
-        return signer.sign_range(pages)
+        context = self._opened()
+        began = context.clock.monotonic()
+        tally = signer.sign_range(pages)
+        tally.seconds.append(context.clock.monotonic() - began)
+        return tally
 
     def _opened(self) -> Context:
         if self._context is None:
@@ -72,19 +77,21 @@ class _Worker:
 
 
 _worker: _Worker | None = None  # of a process of the pool
+_clock: FollowingClock | None = None  # that it goes by
 
 
-def _start_worker(config_file: Path, held: Connection) -> None:
+def _start_worker(config_file: Path, clock: Clock | None, held: Connection) -> None:
     """Ctrl-C reaches every process of a terminal: only the parent acts on it, and ends these.
 
     SIGTERM ends a worker: so the executor clears away what is left of a pool of which one process was killed.
     """
-    global _worker
+    global _worker, _clock
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.pthread_sigmask(signal.SIG_UNBLOCK, [signal.SIGINT])  # blocked by `_interrupts_held`
     signal.signal(signal.SIGTERM, signal.SIG_DFL)
     threading.Thread(target=_leave_when_let_go, args=(held,), daemon=True).start()
-    _worker = _Worker(config_file)
+    _clock = FollowingClock(clock)
+    _worker = _Worker(config_file, _clock)
 
 
 def _leave_when_let_go(held: Connection) -> None:
@@ -107,8 +114,9 @@ def _interrupts_held() -> Iterator[None]:
         signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
-def _sign(issuer: str, slot: int, pages: PageRange) -> Tally:
-    assert _worker is not None
+def _sign(trusted: float | None, issuer: str, slot: int, pages: PageRange) -> Tally:
+    assert _worker is not None and _clock is not None
+    _clock.trusted = trusted
     return _worker.sign(issuer, slot, pages)
 
 
@@ -119,19 +127,22 @@ class _Processes:
     for. So each watches a pipe of which this process has the other end.
     """
 
-    def __init__(self, config_file: Path, workers: int) -> None:
+    def __init__(self, config_file: Path, workers: int, clock: Clock | None) -> None:
+        self._steady = clock if isinstance(clock, SteadyClock) else None
+        machine = self._steady.machine if self._steady is not None else clock
         self._watched, self._held = multiprocessing.Pipe(duplex=False)
         # Spawned, not forked: a forked child would share key handles and connections (invariant G4).
         self._executor = ProcessPoolExecutor(
             workers,
             mp_context=multiprocessing.get_context("spawn"),
             initializer=_start_worker,
-            initargs=(config_file, self._watched),
+            initargs=(config_file, machine, self._watched),
         )
 
     def submit(self, issuer: str, slot: int, pages: PageRange) -> Future[Tally]:
+        trusted = self._steady.trusted if self._steady is not None else None
         with _interrupts_held():  # the executor starts its processes here, as it needs them
-            return self._executor.submit(_sign, issuer, slot, pages)
+            return self._executor.submit(_sign, trusted, issuer, slot, pages)
 
     def close(self) -> None:
         """What is under way ends as in a crash: its pages are signed another time."""
@@ -158,7 +169,7 @@ class _Thread:
 class Pool:
     """Signs page ranges of any issuer. With one worker it stays in this process, on a thread of its own.
 
-    `clock` is for that thread; processes read the machine's.
+    Without `clock` it goes by the machine's. That of a SteadyClock goes to the processes, which look for jumps too.
     """
 
     def __init__(self, config_file: Path, workers: int, clock: Clock | None = None) -> None:
@@ -170,7 +181,7 @@ class Pool:
     def _start(self) -> _Processes | _Thread:
         if self._workers == 1:
             return _Thread(self._config_file, self._clock)
-        return _Processes(self._config_file, self._workers)
+        return _Processes(self._config_file, self._workers, self._clock)
 
     def __enter__(self) -> Self:
         return self
@@ -180,12 +191,17 @@ class Pool:
     ) -> None:
         self._signers.close()
 
+    @property
+    def places(self) -> int:
+        """Chunks of one issuer to be with the pool at once: enough to keep it busy, and no more wait for each other."""
+        return max(4, 2 * self._workers)
+
     def submit(self, issuer: str, slot: int, pages: PageRange) -> Future[Tally]:
         """Sign `pages` under the template of `slot`.
 
         Its result raises BrokenExecutor when a process of the pool was killed; the next call starts new ones.
 
-        Raises WorkersLost if those are killed as well.
+        Raises WorkersLost if those are killed as well, ClockStopped.
         """
         try:
             return self._signers.submit(issuer, slot, pages)

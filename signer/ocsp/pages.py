@@ -50,12 +50,14 @@ class Tally:
     current: int = 0  # found at least as new in the store
     responses: int = 0  # signed for them
     faults: list[Fault] = field(default_factory=list)
+    seconds: list[float] = field(default_factory=list)  # that each chunk took
 
     def add(self, other: "Tally") -> None:
         self.pages += other.pages
         self.current += other.current
         self.responses += other.responses
         self.faults += other.faults
+        self.seconds += other.seconds
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,7 +7,7 @@ on positions; the ledger keeps the position up to which pages were signed.
 
 from dataclasses import dataclass
 
-__all__ = ["PageRange", "due_position", "pages_due", "ranges_of", "split"]
+__all__ = ["PageRange", "due_at", "due_position", "pages_due", "ranges_of", "split"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,6 +24,11 @@ class PageRange:
 def due_position(now: int, cycle: int, pages: int) -> int:
     """Positions below this one are due at `now` (seconds, as is `cycle`)."""
     return now * pages // cycle + 1
+
+
+def due_at(position: int, cycle: int, pages: int) -> int:
+    """The first second at which `position` is due."""
+    return -(-position * cycle // pages)
 
 
 def pages_due(done: int, due: int, pages: int) -> list[PageRange]:

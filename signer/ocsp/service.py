@@ -1,15 +1,19 @@
 """One issuer's OCSP signing: a single pass, or step by step for ever, over the tail, the schedule and lost pages."""
 
+from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import BrokenExecutor, Future
+from itertools import chain
 
 from signer.context import Context
 from signer.errors import WorkersLost
 from signer.ledger.ledger import Ledger
 from signer.ledger.values import LedgerIssuer
+from signer.ocsp.ages import Ages
 from signer.ocsp.batch import CHUNK_PAGES, Pool
 from signer.ocsp.pages import PageSigner, Tally
-from signer.ocsp.schedule import PageRange, due_position, pages_due, ranges_of, split
+from signer.ocsp.queue import Chunk, PageQueue, Rank
+from signer.ocsp.schedule import PageRange, due_position, pages_due, ranges_of
 from signer.ocsp.tail import Tail
 from store.clock import Clock
 from store.errors import StoreError
@@ -22,7 +26,7 @@ PAGES_AT_A_TIME = 1_000
 RETRY_INTERVAL = 60.0  # seconds before a page that could not be signed is tried again
 PATROL_PAGES = 256  # looked at in one patrol, or more where there are so many ...
 PATROL_SECONDS = 300  # ... that going round would take longer than this
-PENDING_CHUNKS = 4  # handed to the pool at once, so that a revocation's page never waits behind a whole cycle
+STRETCH = 1024  # pages of the schedule between two checkpoints
 
 
 class IssuerService:
@@ -37,8 +41,10 @@ class IssuerService:
         pool: Pool,
         clock: Clock,
         cycle: int,
+        ages: Ages,
     ) -> None:
         self.issuer: LedgerIssuer = signer.issuer
+        self.ages = ages
         self._ledger = ledger
         self._signer = signer
         self._reader = reader
@@ -49,12 +55,12 @@ class IssuerService:
         self._cycle = cycle
         self._tail = Tail(ledger, signer)
         # What is with the pool, and how far the tail had been read when it went there.
-        self._pending: dict[Future[Tally], tuple[PageRange, int]] = {}
-        self._queue: list[PageRange] = []
-        self._queued: set[int] = set()
-        self._faulty: set[int] = set()
+        self._pending: dict[Future[Tally], tuple[Chunk, int]] = {}
+        self._queue = PageQueue(signer.page_count, CHUNK_PAGES)
+        self._faulty: dict[int, str] = {}
         self._retry_at = 0.0
-        self._goal: int | None = None  # position the checkpoint gets when queue and pending are empty
+        # Stretches of the schedule under way, with the checkpoint that each one becomes.
+        self._stretches: deque[tuple[int, list[PageRange]]] = deque()
 
     def sign_all(self, progress: Callable[[int], None]) -> Tally:
         """Sign every page now. The tail's position and the checkpoint move to the start of this pass."""
@@ -72,7 +78,7 @@ class IssuerService:
         tally = self._follow_tail()
         tally.faults.clear()  # their pages are open, and tried once more
         position, read = self._due(), self._tail.read
-        pages = _pages(self._due_pages(position))
+        pages = _pages(pages_due(self._position(), position, self._signer.page_count))
         pages.update(self.missing_pages(), self._tail.open_pages)
         tally.add(self._pool.sign(self.issuer.name, self._signer.slot, ranges_of(sorted(pages)), progress))
         self._tail.settle(pages - {fault.page for fault in tally.faults}, read)
@@ -95,7 +101,12 @@ class IssuerService:
     @property
     def busy(self) -> bool:
         """Whether `step` has something under way."""
-        return bool(self._queue or self._pending or self._goal is not None)
+        return bool(self._queue or self._pending or self._stretches)
+
+    @property
+    def faulty(self) -> dict[int, str]:
+        """Pages that could not be signed, and why. They are tried again every minute."""
+        return self._faulty
 
     def missing_pages(self) -> Iterator[int]:
         """Pages that are not whole in the store: lost, damaged, or never written."""
@@ -107,7 +118,7 @@ class IssuerService:
     def enqueue_missing(self) -> int:
         """Put lost pages into the queue of `step`; how many there were."""
         missing = list(self.missing_pages())
-        self._enqueue(missing)
+        self._queue.put(missing, Rank.LOST)
         return len(missing)
 
     def patrol(self) -> None:
@@ -123,78 +134,93 @@ class IssuerService:
         count = min(max(PATROL_PAGES, self._signer.page_count // PATROL_SECONDS), self._signer.page_count)
         pages = [(self._patrolled + offset) % self._signer.page_count for offset in range(count)]
         self._patrolled = (pages[-1] + 1) % self._signer.page_count
-        under_way = _pages(chunk for chunk, _ in self._pending.values())
         lost = self._reader.incomplete_pages(self.issuer.name, self.issuer.page_epoch, pages)
-        self._enqueue(set(lost) - under_way)
+        self._queue.put(set(lost) - self._under_way(), Rank.LOST)
+        self._queue.put(set(self.ages.look(self._clock.now())) - self._under_way(), Rank.DUE)
 
     def step(self) -> Tally:
-        """The tail at once, then a little of the schedule. Returns what was finished."""
+        """The tail at once, then a little of the rest. Returns what was finished."""
         tally = self._tail.step()
         self._note_faults(tally)
         tally.add(self._collect())
-        self._enqueue(self._tail.take_wanted())
+        self._queue.put(self._tail.take_urgent(), Rank.REVOKED)
+        self._queue.put(self._tail.take_wanted(), Rank.NEW)
         self._plan()
-        while self._queue and len(self._pending) < PENDING_CHUNKS:
-            chunk = self._queue[0]
-            self._pending[self._pool.submit(self.issuer.name, self._signer.slot, chunk)] = (
-                chunk,
-                self._tail.read,
-            )
-            del self._queue[0]  # not before the pool has it
-            self._queued.difference_update(_pages([chunk]))
+        while len(self._pending) < self._pool.places and (chunk := self._queue.first()) is not None:
+            future = self._pool.submit(self.issuer.name, self._signer.slot, chunk.pages)
+            self._pending[future] = (chunk, self._tail.read)
+            self._queue.remove(chunk)  # not before the pool has it
         return tally
 
     def _plan(self) -> None:
-        """One stretch of the schedule at a time; its end is recorded when nothing is left to do."""
-        if self._goal is not None and not self._queue and not self._pending:
-            self._set_position(self._goal)
-            self._goal = None
-        if self._goal is None:
-            position = self._due()
-            ranges = self._due_pages(position)
-            self._enqueue(_pages(ranges))
-            self._goal = position if ranges else None
+        """Stretch after stretch of the schedule, as long as the queue is short; each ends with a checkpoint."""
+        while self._stretches and not self._is_under_way(self._stretches[0][1]):
+            self._set_position(self._stretches.popleft()[0])
+        while len(self._queue) < STRETCH and self._plan_stretch():
+            """Once more, until there is enough to do or nothing is due."""
         if self._faulty and self._clock.monotonic() >= self._retry_at:
-            self._enqueue(self._faulty)
-            self._faulty.clear()
+            self._retry_at = self._clock.monotonic() + RETRY_INTERVAL
+            self._queue.put(self._faulty, Rank.DUE)
 
-    def _enqueue(self, pages: Iterable[int]) -> None:
-        """A page is in the queue once, however many reasons there are: a first start has three for all of them."""
-        new = sorted(set(pages) - self._queued)
-        self._queued.update(new)
-        self._queue += [chunk for run in ranges_of(new) for chunk in split(run, CHUNK_PAGES)]
+    def _plan_stretch(self) -> bool:
+        """Whether anything is due."""
+        pages, due = self._signer.page_count, self._due()
+        begin = self._stretches[-1][0] if self._stretches else self._position()
+        if begin > due + 1:  # somebody confirmed a clock that is behind
+            self._set_position(due)
+        begin = max(begin, due - pages)  # each page once, however late
+        end = min(due, begin + STRETCH)
+        ranges = pages_due(begin, end, pages)
+        if not ranges:
+            return False
+        self._queue.put(_pages(ranges), Rank.DUE)
+        self._stretches.append((end, ranges))
+        return True
+
+    def _is_under_way(self, ranges: list[PageRange]) -> bool:
+        if any(map(self._queue.has_any, ranges)):
+            return True
+        return any(
+            chunk.pages.first <= run.last and run.first <= chunk.pages.last
+            for chunk, _ in self._pending.values()
+            for run in ranges
+        )
+
+    def _under_way(self) -> set[int]:
+        return _pages(chunk.pages for chunk, _ in self._pending.values())
 
     def _collect(self) -> Tally:
         tally = Tally()
         for future in [future for future in self._pending if future.done()]:
             chunk, read = self._pending.pop(future)
+            pages = _pages([chunk.pages])
             try:
                 done = future.result()
             except BrokenExecutor:
-                self._enqueue(_pages([chunk]))
+                self._queue.put(pages, chunk.rank)
                 raise WorkersLost from None
             except BaseException:
-                self._enqueue(_pages([chunk]))
+                self._queue.put(pages, chunk.rank)
                 raise
-            self._note_faults(done)
-            faulty = {fault.page for fault in done.faults}
-            self._tail.settle(_pages([chunk]) - faulty, read)
+            self._note_faults(done, pages)
+            self._tail.settle(pages - self._faulty.keys(), read)
             tally.add(done)
         return tally
 
-    def _note_faults(self, tally: Tally) -> None:
+    def _note_faults(self, tally: Tally, tried: Iterable[int] = ()) -> None:
+        for page in tried:
+            self._faulty.pop(page, None)
         if tally.faults and not self._faulty:
             self._retry_at = self._clock.monotonic() + RETRY_INTERVAL
-        self._faulty.update(fault.page for fault in tally.faults)
+        self._faulty.update((fault.page, fault.message) for fault in tally.faults)
 
     def _due(self) -> int:
         return due_position(self._clock.now(), self._cycle, self._signer.page_count)
 
-    def _due_pages(self, position: int) -> list[PageRange]:
+    def _position(self) -> int:
+        """Up to which pages were signed on schedule."""
         checkpoint = self._ledger.checkpoint(self.issuer.id)
-        pages = self._signer.page_count
-        done = checkpoint[0] // self._cycle * pages + checkpoint[1] if checkpoint else 0
-        return pages_due(done, position, pages)
+        return checkpoint[0] // self._cycle * self._signer.page_count + checkpoint[1] if checkpoint else 0
 
     def _set_position(self, position: int) -> None:
         """As the start of a cycle and the next page in it: it stays true when the number of pages changes."""
@@ -203,7 +229,7 @@ class IssuerService:
 
 
 def _pages(ranges: Iterable[PageRange]) -> set[int]:
-    return {page for run in ranges for page in range(run.first, run.last + 1)}
+    return set(chain.from_iterable(range(run.first, run.last + 1) for run in ranges))
 
 
 def open_service(context: Context, name: str, pool: Pool) -> IssuerService:
@@ -212,4 +238,5 @@ def open_service(context: Context, name: str, pool: Pool) -> IssuerService:
     announced = context.announce(name)
     reader = StoreReader(context.client, context.endpoint.url)
     cycle = context.settings.issuer(name).ocsp.cycle
-    return IssuerService(context.ledger, signer, reader, announced, pool, context.clock, cycle)
+    ages = context.ages(name)
+    return IssuerService(context.ledger, signer, reader, announced, pool, context.clock, cycle, ages)

@@ -12,6 +12,7 @@ __all__ = ["Tail", "Work", "plan"]
 
 CHANGES_AT_A_TIME = 10_000
 SINGLES_IN_A_PAGE = 4  # more changes than this in one page: the page is signed whole
+PAGES_IN_A_STEP = 8  # more such pages than this are left to the pool, which has all processors for them
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,6 +73,7 @@ class Tail:
         self._shift = 32 - signer.issuer.page_bits
         self._open: dict[int, _Span] = {}  # in the order of their first changes
         self._wanted: set[int] = set()
+        self._urgent: set[int] = set()
         self._saved = self._read = ledger.tail_position(self._issuer.id)
 
     @property
@@ -89,6 +91,12 @@ class Tail:
         wanted = sorted(self._wanted)
         self._wanted.clear()
         return wanted
+
+    def take_urgent(self) -> list[int]:
+        """The same of pages with many changes, revocations among them as often as not."""
+        urgent = sorted(self._urgent)
+        self._urgent.clear()
+        return urgent
 
     def step(self) -> Tally:
         """Sign what was committed since the last step; faults leave their pages open."""
@@ -120,14 +128,21 @@ class Tail:
     def _sign(self, changes: list[Change], tally: Tally) -> set[int]:
         """Pages that are left open."""
         left: set[int] = set()
+        signed_whole = 0
         for work in plan(changes, self._shift):
-            if work.pages is not None and work.later:
-                left.update(range(work.pages.first, work.pages.last + 1))
-                self._wanted |= left
-            elif work.pages is not None:
-                left |= self._sign_whole(work.pages.first, changes, tally)
-            else:
+            if work.pages is None:
                 left |= self._sign_singly(work.changes, tally)
+                continue
+            pages = range(work.pages.first, work.pages.last + 1)
+            if work.later:
+                left.update(pages)
+                self._wanted.update(pages)
+            elif signed_whole == PAGES_IN_A_STEP:
+                left.update(pages)
+                self._urgent.update(pages)
+            else:
+                signed_whole += 1
+                left |= self._sign_whole(pages.start, changes, tally)
         return left
 
     def _sign_whole(self, page: int, changes: list[Change], tally: Tally) -> set[int]:

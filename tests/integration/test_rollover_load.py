@@ -16,7 +16,7 @@ from cryptography.hazmat.primitives.asymmetric import ec, padding, rsa
 from cryptography.hazmat.primitives.serialization import Encoding, load_pem_private_key
 from cryptography.x509 import ocsp
 
-import signer.run
+import signer.ocsp.turns
 from store.clock import SystemClock
 from store.model import load_certificate
 from tests.integration.service import Service
@@ -100,7 +100,7 @@ def test_no_answer_is_bad_while_the_responder_certificate_is_exchanged(
     place: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """B5. In a token the new key is of another kind, too: from P-256 to RSA."""
-    monkeypatch.setattr(signer.run, "WATCH", 0.2)
+    monkeypatch.setattr(signer.ocsp.turns, "RESPONDERS", 0.2)
     works = Works(tmp_path, None, SystemClock())
     with_directory(works)
     token = with_token(works, monkeypatch) if place == "token" else None

@@ -14,7 +14,7 @@ from signer.crl.alarm import late
 from signer.crl.job import ShardOutcome, ShardStatus
 from signer.crl.service import CrlService
 from signer.ledger.values import PlacedBy, Placement
-from signer.run import _watch
+from signer.run import _tell_of_crls
 from tests.signer.ledgers import NOW
 from tests.signer.works import DAY, FakeClock, Works, row_in_page
 
@@ -176,7 +176,7 @@ def test_a_frozen_publisher_is_told_of(
     for seconds, told in ((5 * HOUR, 0), (1, 3)):
         clock.pass_time(seconds)
         with structlog.testing.capture_logs() as logged:
-            _watch(works.context)
+            _tell_of_crls(works.context, works.context.clock.now())
         assert [(one["event"], one["shards"]) for one in logged] == [("crls overdue", told)] * bool(told)
         assert status.status(works.file, as_json=True, clock=clock) == bool(told)
         (issuer,) = json.loads(capsys.readouterr().out)["issuers"]
@@ -192,7 +192,7 @@ def test_a_ca_that_the_configuration_forgot_is_told_of_until_its_end(works: Work
     with Context.open(works.file, clock) as context, structlog.testing.capture_logs() as logged:
         for at in (NOW + DAY, NOW + DAY + 1, end, end + 1):
             clock.seconds = at
-            _watch(context)
+            _tell_of_crls(context, context.clock.now())
     assert [one["issuer"] for one in logged] == ["demo"] * 2
     assert late(works.ledger, issuer, None, end + 1) == []
 

@@ -18,7 +18,7 @@ from signer.commands.signed import import_signed
 from signer.commands.status import status
 from signer.context import Context
 from signer.crl.build import CrlSigner
-from signer.run import _watch
+from signer.run import _tell_of_crls
 from store.errors import ConfigError, OcspeedError, UsageError
 from store.objects import decode_manifest
 from tests.signer.crl_authority import make_authority
@@ -242,7 +242,7 @@ def test_the_alarm_is_60_days_ahead(ceremony: Ceremony) -> None:
         ceremony.clock.pass_time(after)
         assert status(file, as_json=True, clock=ceremony.clock) == code
         with Context.open(file, ceremony.clock) as context:
-            _watch(context)
+            _tell_of_crls(context, context.clock.now())
     out = ceremony.capsys.readouterr().out
     assert out.count("crls overdue") == 1
     ceremony.bring(ceremony.sign(2), ceremony.sign(2, url=AUTHORITIES))

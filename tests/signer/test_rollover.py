@@ -17,7 +17,7 @@ from cryptography.hazmat.primitives.serialization import (
 )
 from structlog.testing import capture_logs
 
-import signer.run
+import signer.ocsp.turns
 from signer.errors import ResponderChanged, SignerExpiring
 from signer.ocsp.batch import Pool
 from signer.ocsp.pages import PageSigner
@@ -225,7 +225,7 @@ def test_an_expiring_one_alone_signs_nothing(rolling: Works, clock: FakeClock) -
 
 def test_a_running_signer_picks_it_up(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Also out of a token; and is not disturbed by one that is unfit."""
-    monkeypatch.setattr(signer.run, "WATCH", 0.2)
+    monkeypatch.setattr(signer.ocsp.turns, "RESPONDERS", 0.2)
     works = Works(tmp_path, None, SystemClock(), page_bits=6)
     with_directory(works)
     now = works.clock.now()
