@@ -2,7 +2,7 @@
 
 from bisect import bisect_left
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from operator import itemgetter
 
 from _fastpath.page import PageHeader
@@ -167,10 +167,12 @@ class PageSigner:
         kept = self._kept(snapshot, this_update)
         drafts = []
         for page, certificates in self._by_page(pages, snapshot):
+            at = not_before.get(page, this_update)
             try:
-                drafts.append(self._draft(page, certificates, kept, not_before.get(page, this_update)))
+                drafts.append(self._draft(page, certificates, kept, at))
             except ValueError as error:  # what a response or a record has no place for
                 tally.faults.append(_unsignable(page, error))
+                drafts.append(self._draft_of_the_rest(page, certificates, kept, at))
         puts = self._signed(drafts, snapshot.generation)
         moved = []
         for draft, put, result in zip(drafts, puts, self._writer.put_pages(puts), strict=True):
@@ -214,6 +216,23 @@ class PageSigner:
             stays = {serial: kept[serial] for _, serial, *_ in living if serial in kept}
             living = [values for values in living if values[1] not in kept]
         return _Draft(page, this_update, self._signer.unsigned(living, this_update, produced_at), stays, gone)
+
+    def _draft_of_the_rest(
+        self, page: int, certificates: list[CertificateValues], kept: dict[bytes, bytes], this_update: int
+    ) -> _Draft:
+        """One bad row delays no other (B3): of its certificate stays what is stored, if anything is."""
+        bad = [values[1] for values in certificates if not self._is_signable(values, this_update)]
+        draft = self._draft(page, [one for one in certificates if one[1] not in bad], kept, this_update)
+        stored = self._reader.records((self._key(page), serial) for serial in bad)
+        stays = {serial: record for serial, record in zip(bad, stored, strict=True) if record is not None}
+        return replace(draft, kept=draft.kept | stays)
+
+    def _is_signable(self, values: CertificateValues, this_update: int) -> bool:
+        try:
+            self._signer.unsigned([values], this_update, this_update)
+        except ValueError:
+            return False
+        return True
 
     def _signed(self, drafts: list[_Draft], generation: int) -> list[PagePut]:
         records = self._signer.sign([draft.unsigned for draft in drafts])

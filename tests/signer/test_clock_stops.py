@@ -6,52 +6,24 @@ from collections.abc import Iterator, MutableMapping
 from contextlib import contextmanager
 
 import pytest
-from prometheus_client import generate_latest
 from structlog.testing import capture_logs
 
 import signer.steady
-from signer.admin.metrics import Metrics
-from signer.clock_watch import ClockWatch, witness
+from signer.clock_watch import witness
 from signer.commands.resume import resume
 from signer.errors import ClockStopped
-from signer.lateness import Lateness
 from signer.ocsp.batch import Pool
 from signer.ocsp.service import open_service
-from signer.ocsp.turns import Turns
-from signer.reports import Reports
 from signer.run import Runner
 from signer.steady import SteadyClock
 from store.clock import SystemClock
 from store.errors import UsageError
+from tests.signer.loops import Loop
 from tests.signer.processes import wait_until
 from tests.signer.works import DAY, FakeClock, Works, row_in_page
 
 YEAR = 365 * DAY
 pytestmark = pytest.mark.conformance("R-06", "R-20")
-
-
-class Loop:
-    """The turns of `run` on a clock that the test sets."""
-
-    def __init__(self, works: Works, pool: Pool, steady: SteadyClock) -> None:
-        self.context = works.open(steady)
-        lateness = Lateness(works.ledger, works.context.settings.root.issuer)
-        self.metrics = Metrics(works.ledger, ["demo"], lateness, works.clock)
-        self.reports = Reports(self.metrics, lateness)
-        watch = ClockWatch(steady, works.ledger, self.reports)
-        self.turns = Turns(self.context, pool, ["demo"], self.reports, watch)
-
-    def rest(self, turns: int = 3) -> None:
-        """So many turns, and on while something is under way."""
-        for _ in range(1000):
-            self.turns.turn()
-            turns -= 1
-            if turns <= 0 and not self.turns.busy:
-                return
-            time.sleep(0.001)
-
-    def exposition(self) -> str:
-        return generate_latest(self.metrics.registry).decode()
 
 
 @pytest.fixture

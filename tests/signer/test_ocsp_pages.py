@@ -176,13 +176,34 @@ def test_more_revocations_in_the_store_than_in_the_ledger(
     assert tally.pages == 3
 
 
-def test_a_row_that_no_record_can_hold_faults_its_page(works: Works, signer: PageSigner) -> None:
-    works.add(row_in_page(page, 1) for page in range(4))
-    works.damage(row_in_page(2, 1).serial)
+@pytest.mark.conformance("R-16")
+def test_a_row_that_no_record_can_hold_delays_no_other(
+    works: Works, clock: FakeClock, signer: PageSigner
+) -> None:
+    """B3: its page is told as a fault and written with all others. What was stored of it stays."""
+    rows = works.add(row_in_page(page, number) for page in range(4) for number in range(3))
+    never, bad = row_in_page(1, 1).serial, row_in_page(2, 1).serial
+    works.damage(never)
+    assert [fault.page for fault in signer.sign_range(ALL).faults] == [1]
+    before = works.stored(2)
+    works.damage(bad)
+    clock.pass_time(60)
     tally = signer.sign_range(ALL)
-    assert [fault.page for fault in tally.faults] == [2]
-    assert "2106" in tally.faults[0].message
-    assert [works.stored(page) is None for page in range(4)] == [False, False, True, False]
+    assert [(fault.page, "2106" in fault.message) for fault in tally.faults] == [(1, True), (2, True)]
+    assert (tally.pages, tally.responses) == (4, 2 * 10)
+    after = works.stored(2)
+    assert before is not None and after is not None
+    assert after[1][bad] == before[1][bad]
+    for row in rows:
+        response = works.response(row.serial)
+        assert (response is None) == (row.serial == never)
+        if response is not None and row.serial != bad:
+            assert response.this_update_utc.timestamp() == clock.now()
+    works.mend(never)
+    works.mend(bad)
+    clock.pass_time(1)
+    assert signer.sign_range(ALL).faults == []
+    works.check_store()
 
 
 def test_a_change_is_one_record(works: Works, clock: FakeClock, signer: PageSigner) -> None:
