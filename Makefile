@@ -19,6 +19,7 @@ help:
 	@echo "make bench-import  what an import costs beside sqlite3 (ARGS=--quick for direction)"
 	@echo "make bench-scale  N certificates imported, signed, published and looked up (N=20000000)"
 	@echo "make sanitize   the codec and the fast path under AddressSanitizer and UndefinedBehaviorSanitizer"
+	@echo "make fuzz       every reader of outside octets against made-up input, under sanitizers (ARGS='--seconds 600')"
 	@echo "make conformance  all tests, and docs/conformance.md from them"
 	@echo "make lint       ruff, mypy, cython-lint, import-linter"
 	@echo "make package    sdist and wheel, installed into a new environment and run there"
@@ -42,6 +43,11 @@ test: build
 
 test-slow: build tools
 	$(BIN)/python -m pytest -m "slow or not slow"
+
+fuzz: build
+	@sh bench/tools.sh clang:clang
+	@$(BIN)/python -m pip install --quiet --group fuzz
+	@sh tests/fuzz.sh "$(BIN)/python" $(ARGS)
 
 sanitize: build
 	sh tests/sanitize.sh "$(BIN)/python"

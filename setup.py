@@ -35,19 +35,23 @@ DIRECTIVES = {
 # OCSPEED_CFLAGS lets a sanitizer or coverage build replace the optimiser's flags.
 CFLAGS = os.environ.get("OCSPEED_CFLAGS", "-O2 -Wall -Wextra -Wno-unused-parameter").split()
 LDFLAGS = os.environ.get("OCSPEED_LDFLAGS", "").split()
+CORES = os.cpu_count() or 1
 
-setup(
-    ext_modules=cythonize(
-        [
-            Extension(
-                f"_fastpath.{name}",
-                [f"_fastpath/{name}.pyx"],
-                depends=["_fastpath/crc32c.h", "_fastpath/crc64.h", "_fastpath/hash32.h"],
-                extra_compile_args=CFLAGS,
-                extra_link_args=LDFLAGS,
-            )
-            for name in MODULES
-        ],
-        compiler_directives=DIRECTIVES,
-    ),
-)
+if __name__ == "__main__":  # Cython starts processes that may read this file again
+    setup(
+        ext_modules=cythonize(
+            [
+                Extension(
+                    f"_fastpath.{name}",
+                    [f"_fastpath/{name}.pyx"],
+                    depends=["_fastpath/crc32c.h", "_fastpath/crc64.h", "_fastpath/hash32.h"],
+                    extra_compile_args=CFLAGS,
+                    extra_link_args=LDFLAGS,
+                )
+                for name in MODULES
+            ],
+            compiler_directives=DIRECTIVES,
+            nthreads=CORES,
+        ),
+        options={"build_ext": {"parallel": CORES}},
+    )
