@@ -16,7 +16,7 @@ class MalformedRequest(FastpathError):
 
 
 class RecordDamaged(FastpathError):
-    """A stored record whose length or checksum is not that of the certificate asked for. Never served."""
+    """A stored record whose length, checksum or content is not that of the certificate asked for. Never served."""
 
 
 class UnknownFormat(FastpathError):

@@ -45,6 +45,7 @@ cdef struct ResponseLayout:
     Py_ssize_t response  # OCSPResponse
 
 
+cdef const char* status_fault(const SingleStatus* status) noexcept nogil
 cdef int check_status(const SingleStatus* status) except -1
 cdef bytes response_data_of(
     Template template, IssuerID issuer, int hash_algorithm, bytes serial_number, const SingleStatus* status

@@ -107,16 +107,24 @@ cdef class SingleResponse:
         return self.status.reason
 
 
-cdef int check_status(const SingleStatus* status) except -1:
-    """Raise ValueError for times out of order (R-06) or outside GeneralizedTime, or an impossible reason."""
+cdef const char* status_fault(const SingleStatus* status) noexcept nogil:
+    """What no response can say: times out of order (R-06) or out of range, an impossible reason; or NULL."""
     if not 0 <= status.this_update <= status.produced_at < status.next_update <= LAST_TIME:
-        raise ValueError("thisUpdate <= producedAt < nextUpdate has to hold, in the years 1970 to 9999")
+        return b"thisUpdate <= producedAt < nextUpdate has to hold, in the years 1970 to 9999"
     if not 0 <= status.revocation_time <= LAST_TIME:
-        raise ValueError("a revocation time lies in the years 1970 to 9999")
+        return b"a revocation time lies in the years 1970 to 9999"
     if not 0 <= status.reason <= HIGHEST_REASON or status.reason == UNASSIGNED_REASON:
-        raise ValueError(f"{status.reason} is not a CRLReason")
+        return b"the reason is not a CRLReason"
     if status.reason and not status.revoked:
-        raise ValueError("a good certificate has no revocation reason")
+        return b"a good certificate has no revocation reason"
+    return NULL
+
+
+cdef int check_status(const SingleStatus* status) except -1:
+    """Raise ValueError for what no response can say."""
+    cdef const char* fault = status_fault(status)
+    if fault != NULL:
+        raise ValueError(fault.decode())
     return 0
 
 

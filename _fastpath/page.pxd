@@ -9,7 +9,7 @@ from _fastpath.template cimport Template
 
 cdef enum RecordStatus:
     RECORD_OK = 0
-    RECORD_DAMAGED = 1  # length or checksum is not that of the record asked for
+    RECORD_DAMAGED = 1  # length or checksum is not that of the record asked for, or it says what cannot be
     RECORD_UNKNOWN_FORMAT = 2  # another format number, or an imported whole response
 
 

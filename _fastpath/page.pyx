@@ -15,6 +15,7 @@ from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_FromStringAndSize, PyBytes
 from libc.string cimport memcpy
 
 from _fastpath.der cimport put_bytes
+from _fastpath.ocsp cimport status_fault
 
 from _fastpath.errors import RecordDamaged, UnknownFormat
 
@@ -304,6 +305,8 @@ cdef int read_record(
     if get_u32(record + CHECKSUM) != record_crc(issuer.crc_seed, serial, serial_size, record, record_size):
         return RECORD_DAMAGED
     fill_view(record, template, view)
+    if status_fault(&view.status) != NULL:  # with a right checksum: not made by encode_record
+        return RECORD_DAMAGED
     return RECORD_OK
 
 
@@ -338,7 +341,7 @@ cdef object record_error(int status, bytes record):
     """The exception for a RecordStatus; the caller raises it."""
     if status == RECORD_UNKNOWN_FORMAT:
         return UnknownFormat(f"a record has flags {record[0]:#04x}; this release reads format {FORMAT}")
-    return RecordDamaged("a record's length or checksum is not that of the certificate asked for")
+    return RecordDamaged("a record's length, checksum or content is not that of the certificate asked for")
 
 
 cdef int view_of(

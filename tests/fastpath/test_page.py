@@ -325,11 +325,22 @@ def test_slot_of_a_short_record(size: int) -> None:
         page.record_slot(good_record()[:size])
 
 
-def test_impossible_record_with_a_right_checksum_is_refused() -> None:
-    fixed = struct.pack(">BBIBI", 0x0E, 0, NOW, 0, 0)
-    record = with_checksum(fixed + struct.pack(">I", NOW - 1) + SHA1_SIGNATURE + SHA256_SIGNATURE)
-    with pytest.raises(RecordDamaged, match="nextUpdate"):
+@pytest.mark.parametrize(
+    ("flags", "extra"),
+    [
+        pytest.param(0x0E, struct.pack(">I", NOW - 1), id="ended before it began"),
+        pytest.param(0x07, struct.pack(">IB", NOW, 7), id="unassigned reason"),
+        pytest.param(0x07, struct.pack(">IB", NOW, 11), id="no reason"),
+    ],
+)
+def test_impossible_record_with_a_right_checksum_is_refused(flags: int, extra: bytes) -> None:
+    """C2: somebody who can write into the store can make the checksum right."""
+    fixed = struct.pack(">BBIBI", flags, 0, NOW, 0, 0)
+    record = with_checksum(fixed + extra + SHA1_SIGNATURE + SHA256_SIGNATURE)
+    with pytest.raises(RecordDamaged):
         page.decode_record(ISSUER, TEMPLATE, SERIAL, record)
+    with pytest.raises(RecordDamaged):
+        assemble(TEMPLATE, 1, ISSUER, certid.SHA1, SERIAL, record, 0, 1 << 40)
 
 
 @pytest.mark.parametrize(

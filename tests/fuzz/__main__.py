@@ -131,7 +131,9 @@ def _remarks(runs: list[Run], build: Path) -> Iterator[str]:
     for run in (run for run in runs if run.failed):
         yield f"FAILED {run.target}:\n{run.said}"
         if run.crash:
-            variables = " ".join(f"{key}={shlex.quote(value)}" for key, value in surroundings("unix:…").items())
+            variables = " ".join(
+                f"{key}={shlex.quote(value)}" for key, value in surroundings("unix:…").items()
+            )
             yield f"again, in {build}: {variables} {sys.executable} -m tests.fuzz.child {run.target} {run.crash}"
 
 
@@ -141,7 +143,9 @@ def main(
     target: Annotated[list[str] | None, typer.Option(help=f"Only these: {', '.join(NAMES)}.")] = None,
     jobs: Annotated[int, typer.Option(min=1, help="Targets at a time.")] = os.cpu_count() or 1,
     build: Annotated[Path, typer.Option(help="The copy with sanitizers.")] = Path("build/fuzz"),
-    directory: Annotated[Path, typer.Option(help="Where corpus and failures are kept.")] = Path("build/fuzzed"),
+    directory: Annotated[Path, typer.Option(help="Where corpus and failures are kept.")] = Path(
+        "build/fuzzed"
+    ),
     save: Annotated[bool, typer.Option("--save", help="Also write bench/results/fuzz-DATE.json.")] = False,
 ) -> None:
     """Feed made-up octets to every reader of outside octets, under sanitizers, beside other readers (F6)."""

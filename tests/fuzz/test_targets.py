@@ -1,5 +1,6 @@
 """The fuzz targets without a fuzzer: every seed passes, damage to seeds passes, and each check can fail (F6)."""
 
+import importlib
 import random
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -32,11 +33,14 @@ def test_seeds_and_their_like_pass(name: str) -> None:
         TARGETS[name].check(data)
 
 
-def test_seeds_of_connections_pass(server: EmbeddedStore, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("OCSPEED_FUZZ_STORE", server.url)
-    target = connection_target()
-    for data in inputs(target):
-        target.check(data)
+def test_seeds_of_connections_pass(
+    tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with EmbeddedStore(tmp_path_factory.mktemp("s")) as store:
+        monkeypatch.setenv("OCSPEED_FUZZ_STORE", store.url)
+        target = connection_target()
+        for data in inputs(target):
+            target.check(data)
 
 
 def wrong(result: Callable[[Any], Any]) -> Callable[[Any], Any]:
@@ -70,8 +74,6 @@ def test_a_reader_that_says_something_else_is_found(name: str, monkeypatch: pyte
 
 
 def _resolve(path: str) -> Any:
-    import importlib
-
     try:
         return importlib.import_module(path)
     except ModuleNotFoundError:
@@ -80,7 +82,6 @@ def _resolve(path: str) -> Any:
 
 
 def test_replies_that_depend_on_where_they_are_cut_are_found(monkeypatch: pytest.MonkeyPatch) -> None:
-    seen: list[int] = []
-    monkeypatch.setattr(targets, "_events", lambda segments: seen.append(1) or len(seen))
+    monkeypatch.setattr(targets, "_events", lambda segments: sum(1 for _ in segments))
     with pytest.raises(AssertionError):
         TARGETS["replies"].check(TARGETS["replies"].seeds()[0])
