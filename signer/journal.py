@@ -4,7 +4,7 @@ import hashlib
 import json
 import os
 import pwd
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -21,6 +21,7 @@ __all__ = [
     "entries",
     "fault_after",
     "followed",
+    "newest",
     "user",
     "verify",
 ]
@@ -95,6 +96,13 @@ def entries(
         statement = statement.where(journal.c.recorded_at <= until)
     for row in connection.execution_options(yield_per=ROWS).execute(statement):
         yield JournalEntry(*row)
+
+
+def newest(connection: Connection, events: Collection[str]) -> JournalEntry | None:
+    """The last entry of one of these events."""
+    statement = select(journal).where(journal.c.event.in_(events)).order_by(journal.c.seq.desc()).limit(1)
+    row = connection.execute(statement).first()
+    return None if row is None else JournalEntry(*row)
 
 
 def fault_after(before: JournalEntry | None, entry: JournalEntry) -> str | None:

@@ -20,6 +20,7 @@ from signer.lateness import Lateness
 from signer.ocsp.batch import Pool
 from signer.ocsp.turns import Turns
 from signer.reports import Reports
+from signer.restored import check_audited
 from signer.steady import SteadyClock
 from signer.threads import Beside
 from signer.watch import IndexWatch, follow
@@ -97,6 +98,7 @@ class Runner:
         """
         whole = Context.open(self._file) if opened is None else nullcontext(opened)
         with whole as context, only_signer(context.settings.state_directory):
+            check_audited(context.ledger)
             if any(table.ocsp.enabled for table in context.settings.root.issuer):
                 context.ensure_store()
             for table in context.settings.root.issuer:

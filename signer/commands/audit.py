@@ -10,9 +10,10 @@ import msgspec
 from signer.audit.patience import Patience
 from signer.audit.report import Checked, Findings
 from signer.audit.whole import Request, audit_issuer
-from signer.commands.output import print_json, print_text
+from signer.commands.output import print_json, print_text, remark
 from signer.context import Context
 from signer.progress import bar
+from signer.restored import note_audit
 from signer.text import printable, rfc3339
 from store.clock import Clock
 from store.errors import UsageError
@@ -41,6 +42,10 @@ def audit(
         findings, began = Findings(), context.clock.now()
         waits, bars = patience or Patience(), partial(bar, quiet=quiet)
         checked = [audit_issuer(context, name, request, findings, bars, waits) for name in names]
+        if issuer is None and note_audit(context.ledger, findings, context.clock.now()):
+            remark(
+                "the restored ledger has all that store and CRLs prove: `ocsp-signer run` may sign from it"
+            )
         result = _described(checked, findings, request.full, began, context.clock.now())
     if report is not None:
         _write(report, result)

@@ -11,6 +11,7 @@ from signer.crl.job import ShardOutcome, ShardStatus
 from signer.crl.targets import Target
 from signer.files import held
 from signer.progress import bar
+from signer.restored import check_audited
 
 __all__ = ["build"]
 
@@ -19,6 +20,7 @@ def build(file: Path, *, issuer: str | None, dry_run: bool, as_json: bool, quiet
     """Build every shard; returns the exit code: 1 if one was refused or a target lacks CRLs."""
     failed = 0
     with Context.open(file) as context, nullcontext() if dry_run else _turn(context):
+        check_audited(context.ledger)
         tables = context.settings.root.issuer
         names = [issuer] if issuer else [table.name for table in tables if not table.crl.offline]
         for name in names:

@@ -21,6 +21,7 @@ from signer.ledger.staging import Staging
 from signer.ledger.values import ImportEntry, ImportOutcome
 from signer.progress import bar
 from signer.recovery import News, adopt, look
+from signer.restored import RESTORED
 from signer.run import only_signer
 from store.clock import Clock, SystemClock
 from store.reader import StoreReader
@@ -64,7 +65,7 @@ def restore(
                 "store": sources.store,
                 "issuers": [{**one, "unproven_serials": []} for one in found],
             }
-            context.ledger.journal("restore", detail, now, user())
+            context.ledger.journal(RESTORED, detail, now, user())
             context.ledger.verify_journal()
         check_whole(made)
         aside = put_in_place(made, ledger, now)
@@ -184,4 +185,4 @@ def _print(result: dict[str, Any]) -> None:
             )
     if result["kept"]:
         print_text(f"the ledger before this: {result['kept']}")
-    print_text("ledger, CRLs and store agree; start `ocsp-signer run`")
+    print_text("run `ocsp-signer audit`, then start `ocsp-signer run`, which signs nothing before that")

@@ -13,6 +13,7 @@ from signer.ocsp.batch import Pool
 from signer.ocsp.pages import Tally
 from signer.ocsp.service import IssuerService, open_service
 from signer.progress import bar
+from signer.restored import check_audited
 from signer.run import Runner
 from store.logs import configure
 
@@ -24,6 +25,7 @@ def sign(
 ) -> int:
     """Sign; returns the exit code: 1 if a page could not be signed."""
     with Context.open(file) as context:
+        check_audited(context.ledger)
         tables = context.settings.root.issuer
         names = [issuer] if issuer else [table.name for table in tables if table.ocsp.enabled]
         for name in names:

@@ -5,7 +5,7 @@ Thread-safe: every call has its own connection and its own transaction. Times ar
 
 import itertools
 import operator
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from contextlib import closing, contextmanager
 from threading import Lock
 from typing import Any
@@ -403,6 +403,11 @@ class Ledger:
         """Oldest first, of one read transaction: with a higher seq than `after`, recorded from `since` to `until`."""
         with self._read() as connection:
             yield from chain.entries(connection, since=since, until=until, after=after)
+
+    def newest_entry(self, events: Collection[str]) -> chain.JournalEntry | None:
+        """The last entry of one of these events."""
+        with self._read() as connection:
+            return chain.newest(connection, events)
 
     def verify_journal(self) -> int:
         """Length of the journal's unbroken chain. Raises LedgerError naming the first altered entry."""

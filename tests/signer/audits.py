@@ -78,23 +78,30 @@ class Audited:
         self.pause: Callable[[float], None] = self.pauses.append
         self._capsys = capsys
 
-    def report(self, *, full: bool = False, sample: int = 4, report: Path | None = None) -> Any:
+    def report(
+        self,
+        *,
+        full: bool = False,
+        sample: int = 4,
+        report: Path | None = None,
+        issuer: str | None = None,
+    ) -> Any:
         """The JSON of one audit. Its exit code says whether it is clean."""
         self._capsys.readouterr()
-        code = self._audit(Request(sample, full, self.urls, random.Random(1)), report, as_json=True)
+        code = self._audit(Request(sample, full, self.urls, random.Random(1)), report, issuer, as_json=True)
         result = json.loads(self._capsys.readouterr().out)
         assert code == (0 if result["clean"] else 1)
         return result
 
     def printed(self) -> int:
         """The exit code, with everything for people on stdout."""
-        return self._audit(Request(5), None, as_json=False)
+        return self._audit(Request(5), None, None, as_json=False)
 
-    def _audit(self, request: Request, report: Path | None, *, as_json: bool) -> int:
+    def _audit(self, request: Request, report: Path | None, issuer: str | None, *, as_json: bool) -> int:
         return command.audit(
             self.works.file,
             request,
-            issuer=None,
+            issuer=issuer,
             report=report,
             as_json=as_json,
             quiet=True,

@@ -1,0 +1,105 @@
+"""A restored ledger signs nothing before it was audited, and an audit lets it only if it lacks nothing (A2)."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from _fastpath.page import hash32
+from signer.commands import crl, signing
+from signer.commands.restore import Sources, restore
+from signer.ledger.backup import backup
+from signer.ledger.generations import epoch_of
+from signer.ledger.values import CertificateRow
+from signer.restored import NotAudited, check_audited
+from tests.signer.audits import Audited, Settled, settle_pages
+from tests.signer.test_run import running
+from tests.signer.works import FakeClock, Works
+
+
+@pytest.fixture
+def works(settled: Settled, store_url: str, tmp_path: Path, clock: FakeClock) -> Iterator[Works]:
+    with settled.again(tmp_path / "again", clock) as works:
+        backup(works.directory / "ledger.db", works.directory / "copy.db", lambda done, total: None)
+        clock.pass_time(60)
+        yield works
+        works.context.close()
+
+
+def good(works: Works) -> list[CertificateRow]:
+    rows = works.ledger.snapshot(works.issuer.id, 0, 2**32 - 1).rows
+    return [row for row in rows if not row.revoked]
+
+
+def restored(works: Works, sources: Sources | None = None) -> None:
+    works.context.close()
+    copy = works.directory / "copy.db"
+    restore(works.file, copy, sources or Sources(), as_json=True, quiet=True, clock=works.clock)
+    works.context = works.open()
+
+
+def refused(works: Works) -> bool:
+    """Whether every command that signs refuses."""
+    try:
+        check_audited(works.ledger)
+    except NotAudited:
+        with pytest.raises(NotAudited, match="ocsp-signer audit"):
+            signing.sign(works.file, everything=True, issuer=None, workers=1, as_json=True, quiet=True)
+        with pytest.raises(NotAudited):
+            crl.build(works.file, issuer=None, dry_run=False, as_json=True, quiet=True)
+        with pytest.raises(NotAudited), running(works):
+            pass
+        return True
+    return False
+
+
+@pytest.mark.conformance("R-20")
+def test_nothing_is_signed_before_an_audit(works: Works, capsys: pytest.CaptureFixture[str]) -> None:
+    """What was revoked since the backup is revoked again, and what is not signed yet is no hindrance."""
+    victims = [row.serial for row in good(works)[:50]]
+    epoch = epoch_of(works.issuer.generation)
+    works.revoke(*victims, reason=1)
+    settle_pages(works)
+    restored(works)
+    assert refused(works) and epoch_of(works.issuer.generation) == epoch + 1
+    works.revoke(good(works)[0].serial)
+    assert set(Audited(works, capsys).kinds()) == {"unsigned"}
+    assert not refused(works)
+    settle_pages(works)
+    assert Audited(works, capsys).report(full=True)["clean"]
+    assert all(works.is_revoked(serial) for serial in victims)
+    events = [one.event for one in works.ledger.journal_entries()]
+    assert events.count("restore audited") == 1 and works.ledger.verify_journal()
+
+
+def test_an_audit_that_finds_more_in_the_store_lets_nobody_sign(
+    works: Works, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Restored as if the store were lost, which it is not."""
+    works.add([CertificateRow(hash32(b"\x07"), b"\x07", works.clock.now() + 10**7, None, 0)])
+    works.revoke(good(works)[0].serial, reason=1)
+    settle_pages(works)
+    restored(works, Sources(store=False))
+    audited = Audited(works, capsys)
+    found = audited.kinds()
+    assert (found["revocation_unknown"], found["record_unknown"]) == (1, 1)
+    assert refused(works)
+    restored(works)
+    assert audited.kinds() == {}
+    assert not refused(works)
+
+
+def test_an_audit_of_one_issuer_says_nothing_of_the_others(
+    works: Works, capsys: pytest.CaptureFixture[str]
+) -> None:
+    restored(works)
+    assert Audited(works, capsys).kinds(issuer="demo") == {}
+    assert refused(works)
+
+
+def test_a_second_restore_needs_a_second_audit(works: Works, capsys: pytest.CaptureFixture[str]) -> None:
+    for _ in range(2):
+        restored(works)
+        assert refused(works)
+        assert Audited(works, capsys).report()["clean"]
+        assert not refused(works)
