@@ -185,10 +185,17 @@ def test_there_is_a_signature_for_every_response(count: int) -> None:
     assert len(lot.records([signature] * 2)) == 1
 
 
-@pytest.mark.parametrize("signature", [b"", b"\x30\x00", bytes(64), P256.sign(b"") + b"\0", None])
-def test_a_signature_of_another_form(signature: Any) -> None:
+@pytest.mark.parametrize("signature", [b"", b"\x30\x00", bytes(64), P256.sign(b"") + b"\0"])
+def test_a_signature_of_another_form(signature: bytes) -> None:
     lot = unsigned([(0, b"\1", LATEST, None, 0)])
-    with pytest.raises((ValueError, TypeError)):
+    with pytest.raises(ValueError, match="Ecdsa-Sig-Value"):
+        lot.records([P256.sign(b""), signature])
+
+
+@pytest.mark.parametrize("signature", [None, "text", bytearray(P256.sign(b""))])
+def test_a_signature_is_bytes(signature: Any) -> None:
+    lot = unsigned([(0, b"\1", LATEST, None, 0)])
+    with pytest.raises(TypeError, match="bytes"):
         lot.records([P256.sign(b""), signature])
 
 
