@@ -16,6 +16,8 @@ MODULES = (
     "crl",
     "crl_reader",
     "crl_entries",
+    "staged",
+    "intake",
     "http",
     "head",
     "answer",

@@ -3,33 +3,25 @@
 No field may hold a line break, so that a stray quote spoils one row and not the rest of the file.
 """
 
-import binascii
 import csv
-from datetime import datetime
-from operator import itemgetter
 
-from _fastpath.certid import minimal_serial
-from _fastpath.page import hash32
+from _fastpath.intake import Lines, read_csv
 from signer.intake.fields import STATUSES, Fields, row_of
 from signer.intake.memo import Memo
-from signer.intake.openssl_index import MAX_SERIAL
-from signer.intake.rows import ImportRow, PlainRows, RowError, named_reason, printable
+from signer.intake.rows import ImportRow, RowError, named_reason, printable
 from signer.intake.scope import Scope
-from signer.ledger.staging import EXPIRED, GOOD, RANK, REVOKED, TIME_BIAS
-from signer.ledger.values import UNSPECIFIED, PlacedBy
+from signer.ledger.staging import EXPIRED, GOOD, RANK, REVOKED
+from signer.ledger.values import PlacedBy
 
 __all__ = ["CsvRows"]
 
 REQUIRED = ("serial", "not_after")
 SHOWN = 48
-# In this order `plain` takes a line apart; an absent column is empty.
+# In this order the compiled reader wants to know where they are.
 COLUMNS = ("serial", "not_after", "not_before", "status", "revoked_at", "reason", "crl_url")
-MISSING = [b""]
-WORDS = {word.encode(): status for word, status in STATUSES.items()} | {b"": ""}
+KINDS = {"good": GOOD, "revoked": REVOKED, "expired": EXPIRED}
+WORDS = {word.encode(): KINDS[status] for word, status in STATUSES.items()}
 NO_PLACE = (0, 0, 0)
-MIDNIGHT = "00:00:00Z"
-SOME_DAY = "1970-01-02T"
-SOME_MIDNIGHT = datetime(1970, 1, 2)
 
 
 class CsvRows:
@@ -38,9 +30,7 @@ class CsvRows:
     def __init__(self, scope: Scope) -> None:
         self._scope = scope
         self._columns: list[str] = []
-        self._pick = itemgetter(*range(len(COLUMNS)))
-        self._days = Memo(_day)
-        self._clocks = Memo(_clock)
+        self._at: tuple[int, ...] = ()
         self._reasons = Memo(_plain_reason)
         self._places = Memo(self._place)
 
@@ -56,52 +46,24 @@ class CsvRows:
         for name in REQUIRED:
             if name not in self._columns:
                 raise RowError("header", f"column '{name}' is missing")
-        places = {name: at for at, name in enumerate(self._columns)}
-        self._pick = itemgetter(*(places.get(name, len(places)) for name in COLUMNS))
+        self._at = tuple(self._columns.index(name) if name in self._columns else -1 for name in COLUMNS)
 
-    def plain(self, lines: list[bytes], first: int) -> PlainRows:
+    def plain(self, block: bytes, first: int, longest: int) -> Lines:
         """Those without quotes and odd values; `parse` takes them too, and does not differ.
 
         `first` is the number of the first line.
         """
-        found = PlainRows()
-        add, now, days, clocks = found.rows.append, self._scope.now, self._days, self._clocks
-        width, pick = len(self._columns), self._pick
-        for at, line in enumerate(lines):
-            try:
-                values = line.split(b",")
-                if len(values) != width:
-                    raise ValueError
-                digits, end, begin, status, revoked_at, name, url = pick(values + MISSING)
-                serial = binascii.unhexlify(digits)
-                if not serial[0]:
-                    serial = minimal_serial(serial)
-                size = len(serial)
-                not_after = days[end[:11]] + clocks[end[11:]]
-                said = WORDS[status]
-                place = self._places[url] if url else NO_PLACE
-                reason = self._reasons[name] if name else UNSPECIFIED
-                if size > MAX_SERIAL or (begin and days[begin[:11]] + clocks[begin[11:]] > not_after):
-                    raise ValueError
-                if revoked_at:
-                    time = days[revoked_at[:11]] + clocks[revoked_at[11:]]
-                    if said == "good" or not 0 <= time <= now:
-                        raise ValueError
-                    kind, time = REVOKED, time + TIME_BIAS
-                    found.revoked += 1
-                elif said == "revoked" or reason != UNSPECIFIED:
-                    raise ValueError
-                elif said == "expired" or not_after < now:
-                    kind, time = EXPIRED, 0
-                    found.expired += 1
-                else:
-                    kind, time = GOOD, 0
-            except (ValueError, LookupError):
-                found.left.append(at)
-                continue
-            add((hash32(serial), serial, size, kind, time, reason, not_after, *place, first + at))
-        found.placed = bool(self._places)
-        return found
+        return read_csv(
+            block,
+            first,
+            longest,
+            self._scope.now,
+            self._at,
+            len(self._columns),
+            WORDS,
+            self._reasons,
+            self._places,
+        )
 
     def _place(self, url: bytes) -> tuple[int, int, int] | None:
         """Rank, series and index. Raises RowError."""
@@ -120,22 +82,6 @@ def _plain_reason(name: bytes) -> int | None:
     """CRLReason of a name or number, unless there is something to tell of it."""
     reason, adjusted = named_reason(name.decode())
     return None if adjusted else reason
-
-
-def _day(text: bytes) -> int | None:
-    """`2026-11-21T` in seconds since 1970."""
-    if len(text) != 11 or text[-1:] != b"T":
-        return None
-    return int(datetime.fromisoformat(text.decode("ascii") + MIDNIGHT).timestamp())
-
-
-def _clock(text: bytes) -> int | None:
-    """`10:00:00Z`, or with another zone, in seconds since midnight UTC, fractions cut off."""
-    moment = datetime.fromisoformat(SOME_DAY + text.decode("ascii"))
-    offset = moment.utcoffset()
-    if offset is None or offset.microseconds:
-        return None
-    return int((moment.replace(tzinfo=None, microsecond=0) - SOME_MIDNIGHT - offset).total_seconds())
 
 
 def _split(line: bytes) -> list[str]:

@@ -7,6 +7,8 @@ from pathlib import Path
 from types import TracebackType
 from typing import Protocol, Self
 
+from _fastpath.intake import Lines
+from _fastpath.staged import ROW_SIZE
 from signer.intake.certificate import CertificateRows
 from signer.intake.conflicts import conflicts
 from signer.intake.csv_rows import CsvRows
@@ -15,7 +17,7 @@ from signer.intake.lines import LineReader
 from signer.intake.ndjson import JsonRows
 from signer.intake.openssl_index import OpensslIndex
 from signer.intake.pem import der_file, pem_file
-from signer.intake.rows import ImportRow, Notes, PlainRows, RowError
+from signer.intake.rows import ImportRow, Notes, RowError
 from signer.intake.scope import Scope
 from signer.ledger.ledger import Ledger
 from signer.ledger.staging import Staging
@@ -39,7 +41,7 @@ class Reader(Protocol):
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None: ...
-    def read(self) -> Iterator[tuple[int, ImportRow | RowError | PlainRows]]:
+    def read(self) -> Iterator[tuple[int, ImportRow | RowError | Lines]]:
         """Where, as a number that `locate` knows, and what is there; many plain rows know theirs themselves."""
 
     def locate(self, where: int) -> tuple[str, int | None]:
@@ -147,9 +149,9 @@ class StagedImport:
 
         `entry` is for the journal, which gets it only if something changes.
         """
-        self.report.outcome = ledger.add_certificates(
+        self.report.outcome = ledger.add_packed(
             issuer_id,
-            self._staging.merged(self._refused),
+            self._staging.parts(self._refused),
             now,
             progress=progress,
             says_good=self._reader.says_good,
@@ -159,22 +161,22 @@ class StagedImport:
 
     def plan(self, ledger: Ledger | None, issuer_id: int | None) -> None:
         """Report what `write` would come to; no ledger or issuer: everything is new."""
-        rows = self._staging.merged(self._refused)
+        parts = self._staging.parts(self._refused)
         if ledger is None or issuer_id is None:
-            self.report.outcome = ImportOutcome(new=sum(1 for _ in rows))
+            self.report.outcome = ImportOutcome(new=_count(parts))
         else:
-            self.report.outcome = ledger.plan_certificates(issuer_id, rows, says_good=self._reader.says_good)
+            self.report.outcome = ledger.plan_certificates(issuer_id, parts, says_good=self._reader.says_good)
         self.report.close(self.report.outcome.serials)
 
     def count(self) -> None:
         """Find the duplicates of what is not going to be written."""
-        self.report.close(sum(1 for _ in self._staging.merged(self._refused)))
+        self.report.close(_count(self._staging.parts(self._refused)))
 
     def read(self, progress: Progress) -> None:
         """All rows, checked one by one."""
         report, octets, due = self.report, 0, REPORT_EVERY
         for where, row in self._reader.read():
-            if isinstance(row, PlainRows):
+            if isinstance(row, Lines):
                 self._accept_plain(row)
             elif isinstance(row, RowError):
                 report.rows += 1
@@ -186,8 +188,8 @@ class StagedImport:
                 progress(self._reader.octets - octets)
                 octets, due = self._reader.octets, report.rows + REPORT_EVERY
 
-    def _accept_plain(self, plain: PlainRows) -> None:
-        report, count = self.report, len(plain.rows)
+    def _accept_plain(self, plain: Lines) -> None:
+        report, count = self.report, len(plain.rows) // ROW_SIZE
         report.rows += count
         report.revoked += plain.revoked
         report.expired += plain.expired
@@ -205,6 +207,10 @@ class StagedImport:
 
     def _note(self, notes: Notes, where: int, message: str) -> None:
         notes.add(lambda: self._reader.locate(where), message)
+
+
+def _count(parts: Iterator[bytes]) -> int:
+    return sum(map(len, parts)) // ROW_SIZE
 
 
 @contextmanager

@@ -1,18 +1,19 @@
 """Files of one certificate a line, and lines of any file within bounds."""
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from types import TracebackType
 from typing import IO, Self
 
+from _fastpath.intake import Lines
 from signer.intake.errors import UnreadableFile
-from signer.intake.rows import ImportRow, PlainRows, RowError, printable
+from signer.intake.rows import ImportRow, RowError, printable
 from store.errors import UsageError
 
 __all__ = ["BYTE_ORDER_MARK", "MAX_LINE", "LineReader", "bounded_lines"]
 
 MAX_LINE = 65_536  # octets, with what ends it
-BLOCK = 1 << 17  # octets read at a time: some thousand lines
+BLOCK = 1 << 18  # octets read at a time: some thousand lines
 BYTE_ORDER_MARK = b"\xef\xbb\xbf"
 
 
@@ -27,11 +28,20 @@ def bounded_lines(file: IO[bytes]) -> Iterator[bytes | RowError]:
         yield _too_long()
 
 
+def none_plain(block: bytes, first: int, longest: int) -> Lines:
+    """Nothing read, every line left."""
+    lines = block.replace(b"\r\n", b"\n").split(b"\n")
+    if not lines[-1]:
+        lines.pop()
+    return Lines(b"", 0, 0, False, len(lines), list(enumerate(lines)))
+
+
 class LineReader:
     """Rows of a file by the numbers of their lines. Empty lines, and those that begin with `remark`, say nothing.
 
-    `parse` raises RowError for a line that is no row; `plain`, if given, is offered many lines at once before; `header`,
-    if given, gets the first line. Use as a context manager.
+    `parse` raises RowError for a line that is no row; `plain` is offered whole blocks before, with the number of their
+    first line and the length from which a line is too long; `header`, if given, gets the first line. Use as a context
+    manager.
     """
 
     says_good = True
@@ -41,7 +51,7 @@ class LineReader:
         path: Path,
         parse: Callable[[bytes], ImportRow],
         *,
-        plain: Callable[[list[bytes], int], PlainRows] | None = None,
+        plain: Callable[[bytes, int, int], Lines] = none_plain,
         header: Callable[[bytes], None] | None = None,
         remark: bytes | None = None,
     ) -> None:
@@ -64,48 +74,45 @@ class LineReader:
     def locate(self, where: int) -> tuple[str, int | None]:
         return printable(str(self._path)), where
 
-    def read(self) -> Iterator[tuple[int, ImportRow | RowError | PlainRows]]:
+    def read(self) -> Iterator[tuple[int, ImportRow | RowError | Lines]]:
         """Raises UnreadableFile for a bad header, UsageError when the file cannot be read on."""
         number = 1
         header = self._header
-        for lines in self._blocks():
+        for block in self._blocks():
             if header is not None:
-                self._begin(header, lines.pop(0))
+                line, _, block = block.partition(b"\n")
+                self._begin(header, line.removesuffix(b"\r"))
                 header, number = None, 2
-            yield from self._rows(lines, number)
-            number += len(lines)
+            found = self._plain(block, number, MAX_LINE)
+            if found.rows:
+                yield number, found
+            yield from self._left(found.left, number)
+            number += found.lines
         if header is not None:
             self._begin(header, b"")
 
-    def _rows(self, lines: list[bytes], first: int) -> Iterator[tuple[int, ImportRow | RowError | PlainRows]]:
-        left: Iterable[int] = range(len(lines))
-        if self._plain is not None and len(max(lines, key=len, default=b"")) < MAX_LINE:
-            plain = self._plain(lines, first)
-            yield first, plain
-            left = plain.left
-        for at in left:
+    def _left(self, left: list[tuple[int, bytes]], first: int) -> Iterator[tuple[int, ImportRow | RowError]]:
+        for at, line in left:
             try:
-                text = _content(lines[at])
+                text = _content(line)
                 if text and not (self._remark and text.startswith(self._remark)):
                     yield first + at, self._parse(text)
             except RowError as error:
                 yield first + at, error
 
-    def _blocks(self) -> Iterator[list[bytes]]:
-        """Lines without the line feeds that end them; of one that is too long only the beginning."""
+    def _blocks(self) -> Iterator[bytes]:
+        """Whole lines; of one that is too long only the beginning."""
         try:
             while block := self._file.read(BLOCK):
                 if not block.endswith(b"\n"):
                     block += self._file.readline(MAX_LINE)
-                lines = block.replace(b"\r\n", b"\n").split(b"\n")
+                size = len(block)
                 if not self.octets:
-                    lines[0] = lines[0].removeprefix(BYTE_ORDER_MARK)
-                self.octets += len(block)
-                if block.endswith(b"\n"):
-                    lines.pop()
-                elif len(lines[-1]) >= MAX_LINE:
+                    block = block.removeprefix(BYTE_ORDER_MARK)
+                self.octets += size
+                if not block.endswith(b"\n") and len(block) - block.rfind(b"\n") > MAX_LINE:
                     self._pass_over()
-                yield lines
+                yield block
         except OSError as error:
             raise _unreadable(self._path, error) from None
 

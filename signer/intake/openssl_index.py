@@ -9,10 +9,9 @@ import binascii
 from datetime import UTC, datetime
 
 from _fastpath.certid import minimal_serial
-from _fastpath.page import hash32
+from _fastpath.intake import Lines, read_index
 from signer.intake.memo import Memo
-from signer.intake.rows import ImportRow, PlainRows, RowError, fit_reason, fit_time, named_reason
-from signer.ledger.staging import EXPIRED, GOOD, REVOKED, TIME_BIAS
+from signer.intake.rows import ImportRow, RowError, fit_reason, fit_time, named_reason
 from signer.ledger.values import KEY_COMPROMISE, UNSPECIFIED
 
 __all__ = ["OpensslIndex", "parse_serial"]
@@ -38,43 +37,12 @@ class OpensslIndex:
         self._clocks = Memo(_clock)
         self._reasons = Memo(_plain_reason)
 
-    def plain(self, lines: list[bytes], first: int) -> PlainRows:
+    def plain(self, block: bytes, first: int, longest: int) -> Lines:
         """Those that are as `openssl ca` writes most of them; `parse` takes them too, and does not differ.
 
         `first` is the number of the first line.
         """
-        found = PlainRows()
-        add, now, days, clocks = found.rows.append, self._now, self._days, self._clocks
-        for at, line in enumerate(lines):
-            try:
-                status, end, revocation, digits, _, _ = line.split(b"\t")
-                serial = binascii.unhexlify(digits)
-                if not serial[0]:
-                    serial = minimal_serial(serial)
-                size = len(serial)
-                if size > MAX_SERIAL:
-                    raise ValueError
-                not_after = days[end[:-7]] + clocks[end[-7:]]
-                if not revocation and status in GOOD_OR_EXPIRED:
-                    kind, time, reason = GOOD, 0, UNSPECIFIED
-                    if not_after < now or status == b"E":
-                        kind = EXPIRED
-                        found.expired += 1
-                elif status == b"R":
-                    date, _, name = revocation.partition(b",")
-                    time = days[date[:-7]] + clocks[date[-7:]]
-                    kind, reason = REVOKED, self._reasons[name]
-                    if not 0 <= time <= now:
-                        raise ValueError
-                    time += TIME_BIAS
-                    found.revoked += 1
-                else:
-                    raise ValueError
-            except (ValueError, LookupError):
-                found.left.append(at)
-                continue
-            add((hash32(serial), serial, size, kind, time, reason, not_after, 0, 0, 0, first + at))
-        return found
+        return read_index(block, first, longest, self._now, self._reasons)
 
     def parse(self, line: bytes) -> ImportRow:
         """One line without its end. Raises RowError."""

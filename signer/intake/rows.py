@@ -4,7 +4,6 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
-from signer.ledger.staging import StagedFields
 from signer.ledger.values import ALLOWED_REASONS, REASON_NAMES, UNSPECIFIED, Placement
 from signer.text import printable
 
@@ -13,7 +12,6 @@ __all__ = [
     "ImportRow",
     "Note",
     "Notes",
-    "PlainRows",
     "RowError",
     "fit_reason",
     "fit_time",
@@ -39,20 +37,6 @@ class ImportRow(NamedTuple):
     adjusted: str
     placement: Placement | None = None
     warning: str = ""  # what of the certificate itself is against the rules
-
-
-@dataclass(slots=True)
-class PlainRows:
-    """Rows of which there is nothing to tell, ready for `Staging.extend`, and how many are revoked, or else expired.
-
-    `left` are the others of the lines they were among, from 0: what they say needs more care.
-    """
-
-    rows: list[StagedFields] = field(default_factory=list)
-    revoked: int = 0
-    expired: int = 0
-    placed: bool = False  # some name their CRL
-    left: list[int] = field(default_factory=list)
 
 
 class RowError(ValueError):

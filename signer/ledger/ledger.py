@@ -4,7 +4,6 @@ Thread-safe: every call has its own connection and its own transaction. Times ar
 """
 
 import itertools
-import operator
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from contextlib import closing, contextmanager
 from threading import Lock
@@ -25,9 +24,9 @@ from signer.ledger import (
     reservations,
     revocation,
 )
-from signer.ledger.engine import WRITE, open_engine, translated
-from signer.ledger.errors import LedgerError
+from signer.ledger.engine import CHECKED_BEFORE, WRITE, open_engine, translated
 from signer.ledger.mass_revocation import Batch, MassOutcome
+from signer.ledger.staging import packed_rows
 from signer.ledger.values import (
     UNSPECIFIED,
     CertificateCounts,
@@ -60,6 +59,7 @@ class Ledger:
     def __init__(self, engine: Engine) -> None:
         self._engine = engine
         self._writer = engine.execution_options(**{WRITE: True})
+        self._importer = engine.execution_options(**{WRITE: True, CHECKED_BEFORE: True})
         self._watch = engine.raw_connection()
         self._watching = Lock()
 
@@ -145,7 +145,23 @@ class Ledger:
         says_good: bool = True,
         entry: ImportEntry | None = None,
     ) -> ImportOutcome:
-        """Record certificates ordered by (hash32, serial), each serial once; commits every few thousand.
+        """`add_packed` for rows that are not. Raises struct.error for a serial of more than 20 octets."""
+        return self.add_packed(
+            issuer_id, _packed_parts(rows), now, progress=progress, says_good=says_good, entry=entry
+        )
+
+    def add_packed(
+        self,
+        issuer_id: int,
+        parts: Iterable[bytes],
+        now: int,
+        *,
+        progress: Callable[[int], None] | None = None,
+        says_good: bool = True,
+        entry: ImportEntry | None = None,
+    ) -> ImportOutcome:
+        """Record certificates ordered by (hash32, serial), each serial once, packed (`_fastpath.staged`), in parts of any
+        size; commits every few thousand.
 
         `progress` is told how many rows each commit settled. What is known stays as it is, except that a
         revocation is taken over, and a placement by who knows better than before; a revoked certificate that comes
@@ -155,8 +171,9 @@ class Ledger:
         """
         total = ImportOutcome()
         begun = False
-        for batch in _batches(rows, self._page_bits(issuer_id)):
-            with self._write() as connection:
+        for batch in bulk.batches(parts, self._page_bits(issuer_id)):
+            with translated(self._engine), self._importer.begin() as connection:
+                bulk.check_constraints(connection, issuer_id, batch.packed)
                 found = bulk.compare(connection, issuer_id, batch, says_good=says_good)
                 if entry is not None and not begun and not found.nothing:
                     _append(connection, entry, "import begun", entry.detail, now)
@@ -173,11 +190,11 @@ class Ledger:
         return total
 
     def plan_certificates(
-        self, issuer_id: int, rows: Iterable[CertificateRow], *, says_good: bool = True
+        self, issuer_id: int, parts: Iterable[bytes], *, says_good: bool = True
     ) -> ImportOutcome:
-        """What `add_certificates` would come to, without recording anything."""
+        """What `add_packed` would come to, without recording anything."""
         total = ImportOutcome()
-        for batch in _batches(rows, self._page_bits(issuer_id)):
+        for batch in bulk.batches(parts, self._page_bits(issuer_id)):
             with self._read() as connection:
                 total.add(bulk.compare(connection, issuer_id, batch, says_good=says_good).outcome)
         return total
@@ -419,28 +436,7 @@ def _append(connection: Connection, entry: ImportEntry, event: str, detail: dict
     chain.append(connection, now=now, actor=entry.actor, event=event, detail=detail)
 
 
-def _batches(rows: Iterable[CertificateRow], page_bits: int) -> Iterator[list[CertificateRow]]:
-    """Raises LedgerError when rows are not ordered by (hash32, serial), each serial once."""
-    last: tuple[int, bytes] = (-1, b"")
+def _packed_parts(rows: Iterable[CertificateRow]) -> Iterator[bytes]:
     source = iter(rows)
-    left: list[CertificateRow] = []
-    while found := [*left, *itertools.islice(source, bulk.BATCH - len(left))]:
-        last = _check_order(last, found[len(left) :])
-        size = bulk.rows_in_commit(found, page_bits)
-        left = found[size:]
-        yield found[:size]
-
-
-def _check_order(last: tuple[int, bytes], batch: Sequence[CertificateRow]) -> tuple[int, bytes]:
-    hashes = [last[0], *[row[0] for row in batch]]
-    if not all(map(operator.lt, hashes, hashes[1:])):
-        _check_keys(last, batch)
-    return batch[-1][:2] if batch else last
-
-
-def _check_keys(last: tuple[int, bytes], batch: Sequence[CertificateRow]) -> None:
-    """Seldom needed: few serials share their hash32."""
-    keys = [last, *(row[:2] for row in batch)]
-    if not all(map(operator.lt, keys, keys[1:])):
-        at = next(at for at in range(len(batch)) if keys[at] >= keys[at + 1])
-        raise LedgerError(f"serial {batch[at].serial.hex()} came out of order or twice")
+    while found := list(itertools.islice(source, bulk.BATCH)):
+        yield packed_rows(found)

@@ -7,14 +7,14 @@ from sqlalchemy import Connection, delete, insert, select
 from signer.ledger import schema
 from signer.ledger.values import CertificateRow, PlacedBy, Placement
 
-__all__ = ["add", "of", "redeem"]
+__all__ = ["add", "exist", "of", "redeem"]
 
 _c = schema.reservation.c
 
 
 def of(connection: Connection, issuer_id: int, serials: Sequence[bytes]) -> dict[bytes, Placement]:
     """The promised places of those of some thousand serials that are reserved."""
-    if not serials or not _any(connection, issuer_id):
+    if not serials or not exist(connection, issuer_id):
         return {}
     statement = select(_c.serial, _c.series, _c.shard_index).where(
         _c.issuer_id == issuer_id, _c.serial.in_(serials)
@@ -51,6 +51,6 @@ def redeem(connection: Connection, issuer_id: int, rows: Sequence[CertificateRow
         )
 
 
-def _any(connection: Connection, issuer_id: int) -> bool:
-    """Imports of millions mostly meet none: this probe is all that they pay."""
+def exist(connection: Connection, issuer_id: int) -> bool:
+    """Whether there is any. Imports of millions mostly meet none: this probe is all that they pay."""
     return connection.execute(select(_c.serial).where(_c.issuer_id == issuer_id).limit(1)).first() is not None

@@ -6,33 +6,26 @@ In that order rows fall beside each other in the table, and one serial's several
 import functools
 import itertools
 import tempfile
-from bisect import bisect_right
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from collections.abc import Set as AbstractSet
 from pathlib import Path
 from struct import Struct
 from typing import IO, NamedTuple
 
 from _fastpath.page import hash32
+from _fastpath.staged import ROW_SIZE, first_not_above, rows_up_to, sort_rows
 from signer.ledger.values import KEY_COMPROMISE, CertificateRow, PlacedBy, Placement
 
-__all__ = ["EXPIRED", "GOOD", "RANK", "REVOKED", "TIME_BIAS", "StagedFields", "StagedRow", "Staging"]
+__all__ = ["EXPIRED", "GOOD", "RANK", "REVOKED", "StagedRow", "Staging", "packed_rows", "unpacked"]
 
-# hash32, serial padded with zeros, its length: sorts as (hash32, serial) does. Then the status and the time: the
-# first of a serial's rows is the earliest revocation. Then reason and notAfter; the placement, weakest first, and
-# where the row was read.
-_ROW = Struct(">I20sBBqBqBHHQ")
+_ROW = Struct(">I20sBBqBqBHHQ")  # as `_fastpath.staged` says
 _SERIAL_END = 25  # and the octet after it is the status
 REVOKED, GOOD, EXPIRED = range(3)
-TIME_BIAS = 1 << 40  # keeps times before 1970 in order as unsigned octets
+TIME_BIAS = 1 << 40
 _PLACED_BY = tuple(PlacedBy)  # the first, by hash, stands for no placement
 RANK = {placed_by: rank for rank, placed_by in enumerate(_PLACED_BY)}
-RUN = 250_000  # rows sorted at a time, about 28 MB
+RUN = 250_000  # rows sorted at a time, 14 MB
 READ = 2_048  # rows read at a time from each run
-
-# hash32, serial, its length, status, revocation time + TIME_BIAS (0 for none), reason, notAfter, rank of the placement
-# (0 for none), its series and index, where.
-StagedFields = tuple[int, bytes, int, int, int, int, int, int, int, int, int]
 
 
 class StagedRow(NamedTuple):
@@ -48,7 +41,7 @@ class Staging:
 
     def __init__(self, directory: Path | None = None) -> None:
         self._directory = directory
-        self._rows: list[bytes] = []
+        self._rows = bytearray()
         self._runs: list[IO[bytes]] = []
         self.added = 0
         self.placed = False  # whether any row has a placement
@@ -76,16 +69,16 @@ class Staging:
         rank = series = index = 0
         if placement is not None:
             series, index, rank = placement.series, placement.shard_index, RANK[placement.placed_by]
-            self.placed = True
         place = (rank, series, index, where)
-        self.extend([(hash32(serial), serial, len(serial), status, time, reason, not_after, *place)])
+        packed = _ROW.pack(hash32(serial), serial, len(serial), status, time, reason, not_after, *place)
+        self.extend(packed, placed=rank > 0)
 
-    def extend(self, rows: Sequence[StagedFields], *, placed: bool = False) -> None:
-        """The same for many. `placed`: some have a placement."""
-        self._rows.extend(itertools.starmap(_ROW.pack, rows))
-        self.added += len(rows)
+    def extend(self, rows: bytes, *, placed: bool = False) -> None:
+        """The same for many that are packed. `placed`: some have a placement."""
+        self._rows += rows
+        self.added += len(rows) // ROW_SIZE
         self.placed |= placed
-        if len(self._rows) >= RUN:
+        if len(self._rows) >= RUN * ROW_SIZE:
             self._spill()
 
     def merged(self, without: AbstractSet[int] = frozenset()) -> Iterator[CertificateRow]:
@@ -93,42 +86,60 @@ class Staging:
 
         `without` are rows to pass over, by where they were read.
         """
-        last: CertificateRow | None = None
+        for part in self.parts(without):
+            yield from unpacked(part)
+
+    def parts(self, without: AbstractSet[int] = frozenset()) -> Iterator[bytes]:
+        """The same, packed, many at a time."""
+        last = b""
         for part in self._sorted():
             if without:
-                part = [packed for packed in part if _where(packed) not in without]
-            rows = _rows(part) if last is None else [last, *_rows(part)]
-            if len({row[1] for row in rows}) < len(rows):
-                rows = _combined(rows)
-            if rows:
-                last = rows.pop()
-                yield from rows
-        if last is not None:
+                part = b"".join(packed for packed in _each(part) if _where(packed) not in without)
+            part = last + part
+            if first_not_above(part) is not None:
+                part = packed_rows(_combined(unpacked(part)))
+            last = part[-ROW_SIZE:]
+            if len(part) > ROW_SIZE:
+                yield part[:-ROW_SIZE]
+        if last:
             yield last
 
     def groups(self) -> Iterator[list[StagedRow]]:
         """All rows of each serial."""
-        rows = itertools.chain.from_iterable(self._sorted())
+        rows = itertools.chain.from_iterable(map(_each, self._sorted()))
         for _, group in itertools.groupby(rows, lambda packed: packed[:_SERIAL_END]):
             yield [
-                StagedRow(_rows([packed])[0], packed[_SERIAL_END] == EXPIRED, _where(packed))
+                StagedRow(unpacked(packed)[0], packed[_SERIAL_END] == EXPIRED, _where(packed))
                 for packed in group
             ]
 
-    def _sorted(self) -> Iterator[list[bytes]]:
-        self._rows.sort()
-        return _merge([_read(run) for run in self._runs] + [_parts(self._rows)])
+    def _sorted(self) -> Iterator[bytes]:
+        """In parts."""
+        return _merge([_read(run) for run in self._runs] + [_cut(sort_rows(bytes(self._rows)))])
 
     def _spill(self) -> None:
-        self._rows.sort()
         run = tempfile.TemporaryFile(dir=self._directory)
-        run.write(b"".join(self._rows))
+        run.write(sort_rows(bytes(self._rows)))
         self._runs.append(run)
-        self._rows = []
+        self._rows.clear()
 
 
-def _rows(part: Iterable[bytes]) -> list[CertificateRow]:
-    """Many at once, made without a call of Python for each: an import has millions."""
+def packed_rows(rows: Iterable[CertificateRow]) -> bytes:
+    """As `parts` gives them. Raises struct.error for what no row can hold."""
+    return b"".join(map(_packed, rows))
+
+
+def _packed(row: CertificateRow) -> bytes:
+    hash32, serial, not_after, revocation_time, reason, placement = row
+    status, time = (GOOD, 0) if revocation_time is None else (REVOKED, revocation_time + TIME_BIAS)
+    rank, series, index = 0, 0, 0
+    if placement is not None:
+        rank, series, index = RANK[placement.placed_by], placement.series, placement.shard_index
+    return _ROW.pack(hash32, serial, len(serial), status, time, reason, not_after, rank, series, index, 0)
+
+
+def unpacked(part: bytes) -> list[CertificateRow]:
+    """Rows of `parts`, made without a call of Python for each: an import has millions."""
     new = tuple.__new__
     return [
         new(
@@ -143,7 +154,7 @@ def _rows(part: Iterable[bytes]) -> list[CertificateRow]:
             ),
         )
         for hash32, padded, length, status, time, reason, not_after, rank, series, index, _ in _ROW.iter_unpack(
-            b"".join(part)
+            part
         )
     ]
 
@@ -177,35 +188,38 @@ def _stronger(first: Placement | None, other: Placement | None) -> Placement | N
     return other if RANK[other.placed_by] > RANK[first.placed_by] else first
 
 
-def _merge(runs: Iterable[Iterator[list[bytes]]]) -> Iterator[list[bytes]]:
+def _merge(runs: Iterable[Iterator[bytes]]) -> Iterator[bytes]:
     """Sorted runs as one, in parts: always up to where the first of the blocks at hand ends.
 
-    Rows are sorted again rather than compared one by one: what is sorted in runs takes hardly more than looking at it.
+    Rows are sorted again rather than compared one by one: they are put where they belong by their hash32.
     """
-    heads = [(block, run) for run in runs if (block := next(run, []))]
+    heads = [(block, run) for run in runs if (block := next(run, b""))]
     while len(heads) > 1:
-        end = min(block[-1] for block, _ in heads)
-        part: list[bytes] = []
+        end = min(block[-ROW_SIZE:] for block, _ in heads)
+        part = []
         rest = []
         for block, run in heads:
-            cut = bisect_right(block, end)
-            part += block[:cut]
-            if left := block[cut:] or next(run, []):
+            cut = rows_up_to(block, end) * ROW_SIZE
+            part.append(block[:cut])
+            if left := block[cut:] or next(run, b""):
                 rest.append((left, run))
-        part.sort()
-        yield part
+        yield sort_rows(b"".join(part))
         heads = rest
     for block, run in heads:
         yield block
         yield from run
 
 
-def _parts(rows: Sequence[bytes]) -> Iterator[list[bytes]]:
-    return (list(rows[at : at + READ]) for at in range(0, len(rows), READ))
+def _cut(rows: bytes) -> Iterator[bytes]:
+    size = READ * ROW_SIZE
+    return (rows[at : at + size] for at in range(0, len(rows), size))
 
 
-def _read(run: IO[bytes]) -> Iterator[list[bytes]]:
-    size = _ROW.size
+def _read(run: IO[bytes]) -> Iterator[bytes]:
     run.seek(0)
-    while block := run.read(READ * size):
-        yield [block[at : at + size] for at in range(0, len(block), size)]
+    while block := run.read(READ * ROW_SIZE):
+        yield block
+
+
+def _each(part: bytes) -> Iterator[bytes]:
+    return (part[at : at + ROW_SIZE] for at in range(0, len(part), ROW_SIZE))

@@ -1,18 +1,20 @@
 """What is read many lines at once is what would be read of each line by itself."""
 
 import itertools
+import random
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import cast
 
 import pytest
 
+from _fastpath.intake import Lines, read_csv
 from signer.intake import lines
 from signer.intake.csv_rows import COLUMNS, CsvRows
-from signer.intake.lines import LineReader
+from signer.intake.lines import MAX_LINE, LineReader, none_plain
 from signer.intake.memo import Memo
 from signer.intake.openssl_index import OpensslIndex
-from signer.intake.rows import ImportRow, PlainRows, RowError
+from signer.intake.rows import ImportRow, RowError
 from signer.intake.scope import Scope, Shards
 from signer.ledger.staging import StagedRow, Staging
 from signer.ledger.values import FULL_SERIES, SeriesRow
@@ -75,6 +77,7 @@ INDEX_LINES = [
 CSV_FIELDS: list[list[str]] = [
     SERIALS, CSV_TIMES, ["", *CSV_TIMES], STATUSES, ["", *CSV_TIMES], CSV_REASONS, URLS
 ]  # fmt: skip
+ODD = b'\t\r\0 09:Zz,.;"\\+-gG\x7f\xc3\xff' + bytes(range(48, 58))
 CSV_LINES = [
     ["0A", "2035-01-01T00:00:00Z", "2020-01-01T00:00:00Z", "good", "", "", URLS[1]],
     ["0A", "2035-01-01T00:00:00Z", "", "revoked", "2020-01-01T00:00:00Z", "superseded", ""],
@@ -95,18 +98,29 @@ def csv_rows(columns: tuple[str, ...] = COLUMNS) -> CsvRows:
     return rows
 
 
-def staged_of(plain: PlainRows) -> list[StagedRow]:
+def staged_of(plain: Lines) -> list[StagedRow]:
     with Staging() as staging:
         staging.extend(plain.rows, placed=plain.placed)
         return [row for group in staging.groups() for row in group]
 
 
-def check(
-    plain: Callable[[list[bytes], int], PlainRows], parse: Callable[[bytes], ImportRow], line: bytes
-) -> None:
-    found = plain([line], 7)
+Plain = Callable[[bytes, int, int], Lines]
+
+
+def read(plain: Plain, lines: list[bytes], first: int = 1) -> Lines:
+    return plain(b"".join(line + b"\n" for line in lines), first, MAX_LINE)
+
+
+def check(plain: Plain, parse: Callable[[bytes], ImportRow], line: bytes) -> None:
+    found = read(plain, [line], 7)
+    assert found.lines == 1
     if found.left:
-        assert (found.left, found.rows, found.revoked, found.expired) == ([0], [], 0, 0)
+        assert (found.left, found.rows, found.revoked, found.expired) == (
+            [(0, line.removesuffix(b"\r"))],
+            b"",
+            0,
+            0,
+        )
         return
     row = parse(line)  # raises nothing
     assert (row.adjusted, row.warning) == ("", "")
@@ -129,6 +143,21 @@ def test_a_csv_line_is_read_alike_both_ways() -> None:
         check(rows.plain, rows.parse, ",".join(values).encode())
 
 
+@pytest.mark.parametrize("seed", range(20))
+def test_a_damaged_line_is_read_alike_both_ways(seed: int) -> None:
+    """Octets of ordinary lines replaced, doubled and cut out."""
+    index, rows = OpensslIndex(NOW), csv_rows()
+    chooser = random.Random(seed)
+    for between, ordinary, reader in ((b"\t", INDEX_LINES, index), (b",", CSV_LINES, rows)):
+        for _ in range(100):
+            line = between.join(value.encode() for value in chooser.choice(ordinary))
+            for _ in range(chooser.randrange(1, 4)):
+                at = chooser.randrange(len(line))
+                new = chooser.choice([b"", line[at : at + 1] * 2, bytes([chooser.choice(ODD)])])
+                line = line[:at] + new + line[at + 1 :]
+            check(reader.plain, reader.parse, line)
+
+
 def test_ordinary_lines_are_plain() -> None:
     """Else an import would be right, and slow."""
     index = [
@@ -137,23 +166,38 @@ def test_ordinary_lines_are_plain() -> None:
         b"R\t350101000000Z\t200101000000Z,superseded\t00FF\tunknown\t/CN=x",
         b"R\t350101000000Z\t200101000000Z\t0C\tunknown\t/CN=x",
     ]
-    assert OpensslIndex(NOW).plain(index, 1).left == []
+    assert read(OpensslIndex(NOW).plain, index).left == []
     rows = csv_rows(("status", "not_after", "serial", "revoked_at", "crl_url"))
-    assert rows.plain(
+    assert read(
+        rows.plain,
         [
             b"good,2035-01-01T00:00:00Z,0A,,",
             b"revoked,2035-01-01T00:00:00+00:00,0B,2020-01-01T00:00:00.123456Z,http://c.example/r1/1.crl",
             b",2020-01-01T00:00:00Z,00FF,,",
         ],
-        1,
     ).left == []  # fmt: skip
-    assert csv_rows(("serial", "not_after")).plain([b"0A,2035-01-01T00:00:00Z"], 1).left == []
+    assert read(csv_rows(("serial", "not_after")).plain, [b"0A,2035-01-01T00:00:00Z"]).left == []
 
 
 def test_bad_lines_among_plain_ones_are_left() -> None:
     good = b"V\t350101000000Z\t\t%02X\tunknown\t/CN=x"
-    found = OpensslIndex(NOW).plain([good % 1, b"", good % 2, b"# remark", b"nonsense"], 10)
-    assert ([row[-1] for row in found.rows], found.left) == ([10, 12], [1, 3, 4])
+    found = read(OpensslIndex(NOW).plain, [good % 1, b"", good % 2 + b"\r", b"# remark", b"nonsense"], 10)
+    assert [row.where for row in staged_of(found)] == [10, 12]
+    assert found.left == [(1, b""), (3, b"# remark"), (4, b"nonsense")]
+
+
+def test_a_line_that_is_too_long_is_left() -> None:
+    line = b"V\t350101000000Z\t\t0A\tunknown\t/CN="
+    for size, ends in itertools.product((99, 100, 101), (b"", b"\n", b"\r\n")):
+        block = line.ljust(size, b"x") + ends
+        left = OpensslIndex(NOW).plain(block, 1, 100).left
+        assert bool(left) is (size >= 100), (size, ends)
+
+
+def test_columns_that_are_not_there_are_refused() -> None:
+    for columns, width in (((0, 1, 2, 3, 4, 5, 7), 7), ((0, 1, 2, 3, 4, 5, 6), 8), ((0, 1), 2)):
+        with pytest.raises(ValueError, match="columns"):
+            read_csv(b"", 1, MAX_LINE, NOW, columns, width, {}, {}, {})
 
 
 CONTENTS = [
@@ -164,20 +208,20 @@ CONTENTS = [
 
 
 @pytest.mark.parametrize("block", [1, 2, 3, 7, 16, 1_000])
-@pytest.mark.parametrize("many", [False, True])
+@pytest.mark.parametrize("compiled", [False, True])
 def test_lines_are_whole_wherever_a_block_ends(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, block: int, many: bool
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, block: int, compiled: bool
 ) -> None:
     monkeypatch.setattr(lines, "MAX_LINE", 40)
     monkeypatch.setattr(lines, "BLOCK", block)
     path = tmp_path / "file"
     for content in CONTENTS:
         path.write_bytes(content)
-        with LineReader(path, _row, plain=_all_left if many else None, remark=b"#") as reader:
+        with LineReader(path, _row, plain=OpensslIndex(NOW).plain if compiled else none_plain) as reader:
             found = [
                 (number, row.serial if isinstance(row, ImportRow) else str(row))
                 for number, row in reader.read()
-                if not isinstance(row, PlainRows)
+                if not isinstance(row, Lines)
             ]
         assert found == list(_expected(content)), content
         assert reader.octets == len(content)
@@ -185,10 +229,6 @@ def test_lines_are_whole_wherever_a_block_ends(
 
 def _row(line: bytes) -> ImportRow:
     return ImportRow(line, 0, None, 0, False, "")
-
-
-def _all_left(found: list[bytes], first: int) -> PlainRows:
-    return PlainRows(left=list(range(len(found))))
 
 
 def _expected(content: bytes) -> list[tuple[int, object]]:

@@ -7,10 +7,11 @@ from pathlib import Path
 import pytest
 
 from signer.ledger import staging
+from signer.ledger.engine import CHECKED_BEFORE, WRITE, open_engine
 from signer.ledger.errors import LedgerError
 from signer.ledger.ledger import Ledger
 from signer.ledger.staging import RUN, Staging
-from signer.ledger.values import ChangeKind, CrlPlan, LedgerIssuer, SeriesSpec
+from signer.ledger.values import ChangeKind, CrlPlan, LedgerIssuer, PlacedBy, Placement, SeriesSpec
 from store.model import Issuer
 from tests.signer.ledgers import NOW, YEAR, certificate_row, certificate_rows
 
@@ -177,3 +178,25 @@ def test_scattered_rows_are_fewer_a_commit(ledger: Ledger, issuer: Issuer) -> No
     outcome = ledger.add_certificates(large.id, certificate_rows(7_500), NOW, progress=settled.append)
     assert (outcome.new, settled) == (7_500, [2_000, 2_000, 2_000, 1_500])
     assert ledger.snapshot(large.id, *EVERYTHING).rows == certificate_rows(7_500)
+
+
+def test_a_series_that_is_not_there_is_refused(ledger: Ledger, r1: LedgerIssuer) -> None:
+    row = certificate_row(b"\x01")._replace(placement=Placement(9, 0, PlacedBy.FILE))
+    with pytest.raises(LedgerError, match="there is no CRL series 9"):
+        ledger.add_certificates(r1.id, [row], NOW)
+
+
+def test_a_reason_is_checked_of_known_certificates_too(ledger: Ledger, r1: LedgerIssuer) -> None:
+    """The database does not check it in an import."""
+    ledger.add_certificates(r1.id, [certificate_row(b"\x01")], NOW)
+    with pytest.raises(LedgerError, match="reason 6"):
+        ledger.add_certificates(r1.id, [certificate_row(b"\x01", NOW - 1, reason=6)], NOW)
+
+
+def test_constraints_hold_again_after_an_import(ledger: Ledger, ledger_url: str) -> None:
+    engine = open_engine(ledger_url)
+    checks = ("PRAGMA foreign_keys", "PRAGMA ignore_check_constraints")
+    for options, expected in (({}, [1, 0]), ({CHECKED_BEFORE: True}, [0, 1]), ({}, [1, 0])):
+        with engine.execution_options(**{WRITE: True} | options).begin() as connection:
+            assert [connection.exec_driver_sql(check).scalar_one() for check in checks] == expected
+    engine.dispose()

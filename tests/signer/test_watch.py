@@ -221,7 +221,7 @@ def test_what_cannot_be_recorded_now_is_later(index: Index, monkeypatch: pytest.
     index.put(good(0x1001))
     index.watch.step()
     with monkeypatch.context() as patch:
-        patch.setattr(index.works.ledger, "add_certificates", _fails)
+        patch.setattr(index.works.ledger, "add_packed", _fails)
         with pytest.raises(OcspeedError, match="busy"):
             index.watch.step()
     report = index.watch.step()
