@@ -62,15 +62,17 @@ def create_ca(directory: Path, admin: int, token: str, page_bits: int | None = N
     return config
 
 
-def write_index(path: Path, count: int, seed: int, draw: int = 0) -> list[Drawn]:
-    """As `openssl ca` writes it, one in twenty revoked; `draw` of them at most, spread over all.
+def write_index(
+    path: Path, count: int, seed: int, draw: int = 0, revoked_every: int = REVOKED_EVERY
+) -> list[Drawn]:
+    """As `openssl ca` writes it, one in twenty revoked or, with 0, none; `draw` of them at most, spread over all.
 
     The same seed and count are the same serials.
     """
     drawn: list[Drawn] = []
     every = (max(count // draw, 1) - 1 | 1) if draw else count + 1  # odd, or all would be revoked
     with path.open("w") as file:
-        for first, lines in _parts(count, seed):
+        for first, lines in _parts(count, seed, revoked_every):
             file.writelines(lines)
             drawn += [_read(lines[at - first]) for at in _multiples(every, first, first + len(lines))]
     return drawn[:draw]
@@ -85,7 +87,7 @@ def drawn_corpus(directory: Path, drawn: Sequence[Drawn]) -> Corpus:
     return Corpus(directory, [one.serial for one in drawn], responder, Questions(ca))
 
 
-def _parts(count: int, seed: int) -> Iterator[tuple[int, list[str]]]:
+def _parts(count: int, seed: int, revoked_every: int) -> Iterator[tuple[int, list[str]]]:
     """Lines, and the number of the first of them. A microsecond each: there are millions."""
     chooser = random.Random(seed)
     now = int(time.time())
@@ -101,7 +103,7 @@ def _parts(count: int, seed: int) -> Iterator[tuple[int, list[str]]]:
                 zip(serials, chooser.choices(ends, k=size), strict=True), start=first
             )
         ]
-        for at in _multiples(REVOKED_EVERY, first, first + size):
+        for at in _multiples(revoked_every, first, first + size) if revoked_every else ():
             status, end, _, rest = lines[at - first].split("\t", 3)
             lines[at - first] = f"R\t{end}\t{chooser.choice(revocations)},superseded\t{rest}"
         yield first, lines
