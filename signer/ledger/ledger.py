@@ -239,7 +239,7 @@ class Ledger:
         batch: Batch,
         progress: Callable[[int], None],
     ) -> MassOutcome:
-        """Revoke any number for ever, journalled, a thousand a commit. Unknown serials are rejected one by one.
+        """Revoke any number for ever, journalled, thousands a commit. Unknown serials are rejected one by one.
 
         On a revoked certificate only an earlier time or keyCompromise changes anything (A6). What
         `plan_mass_revocation` refuses is refused on the way: plan it first.

@@ -246,7 +246,8 @@ class CertificateState(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Change:
-    """One row of the change log: a serial, or all that an import put between two hash32 values, both included."""
+    """One row of the change log: a serial, or all that an import put, or a mass revocation revoked, between two hash32
+    values, both included."""
 
     generation: int
     kind: ChangeKind
@@ -355,17 +356,15 @@ class ImportEntry:
     detail: dict[str, Any]
 
 
-@dataclass(frozen=True, slots=True)
-class Revocation:
-    """A revocation that is asked for."""
+class Revocation(NamedTuple):
+    """A revocation that is asked for. A tuple, because there can be millions of them."""
 
     serial: bytes
     revocation_time: int
     reason: int = UNSPECIFIED
 
 
-@dataclass(frozen=True, slots=True)
-class RevokeResult:
+class RevokeResult(NamedTuple):
     """What became of it, with the time and reason that hold now."""
 
     serial: bytes

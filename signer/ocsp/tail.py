@@ -27,28 +27,32 @@ class Work:
 def plan(changes: Iterable[Change], shift: int) -> list[Work]:
     """Order the work of a stretch of the log: pages with revocations first, imports last.
 
-    Changes of one page stay in order. A page that an import of the same stretch touches, or that has many changes, is
-    signed whole: the ledger's present state contains them all, so nothing has to wait for the import.
+    Changes of one page stay in order. A page that an import or a mass revocation of the same stretch touches, or that
+    has many changes, is signed whole: the ledger's present state contains them all, so nothing has to wait for the import.
     """
     singles: dict[int, list[Change]] = {}
     imported: set[int] = set()
+    revoked: set[int] = set()
     for change in changes:
         first, last = change.first_hash32 >> shift, change.last_hash32 >> shift
         if change.serial is None:
-            imported.update(range(first, last + 1))
+            (revoked if is_urgent(change) else imported).update(range(first, last + 1))
         else:
             singles.setdefault(first, []).append(change)
 
-    ordered = sorted(singles, key=lambda page: not any(map(is_urgent, singles[page])))
-    work = []
-    for page in ordered:
-        if page in imported or len(singles[page]) > SINGLES_IN_A_PAGE:
-            work.append(Work(pages=PageRange(page, page)))
-            imported.discard(page)
-        else:
-            work.append(Work(changes=tuple(singles[page])))
-    work += [Work(pages=run, later=True) for run in ranges_of(sorted(imported))]
-    return work
+    urgent = [page for page in singles if page not in revoked and any(map(is_urgent, singles[page]))]
+    others = [page for page in singles if page not in revoked.union(urgent)]
+    work = [_of_page(page, singles[page], imported) for page in urgent]
+    work += [Work(pages=PageRange(page, page)) for page in sorted(revoked)]
+    work += [_of_page(page, singles[page], imported) for page in others]
+    left = imported - revoked - singles.keys()
+    return work + [Work(pages=run, later=True) for run in ranges_of(sorted(left))]
+
+
+def _of_page(page: int, changes: list[Change], imported: set[int]) -> Work:
+    if page in imported or len(changes) > SINGLES_IN_A_PAGE:
+        return Work(pages=PageRange(page, page))
+    return Work(changes=tuple(changes))
 
 
 @dataclass(slots=True)
@@ -152,7 +156,7 @@ class Tail:
             self._open.pop(page, None)
             return set()
         for change in changes:
-            if is_urgent(change) and self._page(change) == page:
+            if change.serial is not None and is_urgent(change) and self._page(change) == page:
                 tally.add(self._signer.sign_change(change, in_order=False))
         return {page}
 

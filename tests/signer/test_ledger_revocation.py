@@ -6,7 +6,7 @@ from signer.ledger import revocation
 from signer.ledger.errors import LedgerError
 from signer.ledger.ledger import Ledger
 from signer.ledger.values import ALLOWED_REASONS, ChangeKind, LedgerIssuer, Outcome, Revocation
-from tests.signer.ledgers import NOW, certificate_row, revoke
+from tests.signer.ledgers import NOW, certificate_row, certificate_rows, revoke
 
 SERIAL = b"\x2f\x00\xa1"
 
@@ -115,11 +115,32 @@ def test_planning_changes_nothing(ledger: Ledger, known: LedgerIssuer) -> None:
     assert ledger.generation(known.id) == known.generation
 
 
-def test_thousands_are_revoked_in_the_order_asked(ledger: Ledger, r1: LedgerIssuer) -> None:
-    serials = [(1 << 16 | number).to_bytes(3) for number in range(2_500)]
+def test_scattered_ones_are_revoked_in_the_order_asked(ledger: Ledger, r1: LedgerIssuer) -> None:
+    serials = [(1 << 16 | number).to_bytes(3) for number in range(60)]
     ledger.add_certificates(r1.id, sorted(certificate_row(serial) for serial in serials), NOW)
     before = ledger.generation(r1.id)
     done = revoke(ledger, r1.id, [Revocation(serial, NOW) for serial in serials])
-    assert done.outcomes == {Outcome.REVOKED: 2_500}
-    assert ledger.generation(r1.id) == before + 2_500
+    assert done.outcomes == {Outcome.REVOKED: 60}
+    assert ledger.generation(r1.id) == before + 60
     assert [change.serial for change in ledger.changes(r1.id, before, 5_000)] == serials
+
+
+def test_those_that_fill_their_pages_are_one_change_a_commit(ledger: Ledger, r1: LedgerIssuer) -> None:
+    rows = certificate_rows(2_500)
+    ledger.add_certificates(r1.id, rows, NOW)
+    before = ledger.generation(r1.id)
+    done = revoke(ledger, r1.id, [Revocation(row.serial, NOW, 4) for row in rows[:2_400]])
+    assert (done.outcomes, done.reasons) == ({Outcome.REVOKED: 2_400}, {4: 2_400})
+    changes = ledger.changes(r1.id, before, 10)
+    assert [(one.kind, one.generation, one.serial) for one in changes] == [
+        (ChangeKind.REVOKE, before + 1, None), (ChangeKind.REVOKE, before + 2, None),
+    ]  # fmt: skip
+    assert [(one.first_hash32, one.last_hash32) for one in changes] == [
+        (rows[0].hash32, rows[1_999].hash32), (rows[2_000].hash32, rows[2_399].hash32),
+    ]  # fmt: skip
+    places = [ledger.find(r1.id, row.serial) for row in rows]
+    assert [one and one.revoked_generation for one in places] == (
+        [before + 1] * 2_000 + [before + 2] * 400 + [None] * 100
+    )
+    entries = [one.detail for one in ledger.journal_entries() if one.event == "revoke"]
+    assert [one["certificates"] for one in entries] == [2_000, 400]

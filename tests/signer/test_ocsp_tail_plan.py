@@ -36,5 +36,15 @@ def test_many_changes_of_a_page_are_signed_as_the_page() -> None:
     assert plan(many, SHIFT) == [Work(pages=PageRange(2, 2))]
 
 
+def test_a_mass_revocation_is_signed_page_by_page_after_single_revocations_and_before_the_rest() -> None:
+    mass = Change(2, ChangeKind.REVOKE, 4 << SHIFT, 6 << SHIFT, None)
+    issued, covered, single = change(1, 9), change(3, 5), change(4, 8, ChangeKind.REVOKE)
+    pages = [Work(pages=PageRange(page, page)) for page in (4, 5, 6)]
+    rest = [Work(changes=(issued,)), Work(pages=PageRange(3, 3), later=True)]
+    assert plan([issued, mass, covered, single, imported(5, 3, 4)], SHIFT) == [
+        Work(changes=(single,)), *pages, *rest,
+    ]  # fmt: skip
+
+
 def test_nothing_to_do() -> None:
     assert plan([], SHIFT) == []
