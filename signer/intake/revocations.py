@@ -1,6 +1,7 @@
 """What is to be revoked, as people write it: serials, reasons by name or number, RFC 3339 times, or a file of them."""
 
 import itertools
+import re
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -15,7 +16,10 @@ __all__ = ["allowed_reason", "parse_date", "read_revocations", "typed_serial"]
 
 ALLOWED_NAMES = ", ".join(REASON_NAMES[number] for number in sorted(ALLOWED_REASONS))
 SHOWN = 20  # bad lines
+LINES = 1_000  # between two words about progress
 MAX_LINE = 4_096  # octets, with what ends it: room for a remark
+
+_PLAIN = re.compile(rb"[0-9A-Fa-f]+\r?\n?").fullmatch  # nothing but a serial: most lines of the longest files
 
 
 def typed_serial(text: str) -> bytes:
@@ -60,16 +64,24 @@ def read_revocations(
     """
     bad: list[str] = []
     count = 0
+    octets = 0
     for number, line in _lines(path):
-        progress(len(line))
-        text = line.decode(errors="replace").partition("#")[0].strip()
+        octets += len(line)
+        if number % LINES == 0:
+            progress(octets)
+            octets = 0
         try:
+            if _PLAIN(line):
+                yield Revocation(parse_serial(line.rstrip()), time, reason)
+                continue
+            text = line.decode(errors="replace").partition("#")[0].strip()
             if text:
                 yield _parse(text, reason, time, now)
         except RowError as error:
             count += 1
             if count <= SHOWN:
                 bad.append(f"{printable(str(path))}:{number}: {error}")
+    progress(octets)
     if bad:
         more = [f"... and {count - SHOWN} more"] if count > SHOWN else []
         raise UsageError("\n".join(bad + more), remedy="mend these lines; nothing was revoked")
