@@ -63,7 +63,7 @@ def test_an_index_has_what_was_asked_for(tmp_path: Path) -> None:
     assert {(len(row), len(row[3]), row[3][0]) for row in rows} == {(6, 32, "4")}
     assert [at for at, row in enumerate(rows) if row[0] == "R"] == list(range(0, 70_000, REVOKED_EVERY))
     assert [(f"{one.serial:X}", one.revoked) for one in drawn] == [
-        (row[3], row[0] == "R") for row in rows[::10_000]
+        (row[3], row[0] == "R") for row in rows[:: 10_000 - 1][:7]
     ]
 
 
