@@ -92,8 +92,14 @@ class SignerTable(KeyTable, frozen=True):
 
     certificate: Path | None = None  # absent: the one in `file`; without that the key is the CA's
     directory: Path | None = None  # instead: NAME.pem with NAME.key, or with the key NAME in the token
+    renew_command: tuple[str, ...] | None = None  # program and arguments that bring a new certificate there
+    renew_before: Duration = Duration(14 * DAY)  # the end of the one that signs
+    renew_every: Duration = Duration(HOUR)  # at most
+    renew_timeout: Duration = Duration(60)
 
     def _check_key_named(self) -> None:
+        if self.renew_command is not None:
+            self._check_renewal()
         if self.directory is None:
             super()._check_key_named()
             return
@@ -105,6 +111,16 @@ class SignerTable(KeyTable, frozen=True):
         for name in KEY_FIELDS_NEEDED["pkcs11"] if self.kind == "pkcs11" else ():
             if not getattr(self, name):
                 raise ValueError(f'`{name}` is missing: it is where the keys of kind = "pkcs11" are')
+
+    def _check_renewal(self) -> None:
+        if not self.renew_command or not self.renew_command[0]:
+            raise ValueError('`renew_command` must be a program and its arguments, such as ["renew", "ocsp"]')
+        if self.directory is None:
+            raise ValueError("`renew_command` goes with `directory`, where it puts what is new")
+        if not 60 <= self.renew_every <= DAY:
+            raise ValueError("`renew_every` must be 1 m to 24 h")
+        if not 1 <= self.renew_timeout <= HOUR:
+            raise ValueError("`renew_timeout` must be 1 s to 1 h")
 
 
 class OcspTable(Section, frozen=True):
@@ -243,6 +259,9 @@ class IssuerTable(IssuerSection, frozen=True):
             raise ValueError(
                 "`signer` is missing: it signs OCSP responses; without OCSP write ocsp.enabled = false"
             )
+        renewed = self.signer is not None and self.signer.renew_command is not None
+        if self.signer is not None and renewed and self.signer.renew_before <= self.ocsp.validity:
+            raise ValueError("`signer.renew_before` must be more than `ocsp.validity` (R-17, D-08)")
         of_ca = self.signer is not None and self.signer.directory is None
         if not (of_ca or self.crl.key or self.crl.signer or self.crl.offline):
             raise ValueError("`crl.key` is missing: CRLs are signed with the CA's key")

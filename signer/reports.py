@@ -100,6 +100,11 @@ class Reports:
         if done.fewer:
             log.warning("index has fewer lines", issuer=done.issuer, fewer=done.fewer)
 
+    def renewal(self, issuer: str, why: str | None) -> None:
+        """What is wrong with renewing the responder certificate, if anything."""
+        if self._set(issuer, "renewal", why) and why is not None:
+            log.error("responder certificate not renewed", issuer=issuer, reason=why)
+
     def crls_well(self, issuer: str) -> None:
         self._set(issuer, "crls", None)
 

@@ -19,6 +19,7 @@ from signer.files import held
 from signer.lateness import Lateness
 from signer.ocsp.batch import Pool
 from signer.ocsp.turns import Turns
+from signer.renewal import renew_for_ever
 from signer.reports import Reports
 from signer.restored import check_audited
 from signer.steady import SteadyClock
@@ -115,6 +116,7 @@ class Runner:
             others = [
                 Beside("crl", lambda: self._run_crls(clock, reports, stop), stop),
                 Beside("watch", lambda: self._run_watches(reports, stop), stop),
+                Beside("renew", lambda: self._run_renewals(reports, stop), stop),
             ]
             with admin_listener(context, reports, stop), _by(context, clock):
                 for other in others:
@@ -173,6 +175,10 @@ class Runner:
             watches = [IndexWatch(context, table.name, table.watch) for table in tables if table.watch]
             if watches:
                 follow(watches, stop, reports.watched, reports.watch_trouble)
+
+    def _run_renewals(self, reports: Reports, stop: threading.Event) -> None:
+        with Context.open(self._file) as context:
+            renew_for_ever(context, stop, reports.renewal)
 
 
 def _watch(context: Context, reports: Reports) -> None:

@@ -1,6 +1,7 @@
 """The responder certificates of an issuer that has them in a directory, so that a new one follows without a restart."""
 
 from pathlib import Path
+from typing import Any
 
 import msgspec
 
@@ -47,6 +48,5 @@ def _listed(directory: Path) -> list[Path]:
 
 def _table_of(table: SignerTable, path: Path) -> SignerTable:
     """NAME.key beside the certificate, or the key NAME in the token."""
-    if table.kind == "pkcs11":
-        return msgspec.structs.replace(table, directory=None, certificate=path, label=path.stem)
-    return msgspec.structs.replace(table, directory=None, certificate=path, key=path.with_suffix(".key"))
+    own: dict[str, Any] = {"key": path.with_suffix(".key")} if table.kind == "file" else {"label": path.stem}
+    return msgspec.structs.replace(table, directory=None, renew_command=None, certificate=path, **own)

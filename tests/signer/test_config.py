@@ -270,6 +270,7 @@ def test_the_example_shows_the_defaults_and_every_key(tmp_path: Path) -> None:
         "pin_file",
         "signer = {",
         'directory = "responders"',
+        "renew_command",
         "endpoint",
         "region",
         "access_key_file",
@@ -353,6 +354,11 @@ def test_responder_certificates_in_a_directory(tmp_path: Path) -> None:
         ('key = "a"', "`key` does not go with `directory`"),
         ('certificate = "a"', "`certificate` does not go with `directory`"),
         ('kind = "pkcs11", module = "p", token = "t"', "`pin_file` is missing"),
+        ("renew_command = []", "`renew_command` must be a program"),
+        ('renew_command = [""]', "`renew_command` must be a program"),
+        ('renew_command = ["a"], renew_every = "59s"', "`renew_every` must be"),
+        ('renew_command = ["a"], renew_timeout = "2h"', "`renew_timeout` must be"),
+        ('renew_command = ["a"], renew_before = "96h"', "must be more than `ocsp.validity`"),
         ('kind = "pkcs11", module = "p", token = "t", pin_file = "n", id = "01"', "`id` does not go with"),
     ):
         assert (
@@ -360,6 +366,8 @@ def test_responder_certificates_in_a_directory(tmp_path: Path) -> None:
             in refusal(tmp_path, with_key.replace('directory = "d"', more + ', directory = "d"')).message
         )
     assert "`crl.key` is missing" in refusal(tmp_path, with_key.replace('key = "ca.key", ', "")).message
+    stray = ISSUER.replace('key = "responder.key"', 'renew_command = ["a"], key = "responder.key"')
+    assert "`renew_command` goes with `directory`" in refusal(tmp_path, stray).message
 
 
 def test_a_key_of_crls_in_a_token(tmp_path: Path) -> None:

@@ -1,0 +1,189 @@
+"""The command that brings a new responder certificate: when it is run, with what, and what becomes of its failures."""
+
+import os
+import shutil
+import threading
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from structlog.testing import capture_logs
+
+import signer.ocsp.turns
+import signer.renewal
+from signer.renewal import OUTPUT, Renewal
+from signer.text import rfc3339
+from store.clock import SystemClock
+from tests.signer.processes import processes_of, wait_until
+from tests.signer.test_rollover import check_answers, chosen, issue, names, with_directory
+from tests.signer.test_run import fill, has_socket, is_whole, running
+from tests.signer.works import DAY, FakeClock, Works, row_in_page
+
+DIRECTORY = '{ directory = "responders" }'
+DUE = 50 * DAY  # of the 60 days of the first certificate
+
+
+class Hook:
+    """The command: a script beside ocsp.toml."""
+
+    def __init__(self, works: Works) -> None:
+        self.works = works
+        self.script = works.directory / "renew"
+        self.count = works.directory / "count"
+        self.says("exit 0")
+
+    def says(self, *lines: str) -> None:
+        self.script.write_text("\n".join(["#!/bin/sh", f"echo x >> {self.count}", *lines, ""]))
+        self.script.chmod(0o755)
+
+    def brings(self, name: str, days: int) -> None:
+        """What it is to put there lies ready."""
+        now, there = self.works.clock.now(), self.works.directory / "responders"
+        issue(self.works, name, now - 60, now + days * DAY)
+        ready = self.works.directory / "ready"
+        ready.mkdir()
+        for path in there.glob(f"{name}.*"):
+            shutil.move(path, ready / path.name)
+        self.says(f'cp "$PWD/ready/{name}.key" "$OCSP_DIRECTORY"', f'mv ready/{name}.pem "$OCSP_DIRECTORY"')
+
+    @property
+    def runs(self) -> int:
+        return len(self.count.read_text().splitlines()) if self.count.exists() else 0
+
+    def step(self) -> str | None:
+        return Renewal(self.works.context, "demo").step(threading.Event())
+
+
+def configured(works: Works, more: str = "") -> str:
+    with_directory(works)
+    return DIRECTORY.replace(" }", f', renew_command = ["./renew", "it"]{more} }}')
+
+
+@pytest.fixture
+def hook(tmp_path: Path, clock: FakeClock) -> Iterator[Hook]:
+    works = Works(tmp_path, None, clock)
+    table = configured(works, ', renew_timeout = "2s"')
+    with works.configured(DIRECTORY, table):
+        yield Hook(works)
+
+
+@pytest.mark.conformance("D-08")
+def test_it_is_run_when_the_end_is_near(hook: Hook, clock: FakeClock) -> None:
+    hook.brings("b", 90)
+    assert hook.step() is None and hook.runs == 0
+    clock.pass_time(46 * DAY - 60)
+    assert hook.step() is None and hook.runs == 0
+    clock.pass_time(120)
+    assert hook.step() is None and hook.runs == 1
+    assert chosen(hook.works) == "b"
+    clock.pass_time(3 * DAY)
+    assert hook.step() is None and hook.runs == 1
+
+
+def test_it_is_run_where_no_certificate_is_fit(hook: Hook, clock: FakeClock) -> None:
+    clock.pass_time(61 * DAY)
+    hook.brings("b", 90)
+    assert hook.step() is None and chosen(hook.works) == "b"
+
+
+def test_failures_are_told_and_it_is_not_run_too_often(hook: Hook, clock: FakeClock) -> None:
+    """Nor by a process that was started anew."""
+    clock.pass_time(DUE)
+    hook.says("echo no CA to be reached >&2", "exit 7")
+    assert hook.step() == "the command ended with 7: no CA to be reached"
+    clock.pass_time(3500)
+    late = hook.step()
+    assert late is not None and late.startswith("the responder certificate ends at") and hook.runs == 1
+    clock.pass_time(200)
+    hook.says("exit 0")
+    text = hook.step()
+    assert text == "the command ended well, but left no certificate that is fit and ends later"
+    clock.pass_time(3600)
+    hook.brings("b", 5)  # it ends before the one that is there
+    assert hook.step() == text and hook.runs == 3
+
+
+def test_the_clock_goes_back(hook: Hook, clock: FakeClock) -> None:
+    """The time of the last run is no reason to wait for it to come again."""
+    clock.pass_time(DUE + DAY)
+    hook.step()
+    clock.pass_time(-DAY)
+    hook.step()
+    assert hook.runs == 2
+
+
+def test_its_environment_has_no_secrets(
+    hook: Hook, clock: FakeClock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("OCSP__STORE__PASSWORD_FILE", "/run/secrets/store")
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "geheim")
+    monkeypatch.setenv("TZ", "UTC")
+    hook.says('env > environment; echo "$@" > arguments; cat > input')
+    clock.pass_time(DUE)
+    hook.step()
+    found = dict(
+        line.partition("=")[::2] for line in (hook.works.directory / "environment").read_text().splitlines()
+    )
+    assert found.pop("OCSP_ISSUER") == "demo" and found.pop("TZ") == "UTC"
+    assert found.pop("OCSP_DIRECTORY") == str(hook.works.directory / "responders")
+    assert found.pop("OCSP_NOT_AFTER") == rfc3339(names(hook.works)["a"])
+    assert set(found) <= {"PATH", "HOME", "USER", "LOGNAME", "LANG", "LC_ALL", "TMPDIR", "PWD", "SHLVL", "_", "OLDPWD"}  # fmt: skip
+    assert (hook.works.directory / "arguments").read_text() == "it\n"
+    assert (hook.works.directory / "input").read_text() == ""
+
+
+def test_one_that_does_not_end(hook: Hook, clock: FakeClock, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It is ended with what it started, however much it says meanwhile."""
+    monkeypatch.setattr(signer.renewal, "GRACE", 0.2)
+    hook.says(f"sleep 60 {hook.works.directory} & trap '' TERM", "yes abcdefgh")
+    clock.pass_time(DUE)
+    text = hook.step()
+    assert text is not None and text.startswith("the command was ended after 2 s: ")
+    assert len(text) < OUTPUT * 3
+    wait_until(lambda: not processes_of(hook.works.directory))
+
+
+def test_one_that_leaves_something_behind(hook: Hook, clock: FakeClock) -> None:
+    """Its output stays open: that is not waited for."""
+    hook.says("sleep 20 &", "exit 3")
+    clock.pass_time(DUE)
+    before = time.monotonic()
+    assert hook.step() == "the command ended with 3"
+    assert time.monotonic() - before < 15
+
+
+def test_a_stop_does_not_wait_for_it(hook: Hook, clock: FakeClock) -> None:
+    hook.says("exec sleep 60")
+    clock.pass_time(DUE)
+    stop = threading.Event()
+    stop.set()
+    assert Renewal(hook.works.context, "demo").step(stop) is not None
+
+
+@pytest.mark.parametrize("mode", [None, 0o644])
+def test_one_that_cannot_be_started(hook: Hook, clock: FakeClock, mode: int | None) -> None:
+    hook.script.unlink() if mode is None else hook.script.chmod(mode)
+    clock.pass_time(DUE)
+    text = hook.step()
+    assert text is not None and text.startswith("./renew: cannot be started: ")
+
+
+@pytest.mark.slow
+def test_a_running_signer_signs_with_what_it_brought(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(signer.ocsp.turns, "RESPONDERS", 0.2)
+    monkeypatch.setattr(signer.renewal, "LOOK", 0.2)
+    works = Works(tmp_path, None, SystemClock(), page_bits=6)
+    hook = Hook(works)
+    table = configured(works, ', renew_before = "61d", renew_every = "60s"')
+    with works.configured(DIRECTORY, table):
+        hook.brings("b", 80)
+        fill(works)
+        with capture_logs() as logs, running(works):
+            wait_until(lambda: has_socket(works) and is_whole(works), 60)
+            wait_until(lambda: any(entry["event"] == "responder certificate changed" for entry in logs), 60)
+            works.revoke(row_in_page(1, 1).serial)
+            wait_until(lambda: works.is_revoked(row_in_page(1, 1).serial), 60)
+            assert 1 in check_answers(works)
+        assert hook.runs == 1 and not [entry for entry in logs if entry["event"].endswith("not renewed")]
+    assert os.path.exists(tmp_path / ".ocspeed" / "renewal-demo")
