@@ -46,6 +46,7 @@ __all__ = [
     "planned",
     "publications",
     "reserve_number",
+    "reserved_number",
     "revoked_entries",
     "revoked_since",
     "series",
@@ -310,6 +311,11 @@ def reserve_number(connection: Connection, issuer_id: int, series: int, index: i
         raise LedgerError(f"crlNumber {number} of shard {series}-{index} is above {MAX_NUMBER}")
     _reserve(connection, shard, reserved, number)
     return number
+
+
+def reserved_number(connection: Connection, issuer_id: int, series: int, index: int) -> int:
+    """The highest number ever taken for a shard, whatever became of its CRL; 0 before the first."""
+    return _reserved(connection, _shard(issuer_id, series, index)) or 0
 
 
 def _reserved(connection: Connection, shard: dict[str, int]) -> int | None:

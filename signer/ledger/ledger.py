@@ -402,6 +402,11 @@ class Ledger:
         with self._write() as connection:
             return crls.reserve_number(connection, issuer_id, series, index, at_least)
 
+    def reserved_crl_number(self, issuer_id: int, series: int, index: int) -> int:
+        """The highest one ever given out for a shard, 0 before the first."""
+        with self._read() as connection:
+            return crls.reserved_number(connection, issuer_id, series, index)
+
     def add_publication(self, publication: Publication) -> None:
         """Record a published CRL. Raises LedgerError for a number, time or generation that goes back."""
         with self._write() as connection:

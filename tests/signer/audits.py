@@ -17,9 +17,11 @@ from signer.commands import audit as command
 from signer.ocsp.schedule import PageRange
 from signer.ocsp.tail import Tail
 from store.clock import Clock
+from tests.integration.service import Service
+from tests.ports import free_port
 from tests.signer.works import FakeClock, Works
 
-__all__ = ["Audited", "Settled", "publish", "settle", "settle_pages"]
+__all__ = ["Audited", "Settled", "publish", "serving", "settle", "settle_pages"]
 
 
 class Settled:
@@ -65,6 +67,17 @@ def settle_pages(works: Works) -> None:
 def publish(works: Works) -> None:
     job = works.context.crl_job("demo")
     assert [one.message for one in job.build(job.shards(), lambda outcome: None) if one.message] == []
+
+
+@contextmanager
+def serving(works: Works) -> Iterator[str]:
+    """Its responder, ready, at this URL."""
+    service = Service(works.directory, free_port())
+    text = works.file.read_text()
+    admin = f'admin = "127.0.0.1:{service.admin_port}"'
+    works.file.write_text(f'{text}[responder]\nlisten = "127.0.0.1:{service.port}"\n{admin}\n')
+    with service.serving():
+        yield service.url
 
 
 class Audited:

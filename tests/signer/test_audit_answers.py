@@ -2,7 +2,7 @@
 
 import shutil
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack
 from pathlib import Path
 from typing import NamedTuple
 
@@ -14,9 +14,8 @@ from signer.ledger.values import CertificateRow
 from store.clock import SystemClock
 from store.embedded import EmbeddedStore
 from store.errors import UsageError
-from tests.integration.service import Service
 from tests.ports import free_port
-from tests.signer.audits import Audited, settle
+from tests.signer.audits import Audited, serving, settle
 from tests.signer.works import DAY, FakeClock, Works
 
 PEM = ("ca.pem", "ca.key", "responder.pem", "responder.key")
@@ -28,16 +27,6 @@ class Served(NamedTuple):
     works: Works
     url: str
     other: str
-
-
-@contextmanager
-def serving(works: Works) -> Iterator[str]:
-    service = Service(works.directory, free_port())
-    text = works.file.read_text()
-    admin = f'admin = "127.0.0.1:{service.admin_port}"'
-    works.file.write_text(f'{text}[responder]\nlisten = "127.0.0.1:{service.port}"\n{admin}\n')
-    with service.serving():
-        yield service.url
 
 
 def rows_of(serials: list[int], now: int, revoked: int = 0) -> list[CertificateRow]:

@@ -133,6 +133,19 @@ def test_an_older_one_and_one_from_nowhere(audited: Audited, clock: FakeClock) -
     assert audited.kinds() == {"crl_ahead": 1}
 
 
+def test_one_that_was_published_and_not_recorded(audited: Audited, clock: FakeClock) -> None:
+    """Its build was killed in between: it has a number that the ledger gave out, and entries that it has."""
+    works = audited.works
+    path, crl = shard_with_entries(works)
+    number = works.ledger.reserve_crl_number(works.issuer.id, 0, int(path.stem[2:]))
+    sign_anew(works, lambda entries: entries, number=number - crl.crl_number)
+    assert audited.report()["clean"]
+    sign_anew(works, one_more)
+    assert audited.kinds() == {"crl_entry_unknown": 1}
+    sign_anew(works, lambda entries: entries, number=1)
+    assert audited.kinds()["crl_ahead"] == 1
+
+
 def test_what_was_revoked_since_is_not_held_against_it(audited: Audited, clock: FakeClock) -> None:
     rows = audited.works.ledger.snapshot(audited.works.issuer.id, 0, 2**32 - 1).rows
     clock.pass_time(60)

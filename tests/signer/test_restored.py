@@ -1,5 +1,6 @@
 """A restored ledger signs nothing before it was audited, and an audit lets it only if it lacks nothing (A2)."""
 
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -12,7 +13,8 @@ from signer.ledger.backup import backup
 from signer.ledger.generations import epoch_of
 from signer.ledger.values import CertificateRow
 from signer.restored import NotAudited, check_audited
-from tests.signer.audits import Audited, Settled, settle_pages
+from store.clock import SystemClock
+from tests.signer.audits import Audited, Settled, serving, settle, settle_pages
 from tests.signer.test_run import running
 from tests.signer.works import FakeClock, Works
 
@@ -103,3 +105,35 @@ def test_a_second_restore_needs_a_second_audit(works: Works, capsys: pytest.Capt
         assert refused(works)
         assert Audited(works, capsys).report()["clean"]
         assert not refused(works)
+
+
+@pytest.mark.slow
+@pytest.mark.conformance("R-20")
+def test_a_thousand_revocations_younger_than_the_backup_are_answered_again(
+    store_url: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A2: asked of a real responder, before the loss and after the restore; half of them are on CRLs too."""
+    works = Works(tmp_path, store_url, SystemClock(), page_bits=4)
+    rows = works.add_some(1_200)
+    settle(works)
+    backup(tmp_path / "ledger.db", tmp_path / "copy.db", lambda done, total: None)
+    victims = [row.serial for row in rows[:1_000]]
+    works.revoke(*victims[:500], reason=1)
+    time.sleep(1.1)  # two CRLs of one shard are not of one second
+    settle(works)
+    works.revoke(*victims[500:], reason=4)
+    settle_pages(works)
+    with serving(works) as url:
+        audited = Audited(works, capsys, (url,))
+        assert audited.report(sample=1_200)["clean"]
+        works.context.close()
+        for path in tmp_path.glob("ledger.db*"):
+            path.unlink()
+        restored(works)
+        assert audited.kinds(sample=1_200) == {}
+        settle_pages(works)
+        report = audited.report(full=True, sample=1_200)
+        assert report["clean"] and report["issuers"][0]["answers"] == 4_800
+        found = works.ledger.snapshot(works.issuer.id, 0, 2**32 - 1).rows
+        assert {row.serial for row in found if row.revoked} == set(victims)
+        works.context.close()
