@@ -48,6 +48,7 @@ cdef enum:  # flags of a record
     REVOKED = 0x01
     HAS_SHA1 = 0x02
     HAS_SHA256 = 0x04
+    SIGNED = 0x06  # HAS_SHA1 or HAS_SHA256: a record has at least one signature
     HAS_NEXT_UPDATE = 0x08
     FORMAT_AND_RAW = 0xF0  # bits 5 to 7: format number - 1; bit 4: imported whole responses
 
@@ -300,7 +301,7 @@ cdef int read_record(
         return RECORD_DAMAGED
     if record[0] & FORMAT_AND_RAW:
         return RECORD_UNKNOWN_FORMAT
-    if record_size != size_by_flags(record[0], template.signature_size):
+    if record_size != size_by_flags(record[0], template.signature_size) or not record[0] & SIGNED:
         return RECORD_DAMAGED
     if get_u32(record + CHECKSUM) != record_crc(issuer.crc_seed, serial, serial_size, record, record_size):
         return RECORD_DAMAGED
@@ -378,7 +379,7 @@ cdef int check_encodable(const SingleStatus* status, int template_slot, int flag
         raise ValueError("producedAt is not within 255 s after thisUpdate")
     if max(status.this_update, status.next_update, status.revocation_time) > 0xFFFFFFFF:
         raise ValueError("a time is after 2106-02-07T06:28:15Z, which a record of format 1 cannot hold")
-    if not flags & (HAS_SHA1 | HAS_SHA256):
+    if not flags & SIGNED:
         raise ValueError("a record has at least one signature")
     return 0
 

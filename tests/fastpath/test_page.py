@@ -343,6 +343,12 @@ def test_impossible_record_with_a_right_checksum_is_refused(flags: int, extra: b
         assemble(TEMPLATE, 1, ISSUER, certid.SHA1, SERIAL, record, 0, 1 << 40)
 
 
+def test_a_record_without_a_signature_is_refused() -> None:
+    record = with_checksum(struct.pack(">BBIBI", 0, 0, NOW, 0, 0))
+    with pytest.raises(RecordDamaged):
+        assemble(TEMPLATE, 1, ISSUER, certid.SHA1, SERIAL, record, 0, 1 << 40)
+
+
 @pytest.mark.parametrize(
     ("slot", "response", "sha1_signature", "sha256_signature", "why"),
     [
