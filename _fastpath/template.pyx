@@ -43,6 +43,8 @@ cdef dict ECDSA_ALGORITHMS = {
     bytes.fromhex("300a06082a8648ce3d040303"): 96,
     bytes.fromhex("300a06082a8648ce3d040304"): 132,
 }
+# Of a private CA (RFC 8410): the signature is sent as the key makes it.
+cdef dict ED25519_ALGORITHMS = {bytes.fromhex("300506032b6570"): 64}
 cdef frozenset RSA_ALGORITHMS = frozenset(
     bytes.fromhex(f"300d06092a864886f70d0101{last}0500") for last in ("0b", "0c", "0d")
 )
@@ -101,7 +103,7 @@ cdef bint is_one_sequence(bytes data) noexcept:
 
 
 cdef bint is_supported(bytes algorithm):
-    return algorithm in ECDSA_ALGORITHMS or algorithm in RSA_ALGORITHMS
+    return algorithm in ECDSA_ALGORITHMS or algorithm in RSA_ALGORITHMS or algorithm in ED25519_ALGORITHMS
 
 
 cdef void check_template(
@@ -110,8 +112,9 @@ cdef void check_template(
     """Raise ValueError for what no template can hold."""
     if not is_supported(algorithm):
         raise ValueError(f"{algorithm.hex()} is not the AlgorithmIdentifier of a signature made here")
-    smallest = ECDSA_ALGORITHMS.get(algorithm, SMALLEST_RSA)
-    largest = ECDSA_ALGORITHMS.get(algorithm, LARGEST_RSA)
+    exact = ECDSA_ALGORITHMS.get(algorithm) or ED25519_ALGORITHMS.get(algorithm)
+    smallest = exact or SMALLEST_RSA
+    largest = exact or LARGEST_RSA
     if not smallest <= signature_size <= largest:
         raise ValueError(f"a raw signature has {smallest} to {largest} octets here, not {signature_size}")
     if PyBytes_GET_SIZE(key_hash) != KEY_HASH_SIZE:

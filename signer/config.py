@@ -335,7 +335,7 @@ class Root(Section, frozen=True):
     intake: IntakeSection = IntakeSection()
     issuer: tuple[IssuerTable, ...] = ()
     responder: Any = None
-    profile: Literal["public-tls"] = "public-tls"
+    profile: Literal["public-tls", "private"] = "public-tls"  # private: Ed25519 keys too
 
     def __post_init__(self) -> None:
         check_unique_names(self.issuer)

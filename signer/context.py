@@ -15,7 +15,7 @@ from signer.crl.catalogue import Catalogue
 from signer.crl.job import CrlJob
 from signer.crl.service import CrlService
 from signer.crl.targets import Target, Targets
-from signer.keys.file import load_key
+from signer.keys.file import check_profile, load_key
 from signer.keys.responder_certificate import (
     OcspSigner,
     check_ca_as_signer,
@@ -159,6 +159,7 @@ class Context:
                 f"{opened.path}: issuer {name}: not the key of {path}",
                 remedy=f"correct `signer.{'key' if signer.key else 'file'}` or `signer.certificate`",
             )
+        check_profile(opened.path, key, self.settings.root.profile)
         if certificate == issuer.certificate:
             check_ca_as_signer(path, certificate, now)
         else:
@@ -186,6 +187,7 @@ class Context:
                 f"{path}: issuer {name}: not the key of {table.certificate}; CRLs are signed by the CA itself",
                 remedy="name the CA's key as `crl.key`",
             )
+        check_profile(path, key, self.settings.root.profile)
         return CrlSigner(issuer.certificate, key)
 
     def response_signer(self, name: str) -> ResponseSigner:

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from cryptography import x509
 from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives import hashes
-from cryptography.hazmat.primitives.asymmetric import ec, padding, rsa
+from cryptography.hazmat.primitives.asymmetric import ec, ed25519, padding, rsa
 from cryptography.hazmat.primitives.serialization import Encoding
 from cryptography.x509.oid import ExtendedKeyUsageOID
 
@@ -17,9 +17,11 @@ from store.model import Issuer, public_key_bits, subject_name
 
 __all__ = ["TrustedTemplate", "Untrusted", "trust_template"]
 
-ALGORITHMS: dict[
-    bytes, tuple[type[rsa.RSAPublicKey] | type[ec.EllipticCurvePublicKey], hashes.HashAlgorithm]
-] = {
+SignerKey = rsa.RSAPublicKey | ec.EllipticCurvePublicKey | ed25519.Ed25519PublicKey
+
+# The kind of key, and what is hashed with; nothing for Ed25519, which a private CA may have (RFC 8410).
+ALGORITHMS: dict[bytes, tuple[type[SignerKey], hashes.HashAlgorithm | None]] = {
+    bytes.fromhex("300506032b6570"): (ed25519.Ed25519PublicKey, None),
     bytes.fromhex("300a06082a8648ce3d040302"): (ec.EllipticCurvePublicKey, hashes.SHA256()),
     bytes.fromhex("300a06082a8648ce3d040303"): (ec.EllipticCurvePublicKey, hashes.SHA384()),
     bytes.fromhex("300a06082a8648ce3d040304"): (ec.EllipticCurvePublicKey, hashes.SHA512()),
@@ -39,7 +41,7 @@ class TrustedTemplate:
 
     number: int
     template: Template
-    public_key: rsa.RSAPublicKey | ec.EllipticCurvePublicKey
+    public_key: SignerKey
     not_before: int
     not_after: int
 
@@ -50,6 +52,10 @@ class TrustedTemplate:
             tbs_response_data, algorithm, signature = split_response(body)
             if algorithm != self.template.signature_algorithm:
                 return False
+            if isinstance(self.public_key, ed25519.Ed25519PublicKey):
+                self.public_key.verify(signature, tbs_response_data)
+                return True
+            assert digest is not None  # of all others
             if isinstance(self.public_key, rsa.RSAPublicKey):
                 self.public_key.verify(signature, tbs_response_data, padding.PKCS1v15(), digest)
             else:
@@ -70,11 +76,7 @@ def trust_template(issuer: Issuer, number: int, template: Template) -> TrustedTe
         raise Untrusted("the responder ID is not that of the signer's key")
     kind, _ = ALGORITHMS.get(template.signature_algorithm, (None, None))
     key = certificate.public_key()
-    if (
-        kind is None
-        or not isinstance(key, rsa.RSAPublicKey | ec.EllipticCurvePublicKey)
-        or not isinstance(key, kind)
-    ):
+    if kind is None or not isinstance(key, SignerKey) or not isinstance(key, kind):
         raise Untrusted("the signature algorithm does not fit the signer's key")
     return TrustedTemplate(
         number,

@@ -13,6 +13,7 @@ EXAMPLE = """\
 # ocsp.toml: read by ocsp-signer and ocsp-responder; each passes over what is only the other's.
 # Paths are relative to this file. Durations: "90s", "15m", "4h", "7d". Sizes: "64MiB".
 # OCSP__SECTION__KEY in the environment goes before a key of [section]. Lines with # show defaults and examples.
+# profile = "public-tls"      # or "private": a CA that browsers need not trust; Ed25519 keys may sign too
 
 [store]                       # signed responses; can be lost and is rebuilt from the ledger
 # url = "embedded:"           # or redis://host:6379/0, rediss://, valkey://, valkeys://, unix:///path,
@@ -78,7 +79,7 @@ certificate = "ca.pem"        # the CA's certificate
 # watch = "index.txt"         # of `openssl ca`: `run` records what changes in it
 
 [issuer.signer]               # signs OCSP responses
-key = "responder.key"         # PEM: P-256, P-384, P-521, or RSA from 2048 bits
+key = "responder.key"         # PEM: P-256, P-384, P-521, or RSA from 2048 bits; Ed25519 with profile "private"
 certificate = "responder.pem" # a delegated responder's; leave it out if `key` is the CA's own
 # passphrase_file = "/run/secrets/responder-passphrase"
 # directory = "responders"    # instead of both: NAME.pem with NAME.key, the fit one that ends last signs

@@ -5,11 +5,11 @@ from collections.abc import Callable
 
 from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives import hashes
-from cryptography.hazmat.primitives.asymmetric import ec, padding, rsa
+from cryptography.hazmat.primitives.asymmetric import ec, ed25519, padding, rsa
 from cryptography.hazmat.primitives.asymmetric.types import PublicKeyTypes
 from cryptography.hazmat.primitives.asymmetric.utils import Prehashed
 
-__all__ = ["ALLOWED", "EcAlgorithm", "RsaAlgorithm", "algorithm_of"]
+__all__ = ["ALLOWED", "Ed25519Algorithm", "EcAlgorithm", "RsaAlgorithm", "algorithm_of"]
 
 MINIMUM_RSA_BITS = 2048
 ALLOWED = "EC P-256, P-384 or P-521, or RSA of 2048 bits or more"
@@ -20,6 +20,7 @@ CURVES: dict[str, tuple[str, hashes.HashAlgorithm]] = {
     "secp384r1": ("300a06082a8648ce3d040303", hashes.SHA384()),
     "secp521r1": ("300a06082a8648ce3d040304", hashes.SHA512()),
 }
+ED25519 = "300506032b6570"  # RFC 8410: parameters absent; for private CAs alone
 RSA_SHA256 = "300d06092a864886f70d01010b0500"
 
 
@@ -44,6 +45,22 @@ class EcAlgorithm:
 
     def verify(self, data: bytes, signature: bytes) -> bool:
         return _verified(lambda: self._public_key.verify(signature, self.digest(data), self._algorithm))
+
+
+class Ed25519Algorithm:
+    """Pure Ed25519 (RFC 8032): nothing is hashed beforehand."""
+
+    def __init__(self, public_key: ed25519.Ed25519PublicKey) -> None:
+        self.signature_algorithm = bytes.fromhex(ED25519)
+        self.signature_size = 64
+        self._public_key = public_key
+
+    @property
+    def public_key(self) -> ed25519.Ed25519PublicKey:
+        return self._public_key
+
+    def verify(self, data: bytes, signature: bytes) -> bool:
+        return _verified(lambda: self._public_key.verify(signature, data))
 
 
 class RsaAlgorithm:

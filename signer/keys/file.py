@@ -6,14 +6,24 @@ from typing import Protocol
 
 from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives import hashes
-from cryptography.hazmat.primitives.asymmetric import ec, padding, rsa
+from cryptography.hazmat.primitives.asymmetric import ec, ed25519, padding, rsa
 from cryptography.hazmat.primitives.asymmetric.types import PrivateKeyTypes, PublicKeyTypes
 from cryptography.hazmat.primitives.serialization import load_pem_private_key
 
-from signer.keys.algorithms import ALLOWED, EcAlgorithm, RsaAlgorithm, algorithm_of
+from signer.keys.algorithms import ALLOWED, EcAlgorithm, Ed25519Algorithm, RsaAlgorithm, algorithm_of
 from store.errors import ConfigError
 
-__all__ = ["EcKey", "RsaKey", "SigningKey", "fit_key", "load_key", "read_file", "read_secret"]
+__all__ = [
+    "EcKey",
+    "Ed25519Key",
+    "RsaKey",
+    "SigningKey",
+    "check_profile",
+    "fit_key",
+    "load_key",
+    "read_file",
+    "read_secret",
+]
 
 
 class SigningKey(Protocol):
@@ -65,6 +75,29 @@ class RsaKey(RsaAlgorithm):
         return [self.sign_der(octets) for octets in data]
 
 
+class Ed25519Key(Ed25519Algorithm):
+    """An Ed25519 key."""
+
+    def __init__(self, key: ed25519.Ed25519PrivateKey) -> None:
+        super().__init__(key.public_key())
+        self._key = key
+
+    def sign_der(self, data: bytes) -> bytes:
+        return self._key.sign(data)
+
+    def sign_each(self, data: Sequence[bytes]) -> list[bytes]:
+        return [self._key.sign(octets) for octets in data]
+
+
+def check_profile(path: Path, key: SigningKey, profile: str) -> None:
+    """Raises ConfigError for a key that only a private CA may sign with (BR 7.1.3.2)."""
+    if isinstance(key, Ed25519Algorithm) and profile != "private":
+        raise ConfigError(
+            f"{path}: an Ed25519 key, which public TLS does not allow (BR 7.1.3.2)",
+            remedy=f'use {ALLOWED}; for a CA that browsers need not trust write profile = "private"',
+        )
+
+
 def load_key(path: Path, passphrase_file: Path | None = None) -> SigningKey:
     """Read a PEM private key (PKCS #8 or traditional). Raises ConfigError naming the file and what is wrong."""
     data = read_file(path, "key")
@@ -89,6 +122,8 @@ def fit_key(path: Path, key: PrivateKeyTypes) -> SigningKey:
         return EcKey(key)
     if isinstance(key, rsa.RSAPrivateKey) and algorithm_of(key.public_key()):
         return RsaKey(key)
+    if isinstance(key, ed25519.Ed25519PrivateKey):
+        return Ed25519Key(key)
     raise ConfigError(f"{path}: not a key that may sign here", remedy=f"use {ALLOWED}")
 
 

@@ -3,7 +3,7 @@ from pathlib import Path
 
 import pytest
 from cryptography.hazmat.primitives import hashes
-from cryptography.hazmat.primitives.asymmetric import dsa, ec, ed25519, padding, rsa
+from cryptography.hazmat.primitives.asymmetric import dsa, ec, ed448, padding, rsa
 from cryptography.hazmat.primitives.asymmetric.types import PrivateKeyTypes
 from cryptography.hazmat.primitives.serialization import (
     BestAvailableEncryption,
@@ -80,11 +80,11 @@ def test_rsa_signs_with_sha256(tmp_path: Path, bits: int) -> None:
     [
         ec.generate_private_key(ec.SECP256K1()),
         ec.generate_private_key(ec.SECP224R1()),
-        ed25519.Ed25519PrivateKey.generate(),
+        ed448.Ed448PrivateKey.generate(),
         dsa.generate_private_key(1024),
         rsa.generate_private_key(65537, 1024),
     ],
-    ids=["secp256k1", "p224", "ed25519", "dsa", "rsa1024"],
+    ids=["secp256k1", "p224", "ed448", "dsa", "rsa1024"],
 )
 def test_other_keys_are_refused(tmp_path: Path, key: PrivateKeyTypes) -> None:
     path = write(tmp_path, key)
