@@ -63,6 +63,8 @@ def _issuer_fault(reader: StoreReader, issuer: Issuer, now: int) -> str | None:
         return "nothing is signed for it; run `ocsp-signer sign`"
     if record.fingerprint != issuer.id.fingerprint:
         return "the store's issuer has another name or key than the configured certificate"
+    if record.head is None or record.head.replication_id != reader.replication_id():
+        return "the store was emptied, restored or failed over, and no signer has reconciled it; run `ocsp-signer sign`"
     header = reader.header(issuer.name, record.page_epoch, 0)
     if header is None:
         return "page 0 has no header; run `ocsp-signer sign --all`"

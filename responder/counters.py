@@ -113,6 +113,7 @@ COUNTERS = (
 )
 GAUGES = (
     Family("store_up", "1 while the lookup connection works"),
+    Family("store_unreconciled", "1 while the store answers, but the signer has not reconciled it yet"),
     Family("ocsp_cache_bytes", "Octets reckoned for the workers' caches"),
     Family("ocsp_cache_entries", "Answers in the workers' caches"),
 )

@@ -40,6 +40,7 @@ TryLaterCause = Literal[
     "template_untrusted",  # its signer does not hold for the pinned CA (C2)
     "unknown_format",
     "unknown_slot",
+    "unreconciled",  # the signer has not reconciled this issuer since the store's primary changed (A2)
     "waiting_room",
 ]
 

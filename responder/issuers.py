@@ -1,7 +1,7 @@
 """The issuers that are answered for: pinned in the configuration, with what the store says of each."""
 
 import asyncio
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import partial
 
@@ -17,6 +17,7 @@ from responder.errors import LookupFailed, TryLater, TryLaterCause
 from responder.lookup import StoreLink
 from store.errors import StoreFormatError
 from store.model import Issuer
+from store.primary import names
 from store.schema import KEY_PREFIX, IssuerRecord, issuer_key, page_prefix, template_key
 from store.trust import TrustedTemplate, Untrusted, trust_template
 
@@ -74,6 +75,7 @@ class Issuers:
         self._counters = counters
         self._sample_interval = 0.0 if verify_all else SAMPLE_INTERVAL
         self._timeout = timeout
+        self._replication_id = b""  # of the primary that is used
         for pinned in self.pinned:
             self._set(pinned, None)
 
@@ -83,10 +85,31 @@ class Issuers:
             return None
         return self._by_hashes.get(cert_id.issuer_name_hash + cert_id.issuer_key_hash)
 
+    def head_keys(self) -> Sequence[bytes]:
+        """Of the issuers' records."""
+        return [issuer_key(pinned.issuer.name) for pinned in self.pinned]
+
+    def admits(self, replication_id: bytes, heads: Sequence[bytes | None]) -> bool:
+        """Whether to use the primary with this id: when it is reconciled for all whose cached answers still go on.
+
+        With its first lookup those answers end. So one issuer that nobody signs for any more delays the others for
+        `max_unverified` at most, and one that was never signed for not at all.
+        """
+        reconciled = [names(head, replication_id) for head in heads]
+        waiting = any(
+            isinstance(pinned.view, IssuerView) and not done
+            for pinned, done in zip(self.pinned, reconciled, strict=True)
+        )
+        if not any(reconciled) or (waiting and self._source.max_age_limit() is not None):
+            return False
+        self._replication_id = replication_id
+        return True
+
     def connected(self, channel: ReplyQueue) -> None:
         """Read everything again: changes were not tracked while the connection was lost."""
         self._source.renew(channel)
-        self.invalidated(None)
+        for pinned in self.pinned:
+            self._read_again(pinned)
 
     def verified(self, at: float) -> None:
         """The connection works; what is cached holds."""
@@ -97,13 +120,22 @@ class Issuers:
         self._source.cut_off()
 
     def invalidated(self, keys: list[bytes] | None) -> None:
-        """Forget these pages, and read again what else the keys are about; a template is one of any issuer's."""
+        """Forget these pages, and read again what else the keys are about; a template is one of any issuer's.
+
+        A store that was emptied is as good as gone until the signer has filled it again (A2).
+        """
+        if keys is None:
+            self._link.drop("store_down")
+            return
         self._source.cache.invalidate(keys)
         for pinned in self.pinned:
-            if keys is None or any(_concerns(key, pinned.issuer.name) for key in keys):
-                pinned.version += 1
-                self._set(pinned, None)
-                self._read(pinned)
+            if any(_concerns(key, pinned.issuer.name) for key in keys):
+                self._read_again(pinned)
+
+    def _read_again(self, pinned: PinnedIssuer) -> None:
+        pinned.version += 1
+        self._set(pinned, None)
+        self._read(pinned)
 
     async def settled(self) -> None:
         """Wait until what is being read has been read."""
@@ -161,6 +193,8 @@ class Issuers:
             return _fault(issuer, "unknown_format", error.message)
         if record.fingerprint != issuer.id.fingerprint:
             return _fault(issuer, "issuer_wrong", "the store's issuer has another name or key")
+        if record.head is None or record.head.replication_id != self._replication_id:
+            return _fault(issuer, "unreconciled", "the signer has not reconciled this primary")
         values = await asyncio.gather(
             *(self._link.get(template_key(number), deadline) for number in record.templates.values())
         )

@@ -19,7 +19,8 @@ from responder.counters import Counters
 from responder.errors import LookupFailed, TryLaterCause
 from responder.wire import BYTES, MAP, NULLABLE_BYTES, Expected, Request, Wire, pack
 from store.connection import Endpoint
-from store.schema import KEY_PREFIX
+from store.primary import INFO, primary_id
+from store.schema import HEAD_FIELD, KEY_PREFIX
 
 __all__ = ["Listener", "StoreLink"]
 
@@ -31,12 +32,19 @@ CONNECT_TIMEOUT = 2.0
 HANDSHAKE_TIMEOUT = 2.0
 HEARTBEAT = 1.0
 MAX_MISSED = 2
-PING = pack(b"PING")
+UNRECONCILED = 0.1  # seconds between two looks at the heads of a server that is not to be used yet
+PRESENCE = pack(*INFO)
 MIN_BACKOFF, MAX_BACKOFF = 0.05, 1.0
 
 
 class Listener(Protocol):
     """Who wants to know of the connection's state."""
+
+    def head_keys(self) -> Sequence[bytes]:
+        """Of the hashes that have the heads."""
+
+    def admits(self, replication_id: bytes, heads: Sequence[bytes | None]) -> bool:
+        """Whether the primary with this replication id is to be used, the heads being these."""
 
     def connected(self, channel: ReplyQueue) -> None:
         """A new connection tracks changes from now on; whatever was read before is in doubt."""
@@ -55,7 +63,14 @@ class Listener(Protocol):
 class _Login:
     connect: Connector
     commands: tuple[tuple[tuple[bytes | str, ...], Expected], ...]
-    primary: bool = False  # whether nothing but a primary will do
+
+
+@dataclass(frozen=True, slots=True)
+class _Admitted:
+    """A primary that the signer has reconciled."""
+
+    replication_id: bytes
+    asked_at: float  # loop time
 
 
 class StoreLink:
@@ -122,25 +137,29 @@ class StoreLink:
         backoff = 0.0
         while True:
             await asyncio.sleep(backoff * random.uniform(0.5, 1.0))
+            backoff = min(MAX_BACKOFF, max(MIN_BACKOFF, backoff * 2))
             wire = await self._open(listener)
             if wire is None:
-                backoff = min(MAX_BACKOFF, max(MIN_BACKOFF, backoff * 2))
                 continue
-            backoff = 0.0
             try:
-                await self._heartbeat(wire, listener)
+                admitted = await self._admission(wire, listener)
+                if admitted is not None:
+                    backoff = 0.0
+                    await self._use(wire, listener, admitted)
             finally:
-                self._down()
-                listener.disconnected()
                 wire.close("store_down")
 
     async def _open(self, listener: Listener) -> Wire | None:
         """A connection that is logged in and tracks changes, or None."""
-        self._wire = wire = Wire(self._waiting_room, self._counters, listener.invalidated, self._monotonic)
+
+        def changed(keys: list[bytes] | None) -> None:
+            if self.up.is_set():
+                listener.invalidated(keys)
+
+        self._wire = wire = Wire(self._waiting_room, self._counters, changed, self._monotonic)
         try:
             async with asyncio.timeout(CONNECT_TIMEOUT):
                 await self._login.connect(lambda: wire)
-            asked_at = self._loop.time()
             await _handshake(wire, self._login)
         except (OSError, LookupFailed, RedisError) as error:
             log.warning("store cannot be reached", url=self._url, error=str(error) or "no answer")
@@ -149,29 +168,58 @@ class StoreLink:
         except BaseException:
             wire.close("store_down")
             raise
-        if wire.lost.is_set():
+        return None if wire.lost.is_set() else wire
+
+    async def _admission(self, wire: Wire, listener: Listener) -> _Admitted | None:
+        """Wait until the server is one that the signer has reconciled: until then it is as if it were away (A2)."""
+        told = False
+        try:
+            while True:
+                asked_at = self._loop.time()
+                info, *heads = await _replies(wire, _admission_requests(listener.head_keys()))
+                replication_id = primary_id(info)
+                if replication_id is None:
+                    return None
+                if listener.admits(replication_id, heads):
+                    return _Admitted(replication_id, asked_at)
+                if not told:
+                    told = True
+                    log.warning("store is not reconciled yet", url=self._url, primary=replication_id.decode())
+                    self._counters.set("store_unreconciled", 1)
+                await asyncio.sleep(UNRECONCILED)
+        except LookupFailed as error:
+            log.warning("store connection lost", url=self._url, cause=error.cause)
             return None
+        finally:
+            self._counters.set("store_unreconciled", 0)
+
+    async def _use(self, wire: Wire, listener: Listener, admitted: _Admitted) -> None:
+        """Look up and be told of changes over this connection until it is lost."""
         self._counters.add("store_connections_total")
         self._counters.set("store_up", 1)
         self.up.set()
         log.info("store connected", url=self._url)
-        listener.connected(wire.replies)
-        listener.verified(asked_at)
-        return wire
+        try:
+            listener.connected(wire.replies)
+            listener.verified(admitted.asked_at)
+            await self._heartbeat(wire, listener, admitted.replication_id)
+        finally:
+            self._down()
+            listener.disconnected()
 
     def _down(self) -> None:
         self.up.clear()
         self._counters.set("store_up", 0)
         log.warning("store connection lost", url=self._url)
 
-    async def _heartbeat(self, wire: Wire, listener: Listener) -> None:
-        """A PING a second; two without an answer end the connection."""
+    async def _heartbeat(self, wire: Wire, listener: Listener, replication_id: bytes) -> None:
+        """Ask once a second whether it still is the same primary; two without an answer end the connection."""
         while not wire.lost.is_set():
             now = self._loop.time()
             if wire.oldest is not None and now - wire.oldest >= MAX_MISSED * HEARTBEAT:
                 wire.close("store_down")
             else:
-                wire.beat(_Heartbeat(listener, now))
+                wire.beat(_Heartbeat(wire, listener, now, replication_id))
             try:
                 async with asyncio.timeout(HEARTBEAT):
                     await wire.lost.wait()
@@ -180,15 +228,21 @@ class StoreLink:
 
 
 class _Heartbeat(Command):
-    def __init__(self, listener: Listener, asked_at: float) -> None:
-        super().__init__(PING, inf)
+    def __init__(self, wire: Wire, listener: Listener, asked_at: float, replication_id: bytes) -> None:
+        super().__init__(PRESENCE, inf)
+        self._wire = wire
         self._listener = listener
         self._asked_at = asked_at
+        self._replication_id = replication_id
 
     def take(self, reply: Any, now: float) -> None:
         if not isinstance(reply, bytes):
-            raise TypeError("a PONG is a string")
-        self._listener.verified(self._asked_at)
+            raise TypeError("INFO is a string")
+        if primary_id(reply) == self._replication_id:
+            self._listener.verified(self._asked_at)
+        else:
+            log.warning("store is another primary than before, or none")
+            self._wire.close("store_down")
 
     def fail(self, cause: TryLaterCause) -> None:
         """Whoever closed the connection knows."""
@@ -207,6 +261,14 @@ async def _replies(wire: Wire, requests: Sequence[Request]) -> list[Any]:
     return results
 
 
+def _admission_requests(head_keys: Sequence[bytes]) -> list[Request]:
+    deadline = asyncio.get_running_loop().time() + HANDSHAKE_TIMEOUT
+    heads = [
+        Request(b"HGET", key, HEAD_FIELD, expected=NULLABLE_BYTES, deadline=deadline) for key in head_keys
+    ]
+    return [Request(*INFO, expected=BYTES, deadline=deadline), *heads]
+
+
 async def _handshake(wire: Wire, login: _Login) -> None:
     """Log in and start tracking. Raises LookupFailed."""
     deadline = asyncio.get_running_loop().time() + HANDSHAKE_TIMEOUT
@@ -215,8 +277,10 @@ async def _handshake(wire: Wire, login: _Login) -> None:
     )
     if hello.get(b"proto") != 3:
         raise LookupFailed("store_protocol")
-    if login.primary and hello.get(b"role") != b"master":
-        raise LookupFailed("store_down")  # demoted since the Sentinels named it
+    if hello.get(b"role") != b"master":
+        # Demoted since the Sentinels named it, or configured so: what a replica lags behind nobody can tell (A1).
+        log.error("store is a replica; only a primary is used")
+        raise LookupFailed("store_down")
 
 
 def _login(endpoint: Endpoint) -> _Login:
@@ -230,7 +294,7 @@ def _login(endpoint: Endpoint) -> _Login:
     if settings.db:
         commands.append(((b"SELECT", str(settings.db)), BYTES))
     commands.append(((b"CLIENT", b"TRACKING", b"ON", b"BCAST", b"PREFIX", KEY_PREFIX), BYTES))
-    return _Login(_connector(endpoint, settings), tuple(commands), endpoint.sentinels is not None)
+    return _Login(_connector(endpoint, settings), tuple(commands))
 
 
 def _connector(endpoint: Endpoint, settings: Any) -> Connector:

@@ -16,8 +16,10 @@ from redis.backoff import NoBackoff
 from redis.exceptions import BusyLoadingError, RedisError
 from redis.retry import Retry
 
-from store.connection import socket_path
+from store.connection import socket_path, translated
 from store.errors import ConfigError, StoreError, StoreUnavailable
+from store.primary import replication_id
+from store.snapshot import Snapshot, carry_heads
 from store.writer import install_functions
 
 __all__ = ["EmbeddedStore", "find_program"]
@@ -26,7 +28,6 @@ MAX_SOCKET_PATH = 107  # octets: sun_path less its NUL
 START_TIMEOUT = 10.0  # seconds until the socket answers; loading the pages may take longer
 LOAD_TIMEOUT = 600.0
 POLL = 0.02
-SNAPSHOT = "dump.rdb"
 PROGRAMS = ("valkey-server", "redis-server")
 OPTIONS = {
     "port": "0",
@@ -37,7 +38,7 @@ OPTIONS = {
     "hash-max-listpack-value": "640",
     "hash-max-listpack-entries": "512",
     "appendonly": "no",
-    "dbfilename": SNAPSHOT,
+    "dbfilename": Snapshot.name,
     "save": "",
     "shutdown-on-sigterm": "save",
     "shutdown-on-sigint": "save",
@@ -56,7 +57,8 @@ class EmbeddedStore:
     The owner saves the pages when it leaves, so that a restart finds them. If the owner is killed the server
     lives on, in its own session, and the next process that asks becomes its owner. A snapshot is loaded once and
     then removed: after a crash an empty store is rebuilt from the ledger, where an old one would bring back
-    answers from before a revocation (R-20).
+    answers from before a revocation (R-20). The server that loads it has another replication id: the heads are
+    carried over, so that responders need no signer where nothing was lost.
     """
 
     def __init__(self, directory: Path, *, program: str | None = None) -> None:
@@ -68,6 +70,8 @@ class EmbeddedStore:
             )
         self.url = f"unix://{self.socket}"
         self._directory = self.socket.parent
+        self._snapshot = Snapshot(self._directory)
+        self._replication_id: bytes | None = None  # of the server that we own
         self._program = program
         self._lock: IO[bytes] | None = None
         self._process: subprocess.Popen[bytes] | None = None
@@ -90,17 +94,21 @@ class EmbeddedStore:
         """Find the server or start it; also after a lost connection. Raises StoreUnavailable, StoreError."""
         self._make_directory()
         began = time.monotonic()
-        started = False
+        started, origin = False, None
         while (state := self._state()) is not _State.UP:
             if state is _State.DOWN and not started and self._take_lock() and self._state() is _State.DOWN:
+                origin = self._snapshot.origin()
                 self._start()
                 started = True
             self._check_progress(state, time.monotonic() - began)
             time.sleep(POLL)
         if self._take_lock():
-            (self._directory / SNAPSHOT).unlink(missing_ok=True)
-        with self._client() as client:
+            self._snapshot.remove()
+        with self._client() as client, translated(self.url):
             install_functions(client, self.url)
+            if origin is not None:
+                carry_heads(client, origin)
+            self._replication_id = replication_id(client)
 
     def stop(self) -> None:
         """End the server if it is ours, saving its pages. Raises StoreError when they cannot be saved."""
@@ -110,6 +118,8 @@ class EmbeddedStore:
             with self._client(timeout=None) as client:
                 client.shutdown(save=True)
             self._wait_until_gone()
+            if self._replication_id is not None:
+                self._snapshot.vouch(self._replication_id)
         except RedisError as error:
             raise StoreError(
                 f"{self.url}: the server could not save its pages and was left running: {error}",

@@ -10,6 +10,7 @@ from _fastpath.page import HEADER_FIELD, PageHeader
 from _fastpath.template import Template
 from store.connection import translated
 from store.errors import StoreFormatError
+from store.primary import replication_id
 from store.schema import IssuerRecord, issuer_key, page_key, template_key
 
 __all__ = ["StoreReader"]
@@ -26,6 +27,11 @@ class StoreReader:
         """An issuer's record; None if nothing was ever signed for it."""
         fields = self._hash(issuer_key(name))
         return IssuerRecord.decode(name, fields) if fields else None
+
+    def replication_id(self) -> bytes:
+        """Of the primary that is written to: what a Head names."""
+        with translated(self._url):
+            return replication_id(self._client)
 
     def template_octets(self, number: int) -> bytes | None:
         """One template by its number, as it is stored."""
@@ -83,6 +89,11 @@ class StoreReader:
 
     def incomplete_pages(self, issuer: str, page_epoch: int, pages: Sequence[int]) -> list[int]:
         """Those of `pages` that are absent, or have no readable header, or not as many fields as it says."""
+        found = self.generations(issuer, page_epoch, pages)
+        return [page for page, as_of in zip(pages, found, strict=True) if as_of is None]
+
+    def generations(self, issuer: str, page_epoch: int, pages: Sequence[int]) -> list[int | None]:
+        """Up to which change each of `pages` has all of its own; None where it is not whole."""
         pipeline = self._client.pipeline(transaction=False)
         for page in pages:
             key = page_key(issuer, page_epoch, page)
@@ -90,8 +101,7 @@ class StoreReader:
             pipeline.hlen(key)
         with translated(self._url):
             replies: list[Any] = pipeline.execute()
-        pairs = zip(pages, replies[::2], replies[1::2], strict=True)
-        return [page for page, header, fields in pairs if not _is_whole(header, fields)]
+        return [_as_of(*pair) for pair in zip(replies[::2], replies[1::2], strict=True)]
 
     def _hash(self, key: bytes) -> dict[bytes, bytes]:
         with translated(self._url):
@@ -99,13 +109,14 @@ class StoreReader:
         return dict(fields)
 
 
-def _is_whole(header: bytes | None, fields: int) -> bool:
-    if header is None:
-        return False
+def _as_of(value: bytes | None, fields: int) -> int | None:
+    if value is None:
+        return None
     try:
-        return PageHeader.decode(header).count + 1 == fields
+        header = PageHeader.decode(value)
     except FastpathError:
-        return False
+        return None
+    return header.as_of if header.count + 1 == fields else None
 
 
 def _header(value: bytes, issuer: str, page: int) -> PageHeader:

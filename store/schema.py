@@ -4,6 +4,7 @@ A page is one hash; its fields are serials (minimal unsigned big-endian) and one
 docs/architecture.md has the whole picture.
 """
 
+import re
 from dataclasses import dataclass
 
 from _fastpath.page import HEADER_FIELD
@@ -12,7 +13,9 @@ from store.errors import StoreFormatError
 __all__ = [
     "FORMAT",
     "HEADER_FIELD",
+    "HEAD_FIELD",
     "KEY_PREFIX",
+    "Head",
     "IssuerRecord",
     "issuer_key",
     "page_key",
@@ -23,6 +26,7 @@ __all__ = [
 FORMAT = 1
 KEY_PREFIX = b"ocsp:"
 TEMPLATE_FIELD = b"template:"
+HEAD_FIELD = b"head"
 SLOTS = 256  # a record names its template in one octet
 
 
@@ -47,6 +51,29 @@ def page_key(issuer: str, page_epoch: int, page: int) -> bytes:
 
 
 @dataclass(frozen=True, slots=True)
+class Head:
+    """Up to which change a primary has everything, and which primary that is said of (A2).
+
+    A server has another replication id after an empty restart, a restored dump and a promotion: the head of what it
+    was before says nothing of it.
+    """
+
+    generation: int  # of the ledger
+    replication_id: bytes  # `master_replid` of INFO replication, 40 hexadecimal digits
+
+    def encode(self) -> bytes:
+        return b"%d %b" % (self.generation, self.replication_id)
+
+    @classmethod
+    def decode(cls, value: bytes) -> "Head":
+        """Raises ValueError."""
+        found = re.fullmatch(rb"(\d{1,20}) ([0-9a-f]{40})", value)
+        if found is None:
+            raise ValueError(f"{value[:80]!r} is not a head: a generation and a replication id")
+        return cls(int(found[1]), found[2])
+
+
+@dataclass(frozen=True, slots=True)
 class IssuerRecord:
     """The issuer's hash: where its pages are and which templates its records mean."""
 
@@ -55,6 +82,7 @@ class IssuerRecord:
     page_bits: int
     certid_algorithms: tuple[int, ...]  # certid.SHA1, certid.SHA256
     templates: dict[int, int]  # slot -> template number
+    head: Head | None = None  # None: no signer has reconciled this store yet; written for itself, as the last
 
     def encode(self) -> dict[bytes, bytes]:
         """Fields of the store hash, decimal text where a human may look."""
@@ -66,6 +94,8 @@ class IssuerRecord:
             b"certid_algorithms": b",".join(b"%d" % algorithm for algorithm in self.certid_algorithms),
         }
         fields.update({b"template:%d" % slot: b"%d" % number for slot, number in self.templates.items()})
+        if self.head is not None:
+            fields[HEAD_FIELD] = self.head.encode()
         return fields
 
     @classmethod
@@ -91,6 +121,7 @@ class IssuerRecord:
                     for name, value in fields.items()
                     if name.startswith(TEMPLATE_FIELD)
                 },
+                head=Head.decode(fields[HEAD_FIELD]) if HEAD_FIELD in fields else None,
             )
         except (KeyError, ValueError) as error:
             raise StoreFormatError(

@@ -14,7 +14,7 @@ import redis
 from _fastpath.page import PageHeader, encode_page
 from store.connection import translated
 from store.errors import StoreError
-from store.schema import IssuerRecord, issuer_key, page_key, template_key
+from store.schema import HEAD_FIELD, Head, IssuerRecord, issuer_key, page_key, template_key
 
 __all__ = [
     "PagePut",
@@ -110,6 +110,11 @@ class PageWriter:
         items = [part for item in record.encode().items() for part in item]
         with translated(self._url):
             self._client.hset(issuer_key(issuer), items=items)
+
+    def write_head(self, issuer: str, head: Head) -> None:
+        """Say that the primary which the head names has what the ledger has: from now on responders use it."""
+        with translated(self._url):
+            self._client.hset(issuer_key(issuer), items=[HEAD_FIELD, head.encode()])
 
     def write_template(self, number: int, template: bytes) -> None:
         """Store a template under its number, for good. Raises StoreError if the number has another content."""

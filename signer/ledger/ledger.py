@@ -19,6 +19,7 @@ from signer.ledger import (
     generations,
     issuers,
     mass_revocation,
+    newest,
     pages,
     positions,
     reservations,
@@ -281,6 +282,11 @@ class Ledger:
         """The first `limit` changes with a generation above `after`, in order."""
         with self._read() as connection:
             return positions.changes(connection, issuer_id, after, limit)
+
+    def newest_changes(self, issuer: LedgerIssuer, after: int, up_to: int) -> list[tuple[int, int, int]]:
+        """Runs of pages, first and last, with the generation of their newest change above `after` and up to `up_to`."""
+        with self._read() as connection:
+            return list(newest.newest_changes(connection, issuer.id, after, up_to, 32 - issuer.page_bits))
 
     def tail_position(self, issuer_id: int) -> int:
         """Generation up to which every change is signed and stored; 0 before the first."""

@@ -108,6 +108,10 @@ class PageSigner:
     def page_of(self, hash32: int) -> int:
         return hash32 >> self._shift
 
+    def hashes_of(self, page: int) -> tuple[int, int]:
+        """First and last hash32 of a page's certificates."""
+        return page << self._shift, ((page + 1) << self._shift) - 1
+
     def sign_range(self, pages: PageRange) -> Tally:
         """Bring pages to the ledger's present state. Faults are of single pages; errors stop the issuer."""
         tally = Tally()

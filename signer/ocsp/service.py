@@ -3,6 +3,7 @@
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import BrokenExecutor, Future
+from dataclasses import replace
 from itertools import chain
 
 from signer.context import Context
@@ -13,6 +14,7 @@ from signer.ocsp.ages import Ages
 from signer.ocsp.batch import CHUNK_PAGES, Pool
 from signer.ocsp.pages import PageSigner, Tally
 from signer.ocsp.queue import Chunk, PageQueue, Rank
+from signer.ocsp.reconcile import Reconciliation
 from signer.ocsp.schedule import PageRange, due_position, pages_due, ranges_of
 from signer.ocsp.tail import Tail
 from store.clock import Clock
@@ -38,6 +40,7 @@ class IssuerService:
         signer: PageSigner,
         reader: StoreReader,
         announced: IssuerRecord,
+        reconciliation: Reconciliation,
         pool: Pool,
         clock: Clock,
         cycle: int,
@@ -49,6 +52,8 @@ class IssuerService:
         self._signer = signer
         self._reader = reader
         self._announced = announced
+        self._reconciliation = reconciliation
+        self._head_at = 0.0  # when the head is tried for again
         self._patrolled = 0  # page at which the next patrol begins
         self._pool = pool
         self._clock = clock
@@ -71,6 +76,7 @@ class IssuerService:
         if not tally.faults:
             self._ledger.set_tail_position(self.issuer.id, generation)
             self._set_position(position)
+        self._reconcile(generation, tally)
         return tally
 
     def sign_due(self, progress: Callable[[int], None]) -> Tally:
@@ -84,7 +90,16 @@ class IssuerService:
         self._tail.settle(pages - {fault.page for fault in tally.faults}, read)
         if not tally.faults:
             self._set_position(position)
+        self._reconcile(read, tally)
         return tally
+
+    def _reconcile(self, read: int, tally: Tally) -> None:
+        """At the end of a pass: what the primary lacks of the changes up to `read`, then the head, unless it is there."""
+        lacking = set(self._reconciliation.begin(read)) - {fault.page for fault in tally.faults}
+        if self._reconciliation.waits:
+            ranges = ranges_of(sorted(lacking))
+            tally.add(self._pool.sign(self.issuer.name, self._signer.slot, ranges, lambda pages: None))
+            self._reconciliation.finish()
 
     def _follow_tail(self) -> Tally:
         """Steps until nothing new was committed."""
@@ -101,7 +116,7 @@ class IssuerService:
     @property
     def busy(self) -> bool:
         """Whether `step` has something under way."""
-        return bool(self._queue or self._pending or self._stretches)
+        return bool(self._queue or self._pending or self._stretches or self._reconciliation.waits)
 
     @property
     def faulty(self) -> dict[int, str]:
@@ -116,21 +131,24 @@ class IssuerService:
             yield from self._reader.incomplete_pages(name, epoch, pages)
 
     def enqueue_missing(self) -> int:
-        """Put lost pages into the queue of `step`; how many there were."""
-        missing = list(self.missing_pages())
+        """Put what the store lacks into the queue of `step`, which then writes the head; how many pages it is."""
+        missing = self._reconciliation.begin(self._tail.read)
         self._queue.put(missing, Rank.LOST)
         return len(missing)
 
     def patrol(self) -> None:
         """Look for what the store has lost, a stretch of pages at a time; to be called about once a second.
 
-        Raises StoreError when the issuer's record is gone or another one: then everything is to be looked at.
+        Raises StoreError when the issuer's record is gone or another one, or the primary is: then everything is to be
+        looked at.
         """
-        if self._reader.issuer(self.issuer.name) != self._announced:
+        found = self._reader.issuer(self.issuer.name)
+        if found is None or replace(found, head=None) != self._announced:
             raise StoreError(
                 f"issuer {self.issuer.name}: the store lost its record, or has another one",
                 remedy="none needed: it is written again, and so is every page that is missing",
             )
+        self._reconciliation.check(found.head)
         count = min(max(PATROL_PAGES, self._signer.page_count // PATROL_SECONDS), self._signer.page_count)
         pages = [(self._patrolled + offset) % self._signer.page_count for offset in range(count)]
         self._patrolled = (pages[-1] + 1) % self._signer.page_count
@@ -150,7 +168,16 @@ class IssuerService:
             future = self._pool.submit(self.issuer.name, self._signer.slot, chunk.pages)
             self._pending[future] = (chunk, self._tail.read)
             self._queue.remove(chunk)  # not before the pool has it
+        self._renew_head()
         return tally
+
+    def _renew_head(self) -> None:
+        """When all that the primary lacked is signed. What cannot be is tried again later, and so is the head."""
+        if not self._reconciliation.waits or self._clock.monotonic() < self._head_at:
+            return
+        awaited = self._reconciliation.awaited(self._tail.read, self._tail.open_pages)
+        if awaited is not None and not self._is_under_way(awaited) and not self._reconciliation.finish():
+            self._head_at = self._clock.monotonic() + RETRY_INTERVAL
 
     def _plan(self) -> None:
         """Stretch after stretch of the schedule, as long as the queue is short; each ends with a checkpoint."""
@@ -239,4 +266,7 @@ def open_service(context: Context, name: str, pool: Pool) -> IssuerService:
     reader = StoreReader(context.client, context.endpoint.url)
     cycle = context.settings.issuer(name).ocsp.cycle
     ages = context.ages(name)
-    return IssuerService(context.ledger, signer, reader, announced, pool, context.clock, cycle, ages)
+    reconciliation = Reconciliation(context.ledger, signer, reader, context.writer)
+    return IssuerService(
+        context.ledger, signer, reader, announced, reconciliation, pool, context.clock, cycle, ages
+    )

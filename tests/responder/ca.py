@@ -16,7 +16,8 @@ from _fastpath.ocsp import SingleResponse, encode_tbs_response_data, signature_t
 from _fastpath.page import HEADER_FIELD, encode_record, page_number
 from _fastpath.template import Template
 from store.model import Issuer, public_key_bits, subject_name
-from store.schema import IssuerRecord, page_key
+from store.reader import StoreReader
+from store.schema import Head, IssuerRecord, page_key
 from store.writer import PagePut, PageWriter, PutStatus
 
 NOW = int(time.time())
@@ -204,6 +205,12 @@ class Shelf:
         )
         assert {result.status for result in results} == {PutStatus.WRITTEN}
         writer.write_issuer(self.ca.name, self.issuer_record())
+        self.write_head()
+
+    def write_head(self) -> None:
+        """As a signer that has reconciled this store."""
+        replication_id = StoreReader(self.client, "test").replication_id()
+        PageWriter(self.client, "test").write_head(self.ca.name, Head(self.generation, replication_id))
 
     def issuer_record(self) -> IssuerRecord:
         return IssuerRecord(

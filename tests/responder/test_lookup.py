@@ -4,7 +4,7 @@ import asyncio
 import contextlib
 import random
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from pathlib import Path
 
 import hiredis
@@ -20,7 +20,8 @@ from store.connection import Endpoint
 from store.embedded import EmbeddedStore
 from tests.responder.conftest import eventually
 
-HELLO = b"%1\r\n+proto\r\n:3\r\n"
+HELLO = b"%2\r\n+proto\r\n:3\r\n+role\r\n+master\r\n"
+INFO = b"$67\r\nrole:master\r\nmaster_replid:" + b"5" * 40 + b"\r\n"
 OK = b"+OK\r\n"
 FAR = 30.0  # seconds: a deadline that no test reaches
 
@@ -33,6 +34,12 @@ class Recorder:
         self.disconnections = 0
         self.verified_at = 0.0
         self.changes: list[list[bytes] | None] = []
+
+    def head_keys(self) -> list[bytes]:
+        return []
+
+    def admits(self, replication_id: bytes, heads: Sequence[bytes | None]) -> bool:
+        return True
 
     def connected(self, channel: ReplyQueue) -> None:
         self.connections += 1
@@ -129,7 +136,7 @@ class Impostor:
         writer.close()
 
     def _reply_to(self, command: Command) -> bytes | None:
-        standard = {b"HELLO": HELLO, b"CLIENT": OK, b"PING": b"+PONG\r\n"}
+        standard = {b"HELLO": HELLO, b"CLIENT": OK, b"INFO": INFO}
         if command[0] not in standard:
             reply = self.reply(command)
             self.silent = reply == b""  # what comes behind must wait too
@@ -323,7 +330,12 @@ async def test_a_silent_server_is_given_up(short_path: Path, monkeypatch: pytest
 
 async def test_logins_and_databases_are_those_of_the_url(endpoint: Endpoint, client: redis.Redis) -> None:
     client.acl_setuser(
-        "reader", enabled=True, passwords=["+secret"], categories=["+@read", "+@connection"], keys=["ocsp:*"]
+        "reader",
+        enabled=True,
+        passwords=["+secret"],
+        categories=["+@read", "+@connection"],
+        commands=["+info"],
+        keys=["ocsp:*"],
     )
     with redis.Redis.from_url(f"{endpoint.url}?db=3") as other:
         other.hset("ocsp:h", "f", "in three")
