@@ -103,6 +103,7 @@ class Impostor:
         self.reply = reply  # to one command; None closes the connection
         self.batches: list[list[Command]] = []  # commands that came in one piece
         self.silent = False
+        self.info = INFO
         self._connections: dict[asyncio.StreamWriter, None] = {}
 
     @property
@@ -136,7 +137,7 @@ class Impostor:
         writer.close()
 
     def _reply_to(self, command: Command) -> bytes | None:
-        standard = {b"HELLO": HELLO, b"CLIENT": OK, b"INFO": INFO}
+        standard = {b"HELLO": HELLO, b"CLIENT": OK, b"INFO": self.info}
         if command[0] not in standard:
             reply = self.reply(command)
             self.silent = reply == b""  # what comes behind must wait too
@@ -301,6 +302,29 @@ async def test_a_killed_connection_comes_back(endpoint: Endpoint, client: redis.
         client.client_kill_filter(_type="normal", skipme=True)
         await eventually(lambda: recorder.connections == 2)
         assert await hget(link, b"ocsp:h", b"f", deadline()) is None
+
+
+@pytest.mark.parametrize(
+    "info", [INFO.replace(b":" + b"5" * 40, b":" + b"7" * 40), INFO.replace(b"role:master", b"role:slave_")]
+)
+async def test_a_server_that_becomes_another_is_left(
+    short_path: Path, monkeypatch: pytest.MonkeyPatch, info: bytes
+) -> None:
+    """A2: promoted, demoted or without its replicas on a connection that lives on: the heartbeat tells."""
+    monkeypatch.setattr("responder.lookup.HEARTBEAT", 0.05)
+    recorder, impostor = Recorder(), Impostor(short_path / "s", echo)
+    async with impostor as endpoint, linked(endpoint, listener=recorder):
+        impostor.info = info
+        await eventually(lambda: recorder.disconnections >= 1)
+
+
+async def test_a_replica_is_not_used(short_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A1: what it lags behind nobody can tell."""
+    monkeypatch.setattr("tests.responder.test_lookup.HELLO", HELLO.replace(b"master", b"replica"))
+    async with Impostor(short_path / "s", echo) as endpoint:
+        with pytest.raises(TimeoutError):
+            async with asyncio.timeout(0.3), linked(endpoint):
+                """Never up."""
 
 
 async def test_without_a_server_lookups_fail_at_once(short_path: Path) -> None:
