@@ -1,0 +1,112 @@
+"""What a primary lacks is found by the headers of its pages, signed, and then its head is written (A2)."""
+
+import time
+from collections.abc import Iterator
+
+import pytest
+
+from signer.ocsp.batch import Pool
+from signer.ocsp.service import IssuerService, open_service
+from store.errors import StoreError
+from store.schema import HEAD_FIELD, Head, issuer_key
+from tests.signer.works import FakeClock, Works, row_in_page
+
+OTHER = b"5" * 40
+
+
+def quietly(count: int) -> None:
+    """Progress that nobody looks at."""
+
+
+@pytest.fixture
+def pool(works: Works, clock: FakeClock) -> Iterator[Pool]:
+    with Pool(works.file, 1, clock) as pool:
+        yield pool
+
+
+def opened(works: Works, pool: Pool) -> IssuerService:
+    return open_service(works.context, "demo", pool)
+
+
+def head_of(works: Works) -> Head | None:
+    record = works.reader.issuer("demo")
+    assert record is not None
+    return record.head
+
+
+def fail_over(works: Works, lost: int) -> None:
+    """The ledger's newest `lost` changes were stored, as the tail knows, in a primary that is no more."""
+    works.ledger.set_tail_position(works.issuer.id, works.ledger.generation(works.issuer.id))
+    assert len(works.changes()) > lost
+    works.context.writer.write_head("demo", Head(1, OTHER))
+
+
+def run_until_reconciled(works: Works, service: IssuerService) -> None:
+    service.enqueue_missing()
+    for _ in range(10_000):
+        service.step()
+        head = head_of(works)
+        if head is not None and head.replication_id == works.reader.replication_id():
+            return
+        time.sleep(0.001)  # the pool's thread is at work
+    raise AssertionError("no head")
+
+
+def test_a_pass_writes_the_head_and_the_next_one_leaves_it(works: Works, pool: Pool) -> None:
+    works.add_some(20, revoked_every=5)
+    service = opened(works, pool)
+    assert head_of(works) is None
+    service.sign_due(quietly)
+    generation = works.ledger.generation(works.issuer.id)
+    head = Head(generation, works.reader.replication_id())
+    assert head_of(works) == head
+    works.add([row_in_page(1, 1)])
+    opened(works, pool).sign_all(quietly)
+    assert head_of(works) == head
+
+
+@pytest.mark.parametrize("whole_pass", [False, True], ids=["run", "sign"])
+def test_what_was_lost_is_signed_before_the_head(works: Works, pool: Pool, whole_pass: bool) -> None:
+    """One revocation that the store lacks, one import, and one page that is gone."""
+    rows = [row_in_page(page, number) for number in range(3) for page in range(4)]
+    works.add(rows)
+    opened(works, pool).sign_all(quietly)
+    revoked = rows[1].serial
+    works.revoke(revoked)
+    works.add([row_in_page(2, 9)])
+    works.context.client.delete(b"ocsp:page:demo:1:3")
+    fail_over(works, 2)
+    assert not works.is_revoked(revoked)
+    service = opened(works, pool)
+    if whole_pass:
+        service.sign_due(quietly)
+    else:
+        run_until_reconciled(works, service)
+    assert head_of(works) == Head(works.ledger.generation(works.issuer.id), works.reader.replication_id())
+    works.check_store()
+
+
+def test_a_signer_whose_clock_is_behind_the_stores_writes_the_revocations(
+    works: Works, pool: Pool, clock: FakeClock
+) -> None:
+    """No page of it can be signed, and nobody waits for that: what is revoked is, and the head is there."""
+    rows = [row_in_page(page, 1) for page in range(4)]
+    works.add(rows)
+    opened(works, pool).sign_all(quietly)
+    works.revoke(rows[1].serial)
+    fail_over(works, 1)
+    clock.seconds -= 50
+    run_until_reconciled(works, opened(works, pool))
+    assert [works.is_revoked(row.serial) for row in rows] == [False, True, False, False]
+
+
+def test_a_primary_that_changes_meanwhile_is_begun_with_anew(works: Works, pool: Pool) -> None:
+    service = opened(works, pool)
+    service.sign_all(quietly)
+    service.patrol()
+    works.context.writer.write_head("demo", Head(1, OTHER))
+    with pytest.raises(StoreError, match="another primary"):
+        service.patrol()
+    works.context.client.hdel(issuer_key("demo"), HEAD_FIELD)
+    with pytest.raises(StoreError, match="another primary"):
+        service.patrol()
