@@ -23,11 +23,13 @@ from signer.progress import bar
 from store.clock import SystemClock
 from store.connection import socket_path
 from store.errors import OcspeedError
+from store.schema import page_key
 from tests.signer.processes import workers_of
 from tests.signer.test_intake_api import TOKEN, Signer
 from tests.signer.works import Works
 
 SIGNER = Path(sys.executable).with_name("ocsp-signer")
+PAGE_BITS = 4
 CATCH_UP = 180.0  # seconds: the machine may be busy
 
 
@@ -91,10 +93,16 @@ class Life:
         self.kills += 1
 
     def kill_worker(self) -> None:
+        """While the pool has work: the store has lost every page, which the signer finds within a second or two."""
         assert self.signer.process is not None
-        workers = sorted(workers_of(self.signer.process.pid))
-        if workers:
-            self._kill(self.chooser.choice(workers))
+        deadline = time.monotonic() + 30
+        with redis.Redis(unix_socket_path=str(socket_path(self.state))) as client:
+            client.delete(*(page_key("demo", 1, page) for page in range(1 << PAGE_BITS)))
+        while not (workers := sorted(workers_of(self.signer.process.pid))):
+            assert time.monotonic() < deadline, "no pool"
+            time.sleep(0.02)
+        time.sleep(self.chooser.uniform(0.0, 0.5))
+        self._kill(self.chooser.choice(workers))
 
     def kill_store(self) -> None:
         """It comes back empty."""
@@ -149,7 +157,7 @@ def life(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Life]:
     """Its seed is printed, and OCSPEED_SEED sets it."""
     seed = int(os.environ.get("OCSPEED_SEED") or random.SystemRandom().getrandbits(32))
     sys.stderr.write(f"seed {seed}: OCSPEED_SEED={seed} does the same again\n")
-    works = Works(tmp_path_factory.mktemp("s"), None, SystemClock(), page_bits=4, workers=2)
+    works = Works(tmp_path_factory.mktemp("s"), None, SystemClock(), page_bits=PAGE_BITS, workers=2)
     assert works.issuer  # the ledger is there
     signer = Signer(works)
     signer.write_tokens(f"ra {TOKEN}\n")
@@ -173,6 +181,7 @@ def kills_of(life: Life, kind: str) -> Callable[[], None]:
 def test_one_of_each(life: Life) -> None:
     for kind in KINDS:
         life.point(kills_of(life, kind))
+    assert life.kills >= len(KINDS)
     life.check()
 
 
