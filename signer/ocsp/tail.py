@@ -13,6 +13,7 @@ __all__ = ["Tail", "Work", "plan"]
 CHANGES_AT_A_TIME = 10_000
 SINGLES_IN_A_PAGE = 4  # more changes than this in one page: the page is signed whole
 PAGES_IN_A_STEP = 8  # more such pages than this are left to the pool, which has all processors for them
+SAVE_EVERY = 32  # steps and chunks, while there are open pages: about a second
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,6 +80,7 @@ class Tail:
         self._wanted: set[int] = set()
         self._urgent: set[int] = set()
         self._saved = self._read = ledger.tail_position(self._issuer.id)
+        self._passed_over = SAVE_EVERY  # times that the position was not written
 
     @property
     def read(self) -> int:
@@ -187,8 +189,11 @@ class Tail:
                     ).last = change.generation
 
     def _save(self) -> None:
+        """Not every time while pages are open: a write waits its turn behind an import's, and revocations behind it."""
         oldest = next(iter(self._open.values()), None)
         position = oldest.first - 1 if oldest else self._read
-        if position != self._saved:
+        self._passed_over = self._passed_over + 1 if oldest else SAVE_EVERY
+        if position != self._saved and self._passed_over >= SAVE_EVERY:
             self._ledger.set_tail_position(self._issuer.id, position)
             self._saved = position
+            self._passed_over = 0
