@@ -8,7 +8,7 @@ from signer.ledger.values import Change
 from signer.ocsp.pages import PageSigner, Tally, is_urgent
 from signer.ocsp.schedule import PageRange, ranges_of
 
-__all__ = ["Tail", "Work", "plan"]
+__all__ = ["SAVE_EVERY", "Tail", "Work", "plan"]
 
 CHANGES_AT_A_TIME = 10_000
 SINGLES_IN_A_PAGE = 4  # more changes than this in one page: the page is signed whole

@@ -13,7 +13,7 @@ from signer.errors import SignerExpiring
 from signer.ledger.values import CertificateRow
 from signer.ocsp.pages import PageSigner
 from signer.ocsp.schedule import PageRange
-from signer.ocsp.tail import Tail
+from signer.ocsp.tail import SAVE_EVERY, Tail
 from store.clock import SystemClock
 from tests.signer.ledgers import NOW
 from tests.signer.works import DAY, FakeClock, OffsetClock, Works, row_in_page
@@ -71,6 +71,22 @@ def test_an_import_is_left_to_the_pool_and_holds_the_position(
     assert position(works) == before
     tail.settle([3], tail.read)
     assert works.ledger.pending_changes(works.issuer.id) == 0
+
+
+def test_the_position_is_written_now_and_then_while_pages_are_open(
+    works: Works, signer: PageSigner, tail: Tail, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Each write waits its turn behind an import's, and revocations behind it."""
+    written: list[int] = []
+    monkeypatch.setattr(works.ledger, "set_tail_position", lambda issuer, position: written.append(position))
+    for turn in range(SAVE_EVERY):  # there is always one open, and never the same one for long
+        works.add(row_in_page(turn % 2, 10 * turn + number) for number in range(10))
+        tail.step()
+        assert turn % 2 in tail.open_pages
+        tail.settle([1 - turn % 2], tail.read)
+    assert len(written) <= 3
+    tail.settle(range(4), tail.read)
+    assert written[-1] == works.ledger.generation(works.issuer.id)
 
 
 def test_a_page_that_changed_while_the_pool_had_it_is_wanted_again(works: Works, tail: Tail) -> None:
