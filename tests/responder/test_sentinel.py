@@ -123,6 +123,8 @@ async def test_a_failover(tmp_path: Path, ca: CA, cluster: Cluster, counters: Co
             client.execute_command("WAIT", 1, 2000)
             cluster.processes[0].kill()
             await eventually(lambda: cluster.primary() == cluster.ports[1], 30)
+            await eventually(lambda: counters.value("store_unreconciled") == 1, 30)
+            shelf.write_head()  # until then it is as if there were no store
             await eventually(application.link.up.is_set, 30)
             await asyncio.sleep(0)
             assert await ask(worker, ca) == before  # out of the new primary
