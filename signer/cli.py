@@ -234,6 +234,29 @@ def store_init(config: Config = DEFAULT_CONFIG) -> None:
     store.init(config)
 
 
+@store_app.command("repage", epilog="Example: ocsp-signer store repage --issuer demo --dry-run")
+def store_repage(
+    issuer: OneIssuer,
+    config: Config = DEFAULT_CONFIG,
+    bits: Annotated[
+        int | None, typer.Option("--bits", help="Make 2^BITS pages; default 64 certificates or less a page.")
+    ] = None,
+    dry_run: DryRun = False,
+    json: Json = False,
+    quiet: Quiet = 0,
+) -> None:
+    """Give an issuer that has grown more and smaller pages, while answers go on.
+
+    Until all are copied the store holds its pages twice: --dry-run says
+    what that takes. The same command again finishes what a crash left.
+    """
+    from signer.commands.repage import repage
+
+    raise typer.Exit(
+        repage(config, issuer=issuer, bits=bits, dry_run=dry_run, as_json=json, quiet=bool(quiet))
+    )
+
+
 @app.command(epilog="Example: ocsp-signer sign --all --json | jq .responses")
 def sign(
     config: Config = DEFAULT_CONFIG,

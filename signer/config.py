@@ -131,6 +131,7 @@ class OcspTable(Section, frozen=True):
     cycle: Duration = Duration(24 * HOUR)
     certid_hashes: tuple[Literal["sha1", "sha256"], ...] = ("sha1", "sha256")
     page_bits: int | None = None  # absent: chosen at the first import, for about 64 certificates a page
+    repage_above: int = 256  # mean certificates a page from which `run` makes more pages; 0: never
     url: str | None = None  # as in the certificates; the intake API tells it with a reservation
 
     def __post_init__(self) -> None:
@@ -148,6 +149,8 @@ class OcspTable(Section, frozen=True):
             raise ValueError("`certid_hashes` must name sha1, sha256 or both, each once")
         if self.page_bits is not None and not 0 <= self.page_bits <= 28:
             raise ValueError("`page_bits` must be 0 to 28")
+        if self.repage_above < 0 or 0 < self.repage_above < 128:
+            raise ValueError("`repage_above` must be 0, or 128 and more: pages are made for 64")
         if self.url is not None:
             _check_url("url", self.url)
 

@@ -1,12 +1,15 @@
 """What can go wrong while signing, as errors that stop one issuer and nothing else."""
 
 from datetime import UTC, datetime
+from pathlib import Path
 
 from store.errors import OcspeedError
 
 __all__ = [
     "ClockStopped",
+    "NoRoom",
     "ResponderChanged",
+    "SignerAtWork",
     "SignerExpiring",
     "SigningError",
     "SigningFault",
@@ -17,6 +20,27 @@ __all__ = [
 
 class SigningError(OcspeedError):
     """Root: an issuer's responses could not be signed."""
+
+
+class SignerAtWork(SigningError):
+    """One process signs for a ledger, and another one does already."""
+
+    def __init__(self, lock: Path, process: str) -> None:
+        super().__init__(
+            f"{lock}: another `ocsp-signer run` is at work (process {process})",
+            remedy="stop that one first; one signer a ledger is enough",
+        )
+
+
+class NoRoom(SigningError):
+    """The store has no room for a second layout of an issuer's pages."""
+
+    def __init__(self, issuer: str, used: int, wanted: int, limit: int) -> None:
+        super().__init__(
+            f"issuer {issuer}: the store uses {used:,} octets and may use {limit:,}: "
+            f"no room for {wanted:,} more while its pages are there twice",
+            remedy="raise `maxmemory` of the store",
+        )
 
 
 class SigningFault(SigningError):
@@ -54,7 +78,10 @@ class ClockStopped(SigningError):
 
 
 class ResponderChanged(SigningError):
-    """A process of the pool would sign under another template than it was asked to, which no responder was told of."""
+    """A process of the pool would sign under another template, or into other pages, than it was asked to.
+
+    No responder was told of them.
+    """
 
     def __init__(self, issuer: str) -> None:
         super().__init__(

@@ -21,12 +21,13 @@ def sync_directory(path: Path) -> None:
 
 
 @contextmanager
-def held(path: Path, taken: Callable[[str], None]) -> Iterator[None]:
+def held(path: Path, taken: Callable[[str], None], *, shared: bool = False) -> Iterator[None]:
     """Hold the lock file `path`, which says who does. If another process has it `taken` is called with that one's id,
-    and may raise; else it is waited for.
+    and may raise; else it is waited for. `shared` ones hold it together, and do not say so.
 
     Raises OcspeedError where the file cannot be written.
     """
+    kind = fcntl.LOCK_SH if shared else fcntl.LOCK_EX
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         lock = path.open("a+")
@@ -37,12 +38,13 @@ def held(path: Path, taken: Callable[[str], None]) -> Iterator[None]:
         ) from None
     with lock:
         try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            fcntl.flock(lock, kind | fcntl.LOCK_NB)
         except BlockingIOError:
             lock.seek(0)
             taken(lock.read().strip() or "unknown")
-            fcntl.flock(lock, fcntl.LOCK_EX)
-        lock.truncate(0)
-        lock.write(f"{os.getpid()}\n")
-        lock.flush()
+            fcntl.flock(lock, kind)
+        if not shared:
+            lock.truncate(0)
+            lock.write(f"{os.getpid()}\n")
+            lock.flush()
         yield

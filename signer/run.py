@@ -14,7 +14,7 @@ from signer.config import IssuerTable
 from signer.context import Context
 from signer.crl.alarm import late_issuers
 from signer.crl.service import CrlService
-from signer.errors import ClockStopped
+from signer.errors import ClockStopped, SignerAtWork
 from signer.files import held
 from signer.lateness import Lateness
 from signer.ocsp.batch import Pool
@@ -40,14 +40,11 @@ WATCH = 60.0  # between looks at what is late
 
 
 def only_signer(directory: Path) -> AbstractContextManager[None]:
-    """Hold the state directory's signer lock. Raises OcspeedError if another `run` has it."""
+    """Hold the state directory's signer lock. Raises SignerAtWork if another process has it."""
     path = directory / "signer.lock"
 
     def taken(process: str) -> None:
-        raise OcspeedError(
-            f"{path}: another `ocsp-signer run` is at work (process {process})",
-            remedy="stop that one first; one signer a ledger is enough",
-        )
+        raise SignerAtWork(path, process)
 
     return held(path, taken)
 

@@ -89,11 +89,16 @@ class StoreReader:
 
     def incomplete_pages(self, issuer: str, page_epoch: int, pages: Sequence[int]) -> list[int]:
         """Those of `pages` that are absent, or have no readable header, or not as many fields as it says."""
-        found = self.generations(issuer, page_epoch, pages)
-        return [page for page, as_of in zip(pages, found, strict=True) if as_of is None]
+        found = self.whole_headers(issuer, page_epoch, pages)
+        return [page for page, header in zip(pages, found, strict=True) if header is None]
 
     def generations(self, issuer: str, page_epoch: int, pages: Sequence[int]) -> list[int | None]:
         """Up to which change each of `pages` has all of its own; None where it is not whole."""
+        headers = self.whole_headers(issuer, page_epoch, pages)
+        return [None if header is None else header.as_of for header in headers]
+
+    def whole_headers(self, issuer: str, page_epoch: int, pages: Sequence[int]) -> list[PageHeader | None]:
+        """The header of each page; None for one that is not whole."""
         pipeline = self._client.pipeline(transaction=False)
         for page in pages:
             key = page_key(issuer, page_epoch, page)
@@ -101,7 +106,7 @@ class StoreReader:
             pipeline.hlen(key)
         with translated(self._url):
             replies: list[Any] = pipeline.execute()
-        return [_as_of(*pair) for pair in zip(replies[::2], replies[1::2], strict=True)]
+        return [_whole(*pair) for pair in zip(replies[::2], replies[1::2], strict=True)]
 
     def _hash(self, key: bytes) -> dict[bytes, bytes]:
         with translated(self._url):
@@ -109,14 +114,15 @@ class StoreReader:
         return dict(fields)
 
 
-def _as_of(value: bytes | None, fields: int) -> int | None:
+def _whole(value: bytes | None, fields: int) -> PageHeader | None:
+    """The header, if the page has as many fields as it says."""
     if value is None:
         return None
     try:
         header = PageHeader.decode(value)
     except FastpathError:
         return None
-    return header.as_of if header.count + 1 == fields else None
+    return header if header.count + 1 == fields else None
 
 
 def _header(value: bytes, issuer: str, page: int) -> PageHeader:

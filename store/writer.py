@@ -127,10 +127,9 @@ class PageWriter:
             remedy="point store.url at this ledger's own store",
         )
 
-    def unlink_pages(self, issuer: str, page_epoch: int, page_bits: int) -> int:
-        """Remove all pages of an old page epoch; how many there were."""
-        keys = (page_key(issuer, page_epoch, page) for page in range(1 << page_bits))
-        commands = (("UNLINK", key) for key in keys)
+    def unlink_pages(self, issuer: str, page_epoch: int, pages: Iterable[int]) -> int:
+        """Remove pages of a page epoch that is not in force; how many there were."""
+        commands = (("UNLINK", page_key(issuer, page_epoch, page)) for page in pages)
         return sum(reply for reply in self._pipelined(commands, UNLINKS_AT_A_TIME))
 
     def _put(self, commands: Iterable[tuple[Any, ...]]) -> list[PutResult]:

@@ -102,6 +102,7 @@ certificate = "responder.pem" # a delegated responder's; leave it out if `key` i
 # validity = "96h"            # nextUpdate = thisUpdate + validity - 1 s; more than 16 h, at most 7 d
 # cycle = "24h"               # how often every response is signed anew; less than validity / 2 and validity - 16 h
 # certid_hashes = ["sha1", "sha256"]
+# repage_above = 256         # certificates a page, on the average, from which `run` makes more pages; 0: never
 # page_bits = 12              # default: chosen at the first import, about 64 certificates a page
 # url = "http://ocsp.example.com/" # as in the certificates; told to who reserves a serial
 

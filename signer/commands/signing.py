@@ -2,6 +2,7 @@
 
 import signal
 import threading
+from contextlib import AbstractContextManager
 from pathlib import Path
 from time import monotonic
 from typing import Any
@@ -9,8 +10,10 @@ from typing import Any
 from signer.commands.output import print_json, print_text, remark
 from signer.config import load_settings
 from signer.context import Context
+from signer.files import held
 from signer.ocsp.batch import Pool
 from signer.ocsp.pages import Tally
+from signer.ocsp.repage import pages_lock
 from signer.ocsp.service import IssuerService, open_service
 from signer.progress import bar
 from signer.restored import check_audited
@@ -24,7 +27,7 @@ def sign(
     file: Path, *, everything: bool, issuer: str | None, workers: int | None, as_json: bool, quiet: bool
 ) -> int:
     """Sign; returns the exit code: 1 if a page could not be signed."""
-    with Context.open(file) as context:
+    with Context.open(file) as context, _pages(context.settings.state_directory):
         check_audited(context.ledger)
         tables = context.settings.root.issuer
         names = [issuer] if issuer else [table.name for table in tables if table.ocsp.enabled]
@@ -41,6 +44,15 @@ def sign(
                 _report(name, service, tally, monotonic() - began, as_json)
                 faults += len(tally.faults)
     return 1 if faults else 0
+
+
+def _pages(directory: Path) -> AbstractContextManager[None]:
+    """Sign no page while others are put in force."""
+
+    def taken(process: str) -> None:
+        remark(f"waiting for process {process}, which puts other pages in force")
+
+    return held(pages_lock(directory), taken, shared=True)
 
 
 def _report(name: str, service: IssuerService, tally: Tally, seconds: float, as_json: bool) -> None:

@@ -18,6 +18,7 @@ from signer.ledger import (
     deeds,
     generations,
     issuers,
+    layouts,
     mass_revocation,
     newest,
     pages,
@@ -37,6 +38,7 @@ from signer.ledger.values import (
     CrlPlan,
     ImportEntry,
     ImportOutcome,
+    Layout,
     LedgerCertificate,
     LedgerIssuer,
     Publication,
@@ -324,6 +326,28 @@ class Ledger:
     def set_checkpoint(self, issuer_id: int, cycle_start: int, next_page: int) -> None:
         with self._write() as connection:
             positions.set_checkpoint(connection, issuer_id, cycle_start, next_page)
+
+    # Layouts
+
+    def other_layout(self, issuer_id: int) -> Layout | None:
+        """The layout of pages beside the one in force: filled if its epoch is higher, else to be unlinked."""
+        with self._read() as connection:
+            return layouts.other(connection, issuer_id)
+
+    def begin_layout(self, issuer_id: int, page_bits: int) -> Layout:
+        """The layout with so many pages that is to be filled. Raises LedgerError if there cannot be one now."""
+        with self._write() as connection:
+            return layouts.begin(connection, issuer_id, page_bits)
+
+    def put_in_force(self, issuer_id: int, now: int, *, actor: str) -> None:
+        """Have the other layout be the one in force, journalled; the one before becomes the other."""
+        with self._write() as connection:
+            layouts.put_in_force(connection, issuer_id, now, actor)
+
+    def forget_layout(self, issuer_id: int) -> None:
+        """The other layout, of which no page is left."""
+        with self._write() as connection:
+            layouts.forget(connection, issuer_id)
 
     # Templates
 

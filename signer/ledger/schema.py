@@ -28,6 +28,7 @@ __all__ = [
     "issuer",
     "journal",
     "metadata",
+    "repaging",
     "reservation",
     "tail",
     "template",
@@ -194,6 +195,15 @@ checkpoint = Table(
     Column("issuer_id", ForeignKey("issuer.id"), primary_key=True),
     Column("cycle_start", BigInteger, nullable=False),
     Column("next_page", BigInteger, nullable=False),
+)
+
+# The other layout of an issuer's pages, while there is one: see layouts.py.
+repaging = Table(
+    "repaging",
+    metadata,
+    Column("issuer_id", ForeignKey("issuer.id"), primary_key=True),
+    Column("page_epoch", Integer, nullable=False),
+    Column("page_bits", Integer, nullable=False),
 )
 
 journal = Table(

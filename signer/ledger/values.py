@@ -24,6 +24,7 @@ __all__ = [
     "CrlPlan",
     "ImportEntry",
     "ImportOutcome",
+    "Layout",
     "LedgerCertificate",
     "LedgerIssuer",
     "Outcome",
@@ -173,6 +174,13 @@ class SeriesRow:
         return {self.url(issuer, index) for index in range(self.shard_count)}
 
 
+class Layout(NamedTuple):
+    """Which pages there are: `1 << page_bits` of them, under keys with this page epoch."""
+
+    page_epoch: int
+    page_bits: int
+
+
 @dataclass(frozen=True, slots=True)
 class LedgerIssuer:
     """An issuer as the ledger knows it. `generation` is that of its newest committed change."""
@@ -182,6 +190,10 @@ class LedgerIssuer:
     page_bits: int
     page_epoch: int
     generation: int
+
+    @property
+    def layout(self) -> Layout:
+        return Layout(self.page_epoch, self.page_bits)
 
 
 class CertificateRow(NamedTuple):

@@ -21,6 +21,7 @@ from typing import Self
 
 from signer.context import Context
 from signer.errors import ResponderChanged, WorkersLost
+from signer.ledger.values import Layout
 from signer.ocsp.pages import PageSigner, Tally
 from signer.ocsp.schedule import PageRange
 from signer.steady import FollowingClock, SteadyClock
@@ -53,12 +54,15 @@ class _Worker:
         self._context: Context | None = None
         self._signers: dict[str, PageSigner] = {}
 
-    def sign(self, issuer: str, slot: int, pages: PageRange) -> Tally:
-        """Under the template of `slot`, which the responders were told of: with another one it is ResponderChanged."""
+    def sign(self, issuer: str, slot: int, layout: Layout, pages: PageRange) -> Tally:
+        """Under the template of `slot`, and in the layout of pages, that the responders were told of.
+
+        With another one it is ResponderChanged.
+        """
         signer = self._signers.get(issuer)
-        if signer is None or signer.slot != slot:
+        if signer is None or not _agrees(signer, slot, layout):
             signer = self._signers[issuer] = self._opened().page_signer(issuer)
-        if signer.slot != slot:
+        if not _agrees(signer, slot, layout):
             raise ResponderChanged(issuer)
         context = self._opened()
         began = context.clock.monotonic()
@@ -74,6 +78,10 @@ class _Worker:
     def close(self) -> None:
         if self._context is not None:
             self._context.close()
+
+
+def _agrees(signer: PageSigner, slot: int, layout: Layout) -> bool:
+    return (signer.slot, signer.issuer.layout) == (slot, layout)
 
 
 _worker: _Worker | None = None  # of a process of the pool
@@ -114,10 +122,10 @@ def _interrupts_held() -> Iterator[None]:
         signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
-def _sign(trusted: float | None, issuer: str, slot: int, pages: PageRange) -> Tally:
+def _sign(trusted: float | None, issuer: str, slot: int, layout: Layout, pages: PageRange) -> Tally:
     assert _worker is not None and _clock is not None
     _clock.trusted = trusted
-    return _worker.sign(issuer, slot, pages)
+    return _worker.sign(issuer, slot, layout, pages)
 
 
 class _Processes:
@@ -139,10 +147,10 @@ class _Processes:
             initargs=(config_file, machine, self._watched),
         )
 
-    def submit(self, issuer: str, slot: int, pages: PageRange) -> Future[Tally]:
+    def submit(self, issuer: str, slot: int, layout: Layout, pages: PageRange) -> Future[Tally]:
         trusted = self._steady.trusted if self._steady is not None else None
         with _interrupts_held():  # the executor starts its processes here, as it needs them
-            return self._executor.submit(_sign, trusted, issuer, slot, pages)
+            return self._executor.submit(_sign, trusted, issuer, slot, layout, pages)
 
     def close(self) -> None:
         """What is under way ends as in a crash: its pages are signed another time."""
@@ -158,8 +166,8 @@ class _Thread:
         self._worker = _Worker(config_file, clock)
         self._executor = ThreadPoolExecutor(1, thread_name_prefix="sign")
 
-    def submit(self, issuer: str, slot: int, pages: PageRange) -> Future[Tally]:
-        return self._executor.submit(self._worker.sign, issuer, slot, pages)
+    def submit(self, issuer: str, slot: int, layout: Layout, pages: PageRange) -> Future[Tally]:
+        return self._executor.submit(self._worker.sign, issuer, slot, layout, pages)
 
     def close(self) -> None:
         self._executor.shutdown(wait=True, cancel_futures=True)
@@ -196,28 +204,34 @@ class Pool:
         """Chunks of one issuer to be with the pool at once: enough to keep it busy, and no more wait for each other."""
         return max(4, 2 * self._workers)
 
-    def submit(self, issuer: str, slot: int, pages: PageRange) -> Future[Tally]:
-        """Sign `pages` under the template of `slot`.
+    def submit(self, issuer: str, slot: int, layout: Layout, pages: PageRange) -> Future[Tally]:
+        """Sign `pages` of `layout` under the template of `slot`.
 
         Its result raises BrokenExecutor when a process of the pool was killed; the next call starts new ones.
 
         Raises WorkersLost if those are killed as well, ClockStopped.
         """
         try:
-            return self._signers.submit(issuer, slot, pages)
+            return self._signers.submit(issuer, slot, layout, pages)
         except BrokenExecutor:
             self._signers.close()
             self._signers = self._start()
         try:
-            return self._signers.submit(issuer, slot, pages)
+            return self._signers.submit(issuer, slot, layout, pages)
         except BrokenExecutor:
             raise WorkersLost from None
 
     def sign(
-        self, issuer: str, slot: int, ranges: Iterable[PageRange], progress: Callable[[int], None]
+        self,
+        issuer: str,
+        slot: int,
+        layout: Layout,
+        ranges: Iterable[PageRange],
+        progress: Callable[[int], None],
     ) -> Tally:
         """Sign all of `ranges`; `progress` is told how many pages each finished chunk had. Raises WorkersLost."""
-        futures = {self.submit(issuer, slot, chunk): len(chunk) for chunk in chunks_of(ranges, self._workers)}
+        chunks = chunks_of(ranges, self._workers)
+        futures = {self.submit(issuer, slot, layout, chunk): len(chunk) for chunk in chunks}
         total = Tally()
         for future in as_completed(futures):
             try:

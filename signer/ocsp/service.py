@@ -66,13 +66,12 @@ class IssuerService:
         self._retry_at = 0.0
         # Stretches of the schedule under way, with the checkpoint that each one becomes.
         self._stretches: deque[tuple[int, list[PageRange]]] = deque()
+        self._held = False  # whether the pool gets nothing
 
     def sign_all(self, progress: Callable[[int], None]) -> Tally:
         """Sign every page now. The tail's position and the checkpoint move to the start of this pass."""
         generation, position = self._ledger.generation(self.issuer.id), self._due()
-        tally = self._pool.sign(
-            self.issuer.name, self._signer.slot, [PageRange(0, self._signer.page_count - 1)], progress
-        )
+        tally = self._sign([PageRange(0, self._signer.page_count - 1)], progress)
         if not tally.faults:
             self._ledger.set_tail_position(self.issuer.id, generation)
             self._set_position(position)
@@ -86,7 +85,7 @@ class IssuerService:
         position, read = self._due(), self._tail.read
         pages = _pages(pages_due(self._position(), position, self._signer.page_count))
         pages.update(self.missing_pages(), self._tail.open_pages)
-        tally.add(self._pool.sign(self.issuer.name, self._signer.slot, ranges_of(sorted(pages)), progress))
+        tally.add(self._sign(ranges_of(sorted(pages)), progress))
         self._tail.settle(pages - {fault.page for fault in tally.faults}, read)
         if not tally.faults:
             self._set_position(position)
@@ -97,9 +96,11 @@ class IssuerService:
         """At the end of a pass: what the primary lacks of the changes up to `read`, then the head, unless it is there."""
         lacking = set(self._reconciliation.begin(read)) - {fault.page for fault in tally.faults}
         if self._reconciliation.waits:
-            ranges = ranges_of(sorted(lacking))
-            tally.add(self._pool.sign(self.issuer.name, self._signer.slot, ranges, lambda pages: None))
+            tally.add(self._sign(ranges_of(sorted(lacking)), lambda pages: None))
             self._reconciliation.finish()
+
+    def _sign(self, ranges: Iterable[PageRange], progress: Callable[[int], None]) -> Tally:
+        return self._pool.sign(self.issuer.name, self._signer.slot, self.issuer.layout, ranges, progress)
 
     def _follow_tail(self) -> Tally:
         """Steps until nothing new was committed."""
@@ -122,6 +123,28 @@ class IssuerService:
     def faulty(self) -> dict[int, str]:
         """Pages that could not be signed, and why. They are tried again every minute."""
         return self._faulty
+
+    @property
+    def read(self) -> int:
+        """Generation up to which changes were looked at."""
+        return self._tail.read
+
+    def hold(self) -> bool:
+        """Have `step` give the pool nothing more; True once the pool has nothing of it.
+
+        From then on pages are written by `step` alone, and only those that a change of one serial is in.
+        """
+        self._held = True
+        return not self._pending
+
+    def release(self) -> None:
+        """Go on as before `hold`."""
+        self._held = False
+
+    @property
+    def _places(self) -> int:
+        """Chunks that may be with the pool at once."""
+        return 0 if self._held else self._pool.places
 
     def missing_pages(self) -> Iterator[int]:
         """Pages that are not whole in the store: lost, damaged, or never written."""
@@ -164,8 +187,8 @@ class IssuerService:
         self._queue.put(self._tail.take_urgent(), Rank.REVOKED)
         self._queue.put(self._tail.take_wanted(), Rank.NEW)
         self._plan()
-        while len(self._pending) < self._pool.places and (chunk := self._queue.first()) is not None:
-            future = self._pool.submit(self.issuer.name, self._signer.slot, chunk.pages)
+        while len(self._pending) < self._places and (chunk := self._queue.first()) is not None:
+            future = self._pool.submit(self.issuer.name, self._signer.slot, self.issuer.layout, chunk.pages)
             self._pending[future] = (chunk, self._tail.read)
             self._queue.remove(chunk)  # not before the pool has it
         self._renew_head()

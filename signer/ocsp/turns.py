@@ -10,6 +10,7 @@ from signer.clock_watch import ClockWatch
 from signer.context import Context
 from signer.errors import ClockStopped, ResponderChanged, SigningFault, TokenUnavailable, WorkersLost
 from signer.ocsp.batch import Pool
+from signer.ocsp.repager import Repager
 from signer.ocsp.service import IssuerService, open_service
 from signer.reports import Reports
 from store.errors import OcspeedError, StoreError
@@ -49,10 +50,15 @@ class _Issuer:
     """One issuer in the loop."""
 
     name: str
+    repager: Repager
     service: IssuerService | None = None
     responder: x509.Certificate | None = None  # that `service` signs under
     retry_at: float | None = 0.0
     patrol_at: float = 0.0
+
+    @property
+    def busy(self) -> bool:
+        return self.service is None or self.service.busy or self.repager.busy
 
 
 class Turns:
@@ -64,7 +70,8 @@ class Turns:
         self._context = context
         self._clock = context.clock
         self._pool = pool
-        self._issuers = [_Issuer(name) for name in issuers]
+        bounds = {table.name: table.ocsp.repage_above for table in context.settings.root.issuer}
+        self._issuers = [_Issuer(name, Repager(name, bounds[name])) for name in issuers]
         self._reports = reports
         self._watch = watch
         self._version = -1
@@ -74,10 +81,7 @@ class Turns:
     @property
     def busy(self) -> bool:
         """Whether the next turn has something to do for certain."""
-        return any(
-            issuer.retry_at is not None and (issuer.service is None or issuer.service.busy)
-            for issuer in self._issuers
-        )
+        return any(issuer.retry_at is not None and issuer.busy for issuer in self._issuers)
 
     def turn(self) -> None:
         """To be called many times a second: what was committed is signed by the next turn."""
@@ -107,19 +111,26 @@ class Turns:
             self._reports.trouble(issuer.name, mishap.words, error, critical=mishap.wait is None)
 
     def _step(self, issuer: _Issuer) -> None:
-        if issuer.service is None:
+        service = issuer.service
+        if service is None:
             self._context.ensure_store()
             issuer.responder = self._context.ocsp_signer(issuer.name).certificate
-            issuer.service = open_service(self._context, issuer.name, self._pool)
-            self._reports.lateness.watch(issuer.name, issuer.service.ages)
-            missing = issuer.service.enqueue_missing()
-            log.info("issuer ready", issuer=issuer.name, missing_pages=missing)
-        self._reports.signed(issuer.name, issuer.service.step())
-        self._reports.faulty(issuer.name, issuer.service.faulty)
+            service = self._open(issuer)
+            log.info("issuer ready", issuer=issuer.name, missing_pages=service.enqueue_missing())
+        self._reports.signed(issuer.name, service.step())
+        self._reports.faulty(issuer.name, service.faulty)
         now = self._clock.monotonic()
         if now >= issuer.patrol_at:
-            issuer.service.patrol()
+            service.patrol()
             issuer.patrol_at = now + PATROL
+        if issuer.repager.step(self._context, service):
+            issuer.service = None  # whatever happens now: its pages are not in force any more
+            log.info("re-paged", issuer=issuer.name, pages=self._open(issuer).page_count)
+
+    def _open(self, issuer: _Issuer) -> IssuerService:
+        issuer.service = open_service(self._context, issuer.name, self._pool)
+        self._reports.lateness.watch(issuer.name, issuer.service.ages)
+        return issuer.service
 
     def _look_for_responder(self, issuer: _Issuer) -> None:
         """Begin to sign with a new certificate as soon as it is there; pages move to it as their time comes."""

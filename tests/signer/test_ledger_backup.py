@@ -182,7 +182,7 @@ def test_an_upgrade_keeps_the_ledger_as_it_was(
     upgrade_command(config, as_json=True, quiet=True, clock=FakeClock())
     told = json.loads(capsys.readouterr().out)
     copy = path.with_name("ledger.db.schema-0002.20260921T141320Z")
-    assert told == {"from": "0002", "to": "0003", "backup": str(copy)}
+    assert told == {"from": "0002", "to": "0004", "backup": str(copy)}
     with sqlite3.connect(copy) as connection:
         assert connection.execute("SELECT version_num FROM alembic_version").fetchone() == ("0002",)
     connection.close()

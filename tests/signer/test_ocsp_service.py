@@ -239,7 +239,9 @@ def test_a_pool_ends_whatever_its_executor_waits_for(
         resource_tracker.ensure_running()  # it lifts the block when it starts
         before = signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGTERM])  # which the processes inherit
         try:
-            futures = [pool.submit("demo", 0, PageRange(page, page)) for page in range(2)]
+            futures = [
+                pool.submit("demo", 0, works.issuer.layout, PageRange(page, page)) for page in range(2)
+            ]
         finally:
             signal.pthread_sigmask(signal.SIG_SETMASK, before)
         wait(futures)

@@ -209,10 +209,10 @@ class Works:
         connection.close()
 
     def stored(self, page: int) -> tuple[PageHeader, dict[bytes, bytes]] | None:
-        return self.reader.page("demo", 1, page)
+        return self.reader.page("demo", self.issuer.page_epoch, page)
 
     def header(self, page: int) -> PageHeader:
-        found = self.reader.header("demo", 1, page)
+        found = self.reader.header("demo", self.issuer.page_epoch, page)
         assert found is not None
         return found
 

@@ -169,7 +169,7 @@ def test_the_signers_rights_suffice(directory: Path, admin: redis.Redis) -> None
         writer.write_issuer("demo", IssuerRecord(ISSUER.fingerprint, 1, 0, (1, 2), {0: 1}))
         assert reader.header("demo", 1, 0) == PageHeader(2, results[0].header.this_update, 1, 0)  # type: ignore[union-attr]
         assert client.object("ENCODING", KEY) == b"listpack"
-        assert writer.unlink_pages("demo", 1, 0) == 1
+        assert writer.unlink_pages("demo", 1, [0]) == 1
 
 
 def test_the_responders_rights_suffice(directory: Path) -> None:

@@ -1,0 +1,74 @@
+"""The layouts of an issuer's pages: the one in force, and another one that may have pages in the store.
+
+The other one is being filled, if its page epoch is higher, or it was in force before and is to be unlinked. It is
+kept until none of its pages is left, whatever is killed, for pages can be found by their numbers alone.
+"""
+
+from typing import Any
+
+from sqlalchemy import Connection, delete, insert, select, update
+
+from signer import journal
+from signer.ledger import issuers, positions, schema
+from signer.ledger.errors import LedgerError
+from signer.ledger.values import Layout
+
+__all__ = ["MAX_PAGE_BITS", "begin", "forget", "other", "put_in_force"]
+
+MAX_PAGE_BITS = 28
+
+_c = schema.repaging.c
+
+
+def other(connection: Connection, issuer_id: int) -> Layout | None:
+    row = connection.execute(select(_c.page_epoch, _c.page_bits).where(_c.issuer_id == issuer_id)).first()
+    return None if row is None else Layout(*row)
+
+
+def begin(connection: Connection, issuer_id: int, page_bits: int) -> Layout:
+    """The layout that is to be filled: the one under way if it has as many pages, or a new one.
+
+    A page epoch stands for one number of pages for ever, also if it was never in force: a page that a killed process
+    left must not be taken for one of another layout. Raises LedgerError unless pages become smaller, and while those
+    of another layout are still there.
+    """
+    present, found = issuers.by_id(connection, issuer_id), other(connection, issuer_id)
+    if found is not None and found.page_epoch > present.page_epoch and found.page_bits == page_bits:
+        return found
+    if found is not None:
+        raise LedgerError(
+            f"issuer {present.name}: pages of another layout ({1 << found.page_bits:,} of them) are still in the store",
+            remedy="wait for the re-paging that is under way, or give its --bits to take it up again",
+        )
+    if not present.page_bits < page_bits <= MAX_PAGE_BITS:
+        raise LedgerError(
+            f"issuer {present.name}: {page_bits} page bits; it has {present.page_bits}, and pages only become smaller",
+            remedy=f"give more than {present.page_bits} and at most {MAX_PAGE_BITS}",
+        )
+    layout = Layout(present.page_epoch + 1, page_bits)
+    connection.execute(insert(schema.repaging).values(issuer_id=issuer_id, **layout._asdict()))
+    return layout
+
+
+def put_in_force(connection: Connection, issuer_id: int, now: int, actor: str) -> None:
+    """Exchange the layout in force for the other one. The schedule goes on at the same certificates."""
+    present, found = issuers.by_id(connection, issuer_id), other(connection, issuer_id)
+    assert found is not None and found.page_epoch > present.page_epoch
+    _set(connection, schema.issuer, schema.issuer.c.id == issuer_id, found)
+    before = Layout(present.page_epoch, present.page_bits)
+    _set(connection, schema.repaging, _c.issuer_id == issuer_id, before)
+    if checkpoint := positions.checkpoint(connection, issuer_id):
+        cycle_start, next_page = checkpoint
+        page = next_page << (found.page_bits - before.page_bits)
+        positions.set_checkpoint(connection, issuer_id, cycle_start, page)
+    detail = {"issuer": present.name, **found._asdict(), "page_bits_before": before.page_bits}
+    journal.append(connection, now=now, actor=actor, event="repage", detail=detail)
+
+
+def _set(connection: Connection, table: Any, which: Any, layout: Layout) -> None:
+    connection.execute(update(table).where(which).values(**layout._asdict()))
+
+
+def forget(connection: Connection, issuer_id: int) -> None:
+    """The other layout has no page left."""
+    connection.execute(delete(schema.repaging).where(_c.issuer_id == issuer_id))
