@@ -177,6 +177,7 @@ def test_an_upgrade_keeps_the_ledger_as_it_was(
     ledger.close()
     with sqlite3.connect(path) as connection:
         connection.execute("DROP TABLE reservation")
+        connection.execute("DROP TABLE repaging")
         connection.execute("UPDATE alembic_version SET version_num = '0002'")
     connection.close()
     upgrade_command(config, as_json=True, quiet=True, clock=FakeClock())

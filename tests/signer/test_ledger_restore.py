@@ -324,6 +324,7 @@ def test_a_backup_of_an_older_schema_is_brought_up_to_date(lived: tuple[Town, se
     town, revoked = lived
     with sqlite3.connect(town.copy) as connection:
         connection.execute("DROP TABLE reservation")
+        connection.execute("DROP TABLE repaging")
         connection.execute("UPDATE alembic_version SET version_num = '0002'")
     connection.close()
     town.restore()

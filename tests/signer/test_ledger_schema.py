@@ -78,6 +78,7 @@ def test_a_ledger_of_the_first_schema_is_upgraded(ledger: Ledger, ledger_url: st
     with sqlite3.connect(ledger_url.removeprefix("sqlite:///")) as connection:
         connection.execute("DROP INDEX certificate_by_revocation")
         connection.execute("DROP TABLE reservation")
+        connection.execute("DROP TABLE repaging")
         connection.execute("UPDATE alembic_version SET version_num = '0001'")
     connection.close()
     with pytest.raises(LedgerError, match="has schema 0001, this release needs schema 0004"):

@@ -126,7 +126,7 @@ def test_a_killed_one_is_taken_up(signed: Works) -> None:
     work = Repaging(signed.context, "demo", None).work("me")
     for _ in range(3):
         next(work)
-    work.close()
+    del work
     assert layout_told(signed) == (1, 2)
     copied = set(range(16)) - set(signed.reader.incomplete_pages("demo", 2, range(16)))
     assert 0 < len(copied) < 16
