@@ -13,6 +13,7 @@ from signer.ledger.values import Layout, LedgerIssuer
 from signer.ocsp.growth import Growth, measure
 from signer.ocsp.repage import Repaging
 from signer.progress import bar
+from signer.restored import check_audited
 from signer.run import only_signer
 from store.errors import UsageError
 from store.reader import StoreReader
@@ -29,6 +30,7 @@ def repage(file: Path, *, issuer: str, bits: int | None, dry_run: bool, as_json:
     with Context.open(file) as context:
         if not context.settings.issuer(issuer).ocsp.enabled:
             raise UsageError(f"issuer {issuer}: `ocsp.enabled` is false", remedy="it has no pages")
+        check_audited(context.ledger)
         found = context.ledger.issuer(issuer)
         other = context.ledger.other_layout(found.id)
         growth = measure(context, issuer)

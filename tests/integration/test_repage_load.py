@@ -1,21 +1,15 @@
 """Pages are laid out anew while clients ask and certificates are revoked: not one answer is missing, wrong or older."""
 
-import random
-import subprocess
-import sys
 import threading
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
-from pathlib import Path
 
 import pytest
 from cryptography.x509 import ocsp
 
 from signer.commands.repage import repage as command
 from signer.ocsp import repage
-from signer.ocsp.batch import Pool
-from signer.ocsp.service import open_service
 from store.clock import SystemClock
 from store.model import load_certificate
 from tests.integration.service import Service
@@ -25,9 +19,7 @@ from tests.signer.processes import wait_until
 from tests.signer.test_run import has_socket, is_whole, running
 from tests.signer.works import DAY, Works, row_in_page
 
-ROOT = Path(__file__).parents[2]
 BITS = 6
-KILLS = 12
 
 
 @dataclass
@@ -139,36 +131,3 @@ def test_no_answer_is_wrong_while_pages_are_laid_out_anew(
     assert watching.bad == []
     assert min(counts) > 5, counts  # or nothing was at stake
     assert watching.revoked >= set(revoked)
-
-
-@pytest.mark.slow
-@pytest.mark.conformance("R-08", "R-20")
-def test_killed_anywhere_it_leaves_one_layout_whole(works: Works) -> None:
-    """SIGKILL before a random line; then the same again, until it comes to its end. Clients notice none of it."""
-    seed = random.SystemRandom().randrange(1 << 32)
-    sys.stdout.write(f"seed {seed}\n")
-    chooser = random.Random(seed)
-    with Pool(works.file, 1) as pool:
-        open_service(works.context, "demo", pool).sign_all(lambda pages: None)
-    with asked(works) as watching:
-        lines = doomed(works, BITS + 1, 10**9)
-        kills = 0
-        for bits in (BITS + 2, BITS + 3, BITS + 4):
-            for _ in range(KILLS // 3):
-                kills += not doomed(works, bits, chooser.randrange(lines))
-            doomed(works, bits, 10**9)
-            assert works.issuer.page_bits == bits
-            assert works.ledger.other_layout(works.issuer.id) is None
-        for serial in watching.serials:
-            watching.ask(serial)
-    assert kills >= KILLS // 3
-    assert watching.bad == []
-    works.check_store()
-
-
-def doomed(works: Works, bits: int, line: int) -> int:
-    """How many lines there were; 0 if it was killed."""
-    arguments = [sys.executable, "-m", "tests.signer.repage_doomed", str(works.file), str(bits), str(line)]
-    done = subprocess.run(arguments, cwd=ROOT, capture_output=True, text=True, timeout=120)
-    assert done.returncode in (0, -9), done.stderr
-    return int(done.stdout.split()[-1]) if done.returncode == 0 else 0

@@ -180,6 +180,7 @@ def test_it_waits_for_who_signs_in_another_process(signed: Works) -> None:
 @pytest.mark.conformance("R-11")
 def test_a_page_that_is_not_whole_is_signed_first(signed: Works, service: IssuerService) -> None:
     """C4: what is missing is not unissued."""
+    step_until_idle(service)
     signed.context.client.delete("ocsp:page:demo:1:2")
     begin(signed)
     with pytest.raises(StoreError, match="1 of its pages are lost or damaged"):
