@@ -65,7 +65,7 @@ class Reconciliation:
         `open_pages` are those that the tail left to others on its way.
         """
         assert self._head is not None
-        if read < self._head.generation:
+        if read < self._head.generation and self._ledger.changes(self._issuer.id, read, 1):
             return None
         if not self._joined:
             self._awaited += ranges_of(sorted(open_pages))

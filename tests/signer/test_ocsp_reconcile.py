@@ -65,6 +65,11 @@ def test_a_pass_writes_the_head_and_the_next_one_leaves_it(works: Works, pool: P
     assert head_of(works) == head
 
 
+def test_an_issuer_of_which_nothing_happened_has_a_head(works: Works, pool: Pool) -> None:
+    """Its certificates are to come; until then responders say that they do not know them, and not that they cannot."""
+    run_until_reconciled(works, opened(works, pool))
+
+
 @pytest.mark.parametrize("whole_pass", [False, True], ids=["run", "sign"])
 def test_what_was_lost_is_signed_before_the_head(works: Works, pool: Pool, whole_pass: bool) -> None:
     """One revocation that the store lacks, one import, and one page that is gone."""
