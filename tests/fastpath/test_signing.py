@@ -185,7 +185,11 @@ def test_there_is_a_signature_for_every_response(count: int) -> None:
     assert len(lot.records([signature] * 2)) == 1
 
 
-@pytest.mark.parametrize("signature", [b"", b"\x30\x00", bytes(64), P256.sign(b"") + b"\0"])
+@pytest.mark.parametrize(
+    "signature",
+    [b"", b"\x30\x00", bytes(64), P256.sign(b"") + b"\0"],
+    ids=["none", "empty", "raw", "and an octet more"],
+)
 def test_a_signature_of_another_form(signature: bytes) -> None:
     lot = unsigned([(0, b"\1", LATEST, None, 0)])
     with pytest.raises(ValueError, match="Ecdsa-Sig-Value"):
