@@ -107,25 +107,28 @@ def test_no_answer_is_bad_while_the_responder_certificate_is_exchanged(
     service = Service(tmp_path, free_port())
     admin = f'listen = "127.0.0.1:{service.port}"\nadmin = "127.0.0.1:{service.admin_port}"\nworkers = 2\n'
     works.file.write_text(f"{works.file.read_text()}[responder]\nlookup_timeout_ms = 2000\n{admin}")
-    with works.configured("", ""), running(works):
-        late = works.clock.now() + 50 * DAY
-        rows = works.add(
+    late = works.clock.now() + 50 * DAY
+    with works.configured("", ""):
+        rows = works.add(  # makes the ledger, which `run` does not
             row_in_page(page, number, not_after=late) for page in range(4) for number in range(15)
         )
-        wait_until(lambda: has_socket(works) and is_whole(works), 60)
-        asking = Asking(
-            service.url, load_certificate(tmp_path / "ca.pem"), [int.from_bytes(row.serial) for row in rows]
-        )
-        with service.serving():
-            clients = [threading.Thread(target=asking.work, args=(seed,)) for seed in range(CLIENTS)]
-            for client in clients:
-                client.start()
-            try:
-                exchange(works, service, asking, token)
-            finally:
-                asking.stop.set()
+        with running(works):
+            wait_until(lambda: has_socket(works) and is_whole(works), 60)
+            asking = Asking(
+                service.url,
+                load_certificate(tmp_path / "ca.pem"),
+                [int.from_bytes(row.serial) for row in rows],
+            )
+            with service.serving():
+                clients = [threading.Thread(target=asking.work, args=(seed,)) for seed in range(CLIENTS)]
                 for client in clients:
-                    client.join(30)
+                    client.start()
+                try:
+                    exchange(works, service, asking, token)
+                finally:
+                    asking.stop.set()
+                    for client in clients:
+                        client.join(30)
     assert asking.bad == []
     assert len(asking.seen) == 2 and min(asking.seen.values()) > 100, asking.seen
 
