@@ -57,9 +57,15 @@ class Context:
     """Opens things when they are first needed and closes what it opened. For one thread."""
 
     def __init__(
-        self, settings: Settings, clock: Clock | None = None, *, create_ledger: bool = False
+        self,
+        settings: Settings,
+        clock: Clock | None = None,
+        *,
+        create_ledger: bool = False,
+        starts_store: bool = True,
     ) -> None:
         self._create_ledger = create_ledger
+        self._starts_store = starts_store
         self.settings = settings
         self.clock: Clock = clock or SystemClock()
         self.endpoint = Endpoint.of(settings.root.store, settings.state_directory)
@@ -71,9 +77,19 @@ class Context:
         self._closing.callback(self._keys.close)
 
     @classmethod
-    def open(cls, file: Path, clock: Clock | None = None, *, create_ledger: bool = False) -> Self:
-        """`create_ledger` makes a missing ledger, or upgrades its schema: where certificates come in."""
-        return cls(load_settings(file), clock, create_ledger=create_ledger)
+    def open(
+        cls,
+        file: Path,
+        clock: Clock | None = None,
+        *,
+        create_ledger: bool = False,
+        starts_store: bool = True,
+    ) -> Self:
+        """`create_ledger` makes a missing ledger, or upgrades its schema: where certificates come in.
+
+        `starts_store` is for who stays: whoever starts the embedded store owns it, and starts it again.
+        """
+        return cls(load_settings(file), clock, create_ledger=create_ledger, starts_store=starts_store)
 
     def __enter__(self) -> Self:
         return self
@@ -110,8 +126,8 @@ class Context:
         return self._client
 
     def ensure_store(self) -> None:
-        """Start the embedded server unless it runs; nothing for any other store."""
-        if self.settings.root.store.url != EMBEDDED:
+        """Start the embedded server unless it runs; nothing for any other store, or where somebody else sees to it."""
+        if self.settings.root.store.url != EMBEDDED or not self._starts_store:
             return
         if self._embedded is None:
             self._embedded = self._closing.enter_context(EmbeddedStore(self.settings.state_directory))

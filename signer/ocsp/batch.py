@@ -72,7 +72,8 @@ class _Worker:
 
     def _opened(self) -> Context:
         if self._context is None:
-            self._context = Context.open(self._config_file, self._clock)
+            # The pool's owner sees to the embedded store: here, nobody would notice that it has to be started again.
+            self._context = Context.open(self._config_file, self._clock, starts_store=False)
         return self._context
 
     def close(self) -> None:

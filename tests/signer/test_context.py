@@ -11,7 +11,7 @@ from signer.context import Context, page_bits_for
 from signer.keys.file import EcKey
 from signer.ledger.errors import LedgerError
 from store.connection import socket_path
-from store.errors import ConfigError, StoreError
+from store.errors import ConfigError, StoreError, StoreUnavailable
 from tests.signer.ledgers import NOW
 from tests.signer.works import DAY, FakeClock, Works
 
@@ -135,6 +135,21 @@ def test_an_embedded_store_lives_as_long_as_its_context(tmp_path_factory: pytest
     assert not socket_path(context.settings.state_directory).exists()
     with works.open() as again:
         assert again.client.get("x") == b"1"
+
+
+def test_who_does_not_start_the_embedded_store_never_owns_it(tmp_path_factory: pytest.TempPathFactory) -> None:
+    """A process of the pool that owned it would leave it dead until its next chunk, which nobody gives it."""
+    works = Works(tmp_path_factory.mktemp("s"), None, FakeClock())
+    with Context.open(works.file, starts_store=False) as worker:
+        with pytest.raises(StoreUnavailable):
+            worker.client.ping()
+        with Context.open(works.file) as owner:
+            assert owner.client.ping() and worker.client.ping()
+            owner.client.shutdown(save=False)
+            with pytest.raises(redis.ConnectionError):
+                worker.client.ping()
+            owner.ensure_store()
+            assert owner.client.ping() and worker.client.ping()
 
 
 def test_a_ledger_is_made_only_where_that_is_meant(works: Works) -> None:

@@ -129,6 +129,7 @@ def test_lists_lost_before_the_start_are_written(own: Works) -> None:
 
 
 def test_a_bad_configuration_ends_it(own: Works) -> None:
+    fill(own)
     own.file.write_text(own.file.read_text().replace('key = "ca.key"', 'key = "responder.key"'))
     with pytest.raises(OcspeedError, match="not the key of"), running(own) as stop:
         wait_until(lambda: stop.is_set() or not has_socket(own), 10)
