@@ -137,7 +137,9 @@ def test_an_embedded_store_lives_as_long_as_its_context(tmp_path_factory: pytest
         assert again.client.get("x") == b"1"
 
 
-def test_who_does_not_start_the_embedded_store_never_owns_it(tmp_path_factory: pytest.TempPathFactory) -> None:
+def test_who_does_not_start_the_embedded_store_never_owns_it(
+    tmp_path_factory: pytest.TempPathFactory,
+) -> None:
     """A process of the pool that owned it would leave it dead until its next chunk, which nobody gives it."""
     works = Works(tmp_path_factory.mktemp("s"), None, FakeClock())
     with Context.open(works.file, starts_store=False) as worker:

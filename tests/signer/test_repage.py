@@ -121,6 +121,30 @@ def test_changes_meanwhile_are_in_both(signed: Works, service: IssuerService, ev
     signed.check_store()
 
 
+def test_what_is_revoked_while_the_pool_is_held_is_in_both(
+    signed: Works, service: IssuerService, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its page was compared for the last time already: it comes at the switch."""
+    rows = signed.ledger.snapshot(signed.issuer.id, 0, 2**32 - 1).rows
+    good = [row.serial for row in rows if not row.revoked]
+    holds: list[bool] = []
+    revoked: list[bytes] = []
+
+    def hold() -> bool:
+        holds.append(IssuerService.hold(service))
+        return holds[-1]
+
+    monkeypatch.setattr(service, "hold", hold)
+    begin(signed)
+    for _ in Repaging(signed.context, "demo", service).work("me"):
+        if holds:
+            revoked.append(good.pop())
+            signed.revoke(revoked[-1])
+        service.step()
+    assert revoked and signed.issuer.layout == (2, BITS)
+    assert all(map(signed.is_revoked, revoked))
+
+
 def test_a_killed_one_is_taken_up(signed: Works) -> None:
     begin(signed)
     work = Repaging(signed.context, "demo", None).work("me")
