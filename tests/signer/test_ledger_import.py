@@ -22,13 +22,11 @@ def test_dense_rows_are_one_change_a_commit(ledger: Ledger, r1: LedgerIssuer) ->
     rows = certificate_rows(12_000)
     settled: list[int] = []
     outcome = ledger.add_certificates(r1.id, iter(rows), NOW, progress=settled.append)
-    assert (outcome.new, settled) == (12_000, [5_000, 5_000, 2_000])
+    assert (outcome.new, settled) == (12_000, [4_000, 4_000, 4_000])
     changes = ledger.changes(r1.id, r1.generation, 100)
     assert [change.kind for change in changes] == [ChangeKind.IMPORT] * 3
     edges = [(change.first_hash32, change.last_hash32) for change in changes]
-    assert edges == [
-        (rows[at].hash32, rows[to].hash32) for at, to in ((0, 4_999), (5_000, 9_999), (10_000, 11_999))
-    ]
+    assert edges == [(rows[at].hash32, rows[at + 3_999].hash32) for at in (0, 4_000, 8_000)]
 
 
 def test_scattered_rows_are_a_change_each(ledger: Ledger, r1: LedgerIssuer) -> None:
@@ -101,8 +99,8 @@ def test_a_killed_import_leaves_whole_commits_and_can_be_repeated(
         child.stdout.readline()
         child.send_signal(signal.SIGKILL)
     written = len(ledger.snapshot(r1.id, *EVERYTHING).rows)
-    assert written and written % 5_000 == 0
-    assert len(ledger.changes(r1.id, r1.generation, 100)) == written // 5_000
+    assert written and written % 4_000 == 0
+    assert len(ledger.changes(r1.id, r1.generation, 100)) == written // 4_000
     outcome = ledger.add_certificates(r1.id, certificate_rows(40_000), NOW)
     assert (outcome.new, outcome.unchanged) == (40_000 - written, written)
 
