@@ -133,13 +133,15 @@ class Runner:
         issuers = [table.name for table in context.settings.root.issuer if table.ocsp.enabled]
         watch = ClockWatch(clock, context.ledger, reports)
         if not issuers:  # CRLs alone (P-02)
-            self._tell(lambda: bool(watch.trusted()), IDLE, context, reports, stop)
+            self._turn_by_turn(lambda: bool(watch.trusted()), IDLE, context, reports, stop)
             return
         with Pool(self._file, context.settings.root.signer.worker_count, clock) as pool:
             log.info("signing", issuers=issuers)
-            self._tell(Turns(context, pool, issuers, reports, watch).turn, POLL, context, reports, stop)
+            self._turn_by_turn(
+                Turns(context, pool, issuers, reports, watch).turn, POLL, context, reports, stop
+            )
 
-    def _tell(
+    def _turn_by_turn(
         self,
         turn: Callable[[], object],
         pause: float,

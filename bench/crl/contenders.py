@@ -1,7 +1,6 @@
 """Those who make the same CRL: each run says what it took and how large the result is."""
 
 import json
-import os
 import subprocess
 import sys
 import time
@@ -17,6 +16,7 @@ from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.serialization import Encoding, load_pem_private_key
 
+from bench.child import ran
 from bench.crl.corpus import NEXT_UPDATE, Corpus
 from signer.crl.build import CrlFields, CrlSigner, build_shard
 from signer.keys.file import load_key
@@ -140,15 +140,8 @@ class Openssl:
 
     def run(self) -> Run:
         command = ["openssl", "ca", "-config", "openssl.cnf", "-gencrl", "-out", "openssl.pem"]
-        begin = time.monotonic()
-        process = subprocess.Popen(
-            command, cwd=self._directory, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
-        )
-        _, status, used = os.wait4(process.pid, 0)
-        process.returncode = os.waitstatus_to_exitcode(status)
-        seconds = time.monotonic() - begin
-        if process.returncode != 0:
-            raise RuntimeError(f"{command}: exit status {process.returncode}")
+        nowhere = subprocess.DEVNULL
+        seconds, used = ran(command, self._directory, nowhere, RuntimeError, nowhere)
         pem = (self._directory / "openssl.pem").read_bytes()
         data = x509.load_pem_x509_crl(pem).public_bytes(Encoding.DER)
         _check(data, self._ca, self._entries)

@@ -1,17 +1,14 @@
 """Those who read the same file into a database: each run says what it took."""
 
 import json
-import os
-import resource
 import shutil
-import subprocess
 import sys
 import time
-from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from threading import Event, Thread
 
+from bench.child import ran
 from bench.ingest.corpus import HEADER
 from signer.ledger.ledger import Ledger
 
@@ -62,7 +59,7 @@ class Import:
         report = self._config.with_name("report.json")
         command = [sys.executable, "-m", "bench.ingest.timed", str(commits), *self._arguments]
         with report.open("wb") as output:
-            seconds, used = _timed(command, output.fileno())
+            seconds, used = ran(command, ROOT, output.fileno(), WrongImport)
         new = json.loads(report.read_text())["new"]
         if new != self._rows:
             raise WrongImport(f"{new} certificates recorded, not {self._rows}")
@@ -97,7 +94,9 @@ class Sqlite:
         script, report = self._database.with_suffix(".sql"), self._database.with_suffix(".txt")
         script.write_text(self._script)
         with report.open("wb") as output:
-            seconds, used = _timed(["sqlite3", str(self._database), f".read {script}"], output.fileno())
+            seconds, used = ran(
+                ["sqlite3", str(self._database), f".read {script}"], ROOT, output.fileno(), WrongImport
+            )
         words = report.read_text().split()
         if words[-1:] != [str(self._rows)]:
             raise WrongImport(f"sqlite3 has {words[-1:]} rows, not {self._rows}")
@@ -139,18 +138,3 @@ def forget(database: Path) -> None:
 
 def available() -> bool:
     return shutil.which("sqlite3") is not None
-
-
-def _timed(command: Sequence[str], output: int) -> tuple[float, resource.struct_rusage]:
-    began = time.monotonic()
-    process = subprocess.Popen(command, cwd=ROOT, stdout=output)
-    try:
-        _, status, used = os.wait4(process.pid, 0)
-    except BaseException:
-        process.kill()
-        process.wait()
-        raise
-    process.returncode = os.waitstatus_to_exitcode(status)
-    if process.returncode != 0:
-        raise WrongImport(f"{' '.join(command)}: exit status {process.returncode}")
-    return time.monotonic() - began, used

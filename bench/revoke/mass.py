@@ -1,6 +1,5 @@
 """Millions of revocations from a file, and how long it takes until clients can know of each."""
 
-import os
 import subprocess
 import threading
 import time
@@ -14,6 +13,7 @@ from cryptography import x509
 
 from _fastpath.crl_reader import Crl
 from _fastpath.page import HEADER_FIELD, PageHeader
+from bench.child import ran
 from bench.revoke.place import Place, command, made, wait_until
 from bench.scale.answers import check_answers
 from bench.scale.corpus import ISSUER, SHARDS
@@ -103,16 +103,7 @@ class _Done:
 
 def _done(words: Sequence[str], directory: Path, began: float) -> _Done:
     """Raises Failed."""
-    process = subprocess.Popen(words, cwd=directory, stdout=subprocess.DEVNULL)
-    try:
-        _, status, used = os.wait4(process.pid, 0)
-    except BaseException:
-        process.terminate()
-        process.wait()
-        raise
-    process.returncode = os.waitstatus_to_exitcode(status)
-    if process.returncode != 0:
-        raise Failed(f"{' '.join(words)}: exit status {process.returncode}")
+    _, used = ran(words, directory, subprocess.DEVNULL, Failed)
     return _Done(time.monotonic() - began, used.ru_utime + used.ru_stime)
 
 
