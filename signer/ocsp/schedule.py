@@ -5,9 +5,11 @@ Pages are numbered on through all cycles since 1970: position = cycle number * p
 on positions; the ledger keeps the position up to which pages were signed.
 """
 
+from collections.abc import Iterable
 from dataclasses import dataclass
+from itertools import chain
 
-__all__ = ["PageRange", "due_at", "due_position", "pages_due", "ranges_of", "split"]
+__all__ = ["PageRange", "due_at", "due_position", "pages_due", "pages_of", "ranges_of", "split"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,6 +43,11 @@ def pages_due(done: int, due: int, pages: int) -> list[PageRange]:
     if first <= last:
         return [PageRange(first, last)]
     return [PageRange(first, pages - 1), PageRange(0, last)]
+
+
+def pages_of(ranges: Iterable[PageRange]) -> set[int]:
+    """All pages of some ranges."""
+    return set(chain.from_iterable(range(run.first, run.last + 1) for run in ranges))
 
 
 def ranges_of(pages: list[int]) -> list[PageRange]:

@@ -11,9 +11,10 @@ import pytest
 import redis
 
 from signer.ocsp.batch import Pool
+from signer.ocsp.faults import RETRY_INTERVAL
 from signer.ocsp.pages import Tally
 from signer.ocsp.schedule import PageRange
-from signer.ocsp.service import RETRY_INTERVAL, IssuerService, open_service
+from signer.ocsp.service import IssuerService, open_service
 from store.clock import SystemClock
 from store.errors import ConfigError
 from tests.signer.ledgers import NOW
