@@ -23,7 +23,8 @@ class Timetable:
         self._pages = pages
         self._cycle = cycle
         self._clock = clock
-        self._stretches: deque[tuple[int, list[PageRange]]] = deque()  # with the position that each one reaches
+        # With the position that each one reaches.
+        self._stretches: deque[tuple[int, list[PageRange]]] = deque()
 
     @property
     def busy(self) -> bool:
