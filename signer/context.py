@@ -1,6 +1,6 @@
 """Everything a signing process works with, opened from one ocsp.toml: ledger, store, keys, clock."""
 
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -24,6 +24,7 @@ from signer.keys.responder_certificate import (
 )
 from signer.keys.responders import responder_tables
 from signer.keys.source import KeySource
+from signer.ledger.errors import LedgerError
 from signer.ledger.ledger import Ledger
 from signer.ledger.values import LedgerIssuer, StoredTemplate
 from signer.ocsp.ages import Ages, slots_of
@@ -32,7 +33,7 @@ from signer.ocsp.responses import ResponseSigner
 from store.clock import Clock, SystemClock
 from store.connection import EMBEDDED, Endpoint
 from store.embedded import EmbeddedStore
-from store.errors import ConfigError
+from store.errors import ConfigError, StoreFormatError
 from store.model import Issuer, load_certificate, subject_name
 from store.objects import open_object_store
 from store.reader import StoreReader
@@ -257,8 +258,12 @@ class Context:
         )
 
     def announce(self, name: str) -> IssuerRecord:
-        """Write templates, then the issuer record that names them, to the store; returns the record."""
+        """Write templates, then the issuer record that names them, to the store; returns the record.
+
+        Raises LedgerError if the store has a layout of pages that the ledger is too old to know.
+        """
         found = self.ledger_issuer(name)
+        self._check_layout(found)
         templates: dict[int, StoredTemplate] = self.ledger.templates(found.id)
         for stored in templates.values():
             self.writer.write_template(stored.number, stored.content)
@@ -271,6 +276,18 @@ class Context:
         )
         self.writer.write_issuer(name, record)
         return record
+
+    def _check_layout(self, found: LedgerIssuer) -> None:
+        """The ledger has a layout first: one that only the store has is of a ledger newer than this."""
+        reader = StoreReader(self.client, self.endpoint.url)
+        with suppress(StoreFormatError):  # it is written anew
+            stored = reader.issuer(found.name)
+            if stored is not None and stored.page_epoch > found.page_epoch:
+                raise LedgerError(
+                    f"issuer {found.name}: its pages in the store are of page epoch {stored.page_epoch}, the ledger "
+                    f"has {found.page_epoch}: an older ledger was put back, or the store is another ledger's",
+                    remedy="bring back what the store knows: `ocsp-signer ledger restore` with the newest backup",
+                )
 
 
 def _template(table: IssuerTable, signer: OcspSigner) -> Template:

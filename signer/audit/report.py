@@ -14,6 +14,7 @@ class Kind(StrEnum):
     """In what ledger, store, CRLs and responders differ, or break a rule."""
 
     ISSUER_RECORD = "issuer_record"
+    LAYOUT_UNKNOWN = "layout_unknown"
     TEMPLATE = "template"
     PAGE_MISSING = "page_missing"
     PAGE_DAMAGED = "page_damaged"
@@ -44,6 +45,7 @@ class Kind(StrEnum):
 # What CRLs and store prove and the ledger does not know: who signs from it un-revokes (A2).
 LEDGER_LACKS = frozenset(
     {
+        Kind.LAYOUT_UNKNOWN,
         Kind.PAGE_AHEAD,
         Kind.RECORD_UNKNOWN,
         Kind.REVOCATION_UNKNOWN,
@@ -61,6 +63,7 @@ _BUILD = "`ocsp-signer crl build` publishes the next one"
 _STRANGER = "find out who wrote it and move it away, then `ocsp-signer crl build`"
 REMEDIES = {
     Kind.ISSUER_RECORD: _SIGN_ALL,
+    Kind.LAYOUT_UNKNOWN: _RESTORE,
     Kind.TEMPLATE: _SIGN_ALL,
     Kind.PAGE_MISSING: "start `ocsp-signer run`, which looks for lost pages, or `ocsp-signer sign`",
     Kind.PAGE_DAMAGED: "delete the page in the store, then `ocsp-signer sign`; find out who wrote it",

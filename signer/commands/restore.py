@@ -18,7 +18,7 @@ from signer.ledger.errors import LedgerError
 from signer.ledger.generations import epoch_of
 from signer.ledger.restore import Restored, prepared, put_in_place
 from signer.ledger.staging import Staging
-from signer.ledger.values import ImportEntry, ImportOutcome
+from signer.ledger.values import ImportEntry, ImportOutcome, Layout
 from signer.progress import bar
 from signer.recovery import News, adopt, look
 from signer.restored import RESTORED
@@ -112,7 +112,7 @@ def _recover(
     context: Context, restored: Restored, name: str, sources: Sources, above: int, quiet: bool
 ) -> dict[str, Any]:
     """Take over the news of one issuer, then look again whether there is any left."""
-    issuer_id = _issuer_id(context, name, sources)
+    issuer_id = _issuer_id(context, restored, name, sources)
     with ExitStack() as stack:
         staging = stack.enter_context(Staging(context.settings.document.directory))
         news = _look(context, name, staging, sources, f"read {name}", quiet)
@@ -130,8 +130,8 @@ def _recover(
     return _described(name, context, news, after, outcome)
 
 
-def _issuer_id(context: Context, name: str, sources: Sources) -> int:
-    """Of an issuer that may be newer than the backup: then with the number of pages that the store has."""
+def _issuer_id(context: Context, restored: Restored, name: str, sources: Sources) -> int:
+    """Of an issuer that may be newer than the backup, as its layout of pages may be: then it is the store's."""
     table = context.settings.issuer(name)
     if sources.store and table.ocsp.enabled:
         context.ensure_store()
@@ -139,7 +139,9 @@ def _issuer_id(context: Context, name: str, sources: Sources) -> int:
             record = StoreReader(client, context.endpoint.url).issuer(name)
         if record is not None:
             plan, now = table.crl.plan, context.clock.now()
-            return context.ledger.ensure_issuer(context.issuer(name), record.page_bits, plan, now).id
+            found = context.ledger.ensure_issuer(context.issuer(name), record.page_bits, plan, now)
+            restored.take_over_layout(found.id, Layout(record.page_epoch, record.page_bits))
+            return found.id
     return context.ledger_issuer(name).id
 
 
@@ -151,10 +153,11 @@ def _look(context: Context, name: str, rows: Staging, sources: Sources, task: st
 def _described(
     name: str, context: Context, news: News, after: News, outcome: ImportOutcome
 ) -> dict[str, Any]:
-    seen = after.seen
+    seen, issuer = after.seen, context.ledger.issuer(name)
     return {
         "issuer": name,
-        "epoch": epoch_of(context.ledger.issuer(name).generation),
+        "epoch": epoch_of(issuer.generation),
+        "page_epoch": issuer.page_epoch,
         "crls": seen.crls,
         "crl_entries": seen.entries,
         "pages": seen.pages,

@@ -9,11 +9,12 @@ from pathlib import Path
 from sqlalchemy import Engine, insert, select, text, update
 
 from signer.files import sync_directory
-from signer.ledger import schema
+from signer.ledger import layouts, schema
 from signer.ledger.backup import beside, copy, is_database, opened
 from signer.ledger.engine import WRITE, open_engine, translated
 from signer.ledger.errors import LedgerError
 from signer.ledger.generations import epoch_of
+from signer.ledger.values import Layout
 
 __all__ = ["Restored", "prepared", "put_in_place"]
 
@@ -68,6 +69,11 @@ class Restored:
                 .values(generation=epoch << schema.EPOCH_SHIFT)
             )
         return epoch
+
+    def take_over_layout(self, issuer_id: int, stored: Layout) -> None:
+        """Have the store's layout of pages in force unless the ledger has a newer one. Raises LedgerError."""
+        with translated(self._engine), self._writer.begin() as connection:
+            layouts.take_over(connection, issuer_id, stored)
 
     def put_template(self, issuer_id: int, slot: int, number: int, content: bytes) -> bool:
         """Record a template that the store has; False if it was there. Raises LedgerError if another one is."""

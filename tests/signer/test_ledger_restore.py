@@ -20,11 +20,16 @@ from signer.ledger.errors import LedgerError
 from signer.ledger.generations import epoch_of
 from signer.ledger.ledger import Ledger
 from signer.ledger.values import UNKNOWN_END
+from signer.ocsp import repage
+from signer.ocsp.batch import Pool
+from signer.ocsp.repage import Repaging
 from signer.ocsp.schedule import PageRange
+from signer.ocsp.service import open_service
 from signer.ocsp.tail import Tail
 from signer.run import only_signer
 from store.errors import OcspeedError
 from store.schema import page_key
+from tests.signer.audits import settle_pages
 from tests.signer.ledgers import NOW, YEAR, certificate_rows
 from tests.signer.works import DAY, FakeClock, Works, row_in_page
 
@@ -343,6 +348,62 @@ def test_an_entry_stays_for_a_crl_more_although_its_certificate_ended(
     assert {serial for crl in town.crls().values() for serial, _, _ in crl} >= revoked - {
         row.serial for row in town.old if row.revoked
     }
+
+
+def unknown_to(copy: Path) -> None:
+    """Have the backup be of a time before the issuer."""
+    copy.unlink()
+    Ledger.open(f"sqlite:///{copy.with_name('young.db')}", create=True).close()
+    backup(copy.with_name("young.db"), copy, lambda done, total: None)
+
+
+@pytest.mark.conformance("R-20")
+@pytest.mark.parametrize("moment", ["before", "meanwhile", "before the issuer"])
+def test_pages_laid_out_anew_since_the_backup_stay_as_they_are(
+    town: Town, monkeypatch: pytest.MonkeyPatch, moment: str
+) -> None:
+    """A2: what is answered is the same before anything is signed, and after it; the pages of before are removed."""
+    monkeypatch.setattr(repage, "FOLLOW", 0.0)
+    works = town.works
+    works.ledger.set_checkpoint(works.issuer.id, 4 * DAY, 3)
+    if moment == "meanwhile":
+        works.ledger.begin_layout(works.issuer.id, 4)
+    town.copy.unlink()
+    backup(town.path, town.copy, lambda done, total: None)
+    if moment == "before the issuer":
+        unknown_to(town.copy)
+    works.ledger.begin_layout(works.issuer.id, 4)
+    sum(Repaging(works.context, "demo", None).work("me"))
+    victims = [row.serial for row in town.old if not row.revoked][:9]
+    works.revoke(*victims, reason=1)
+    settle_pages(works)
+    town.lose()
+    assert town.restore()["page_epoch"] == 2
+    assert works.issuer.layout == (2, 4)
+    assert all(map(works.is_revoked, victims)) and town.revoked() >= {*victims}
+    if moment != "before the issuer":
+        assert works.ledger.checkpoint(works.issuer.id) == (4 * DAY, 12)
+    with Pool(works.file, 1, town.clock) as pool:
+        assert not open_service(works.context, "demo", pool).sign_due(lambda pages: None).faults
+    works.check_store()
+    sum(Repaging(works.context, "demo", None).work("me"))
+    assert works.ledger.other_layout(works.issuer.id) is None
+    assert works.context.client.keys("ocsp:page:demo:1:*") == []
+    works.check_store()
+
+
+def test_a_page_epoch_that_a_lost_ledger_gave_is_never_given_again(town: Town) -> None:
+    """It may have left pages of it, of another layout."""
+    assert town.works.ledger.begin_layout(town.works.issuer.id, 5) == (2, 5)
+    town.lose()
+    town.restore()
+    assert town.works.ledger.begin_layout(town.works.issuer.id, 3) == (64, 3)
+
+
+def test_a_store_in_which_as_many_pages_have_another_number_is_anothers(town: Town) -> None:
+    town.works.context.client.hset("ocsp:issuer:demo", "page_bits", "3")
+    with pytest.raises(LedgerError, match="8 pages in the store, 4 in the ledger, both of page epoch 1"):
+        town.restore()
 
 
 def killed(town: Town, function: str, line: int) -> bool:

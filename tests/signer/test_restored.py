@@ -10,11 +10,17 @@ from _fastpath.page import hash32
 from signer.commands import crl, signing
 from signer.commands.restore import Sources, restore
 from signer.ledger.backup import backup
+from signer.ledger.errors import LedgerError
 from signer.ledger.generations import epoch_of
 from signer.ledger.values import CertificateRow
+from signer.ocsp.batch import Pool
+from signer.ocsp.repage import Repaging
+from signer.ocsp.service import open_service
 from signer.restored import NotAudited, check_audited
 from store.clock import SystemClock
+from tests.integration.service import Service
 from tests.signer.audits import Audited, Settled, serving, settle, settle_pages
+from tests.signer.processes import wait_until
 from tests.signer.test_run import running
 from tests.signer.works import FakeClock, Works
 
@@ -105,6 +111,84 @@ def test_a_second_restore_needs_a_second_audit(works: Works, capsys: pytest.Capt
         assert refused(works)
         assert Audited(works, capsys).report()["clean"]
         assert not refused(works)
+
+
+def repage(works: Works) -> None:
+    """Give it 16 pages, of page epoch 2."""
+    works.ledger.begin_layout(works.issuer.id, 4)
+    sum(Repaging(works.context, "demo", None).work("me"))
+
+
+@pytest.mark.conformance("R-20")
+def test_pages_that_the_ledger_does_not_know_let_nobody_sign(
+    works: Works, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A2: an audit cannot compare what is in them, so it is not taken for nothing."""
+    repage(works)
+    victim = good(works)[0].serial
+    works.revoke(victim, reason=1)
+    settle_pages(works)
+    restored(works, Sources(store=False))
+    found = Audited(works, capsys).report()["findings"]
+    (layout,) = [one for one in found if one["kind"] == "layout_unknown"]
+    assert layout["first"][0]["message"] == "page_epoch is 2 in the store, not 1"
+    assert refused(works)
+    restored(works)
+    assert Audited(works, capsys).kinds() == {}
+    assert not refused(works) and works.is_revoked(victim)
+
+
+def test_an_older_ledger_put_back_by_hand_is_not_signed_from(works: Works) -> None:
+    """Its pages would be those of before they were laid out anew, with the answers of then."""
+    repage(works)
+    before = works.reader.issuer("demo")
+    works.context.close()
+    copy = works.directory / "copy.db"
+    copy.replace(works.directory / "ledger.db")
+    works.context = works.open()
+    with Pool(works.file, 1, works.clock) as pool:
+        with pytest.raises(LedgerError, match="page epoch 2, the ledger has 1: an older ledger was put back"):
+            open_service(works.context, "demo", pool)
+    assert works.reader.issuer("demo") == before
+
+
+@pytest.mark.slow
+@pytest.mark.conformance("R-20")
+@pytest.mark.parametrize("moment", ["before", "meanwhile"])
+def test_answers_stay_right_when_pages_were_laid_out_anew_since_the_backup(
+    store_url: str, tmp_path: Path, capsys: pytest.CaptureFixture[str], moment: str
+) -> None:
+    """A2: asked of a real responder all the time: after the loss, the restore, the audit, and while `run` signs."""
+    works = Works(tmp_path, store_url, SystemClock(), page_bits=2)
+    rows = works.add_some(200)
+    settle(works)
+    if moment == "meanwhile":
+        works.ledger.begin_layout(works.issuer.id, 4)
+    backup(tmp_path / "ledger.db", tmp_path / "copy.db", lambda done, total: None)
+    repage(works)
+    works.revoke(*(row.serial for row in rows[:100]), reason=1)
+    settle_pages(works)
+    with serving(works) as url:
+        audited = Audited(works, capsys, (url,))
+
+        def answers_are_right() -> None:
+            report = audited.report(sample=200)
+            assert report["clean"] and report["issuers"][0]["answers"] == 800
+
+        answers_are_right()
+        works.context.close()
+        for path in tmp_path.glob("ledger.db*"):
+            path.unlink()
+        restored(works)
+        assert works.issuer.layout == (2, 4)
+        answers_are_right()
+        with Service(tmp_path, 0).signing():
+            for _ in range(3):
+                answers_are_right()
+            works.revoke(rows[150].serial)
+            wait_until(lambda: works.is_revoked(rows[150].serial))
+            answers_are_right()
+        works.context.close()
 
 
 @pytest.mark.slow
