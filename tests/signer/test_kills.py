@@ -24,6 +24,7 @@ from store.clock import SystemClock
 from store.connection import socket_path
 from store.errors import OcspeedError
 from store.schema import page_key
+from tests.kept import keep
 from tests.signer.processes import workers_of
 from tests.signer.test_intake_api import TOKEN, Signer
 from tests.signer.works import Works
@@ -39,10 +40,13 @@ class Life:
     def __init__(self, signer: Signer, seed: int) -> None:
         self.signer = signer
         self.works = signer.works
+        self.seed = seed
+        self.began = time.monotonic()
         self.chooser = random.Random(seed)
         self.issued: list[str] = []
         self.revoked: set[str] = set()
         self.kills = 0
+        self.checks = 0
 
     def deed(self) -> None:
         """Issue one, or revoke one that was issued. Who gets no answer knows nothing of it."""
@@ -150,6 +154,18 @@ class Life:
             assert found is not None, serial
             assert found.revocation_time is not None or serial not in self.revoked, serial
         assert ledger.verify_journal() > 0
+        self.checks += 1
+
+    def described(self) -> dict[str, Any]:
+        """For whoever keeps it."""
+        return {
+            "seed": self.seed,
+            "kills": self.kills,
+            "clean_audits": self.checks,
+            "issued": len(self.issued),
+            "revoked": len(self.revoked),
+            "seconds": round(time.monotonic() - self.began, 1),
+        }
 
 
 @pytest.fixture
@@ -194,3 +210,4 @@ def test_fifty_of_a_kind(life: Life, kind: str) -> None:
         if life.kills % 10 == 0:
             life.check()
     life.check()
+    keep("kills", kind, life.described())
