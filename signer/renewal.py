@@ -64,6 +64,8 @@ class Renewal:
             ended = _run(command, self._environment(end), self._cwd, table.renew_timeout, stop)
         except (OSError, ValueError) as error:
             return f"{printable(command[0])}: cannot be started: {error}"
+        if stop.is_set():
+            return None  # it was perhaps not let end
         return self._judge(ended, end)
 
     def _judge(self, ended: _Ended, before: int | None) -> str | None:

@@ -12,9 +12,11 @@ from structlog.testing import capture_logs
 
 import signer.ocsp.turns
 import signer.renewal
-from signer.renewal import OUTPUT, Renewal
+from signer.errors import TokenUnavailable
+from signer.renewal import OUTPUT, Renewal, renew_for_ever
 from signer.text import rfc3339
 from store.clock import SystemClock
+from tests.integration.test_rollover_load import with_token
 from tests.signer.processes import processes_of, wait_until
 from tests.signer.test_rollover import check_answers, chosen, issue, names, with_directory
 from tests.signer.test_run import fill, has_socket, is_whole, running
@@ -136,7 +138,7 @@ def test_its_environment_has_no_secrets(
 def test_one_that_does_not_end(hook: Hook, clock: FakeClock, monkeypatch: pytest.MonkeyPatch) -> None:
     """It is ended with what it started, however much it says meanwhile."""
     monkeypatch.setattr(signer.renewal, "GRACE", 0.2)
-    hook.says(f"sleep 60 {hook.works.directory} & trap '' TERM", "yes abcdefgh")
+    hook.says("trap '' TERM", f"tail -f {hook.script} > /dev/null &", "yes abcdefgh")
     clock.pass_time(DUE)
     text = hook.step()
     assert text is not None and text.startswith("the command was ended after 2 s: ")
@@ -154,11 +156,13 @@ def test_one_that_leaves_something_behind(hook: Hook, clock: FakeClock) -> None:
 
 
 def test_a_stop_does_not_wait_for_it(hook: Hook, clock: FakeClock) -> None:
-    hook.says("exec sleep 60")
+    hook.says("sleep 30", "touch done")
     clock.pass_time(DUE)
     stop = threading.Event()
     stop.set()
-    assert Renewal(hook.works.context, "demo").step(stop) is not None
+    with hook.works.configured('renew_timeout = "2s"', 'renew_timeout = "60s"'):
+        assert Renewal(hook.works.context, "demo").step(stop) is None
+    assert hook.runs <= 1 and not (hook.works.directory / "done").exists()
 
 
 @pytest.mark.parametrize("mode", [None, 0o644])
@@ -167,6 +171,55 @@ def test_one_that_cannot_be_started(hook: Hook, clock: FakeClock, mode: int | No
     clock.pass_time(DUE)
     text = hook.step()
     assert text is not None and text.startswith("./renew: cannot be started: ")
+
+
+class Looks(threading.Event):
+    """`stop` of a loop that is to look so many times."""
+
+    def __init__(self, number: int) -> None:
+        super().__init__()
+        self._left = number
+
+    def wait(self, timeout: float | None = None) -> bool:
+        self._left -= 1
+        return self._left < 0
+
+
+def look(works: Works, number: int) -> list[tuple[str, str | None]]:
+    """What is told of so many looks."""
+    told: list[tuple[str, str | None]] = []
+    renew_for_ever(works.context, Looks(number), lambda issuer, why: told.append((issuer, why)))
+    return told
+
+
+def test_what_keeps_it_from_being_run_is_told(hook: Hook, clock: FakeClock) -> None:
+    """And it is looked again."""
+    clock.pass_time(DUE)
+    state = hook.works.context.settings.state_directory
+    state.mkdir(exist_ok=True)
+    (state / "renewal-demo").symlink_to(state / "away" / "renewal-demo")
+    told = look(hook.works, 2)
+    assert [issuer for issuer, _ in told] == ["demo", "demo"]
+    assert all(why is not None and "No such file" in why for _, why in told)
+    (state / "away").mkdir()
+    hook.brings("b", 90)
+    assert look(hook.works, 1) == [("demo", None)] and hook.runs == 1
+
+
+def test_a_token_that_is_away_is_told_by_who_signs(
+    tmp_path: Path, clock: FakeClock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    works = Works(tmp_path, None, clock)
+    with_directory(works)
+    token = with_token(works, monkeypatch)
+    with works.configured(
+        'directory = "responders"', 'directory = "responders", renew_command = ["./renew"]'
+    ):
+        assert look(works, 1) == [("demo", None)]
+        token.hsm.remove()
+        with pytest.raises(TokenUnavailable):
+            Renewal(works.context, "demo").step(threading.Event())
+        assert look(works, 2) == []
 
 
 @pytest.mark.slow
