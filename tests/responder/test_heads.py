@@ -1,5 +1,6 @@
 """A store is used only when its head names the primary that it is (A2); until then it is as if it were away."""
 
+import asyncio
 from pathlib import Path
 
 import pytest
@@ -10,6 +11,7 @@ from responder.app import Application
 from responder.config import Settings, load_settings
 from responder.counters import Counters
 from responder.errors import TryLater
+from responder.lookup import UNRECONCILED
 from store.embedded import EmbeddedStore
 from store.schema import HEAD_FIELD, Head, issuer_key
 from store.writer import PageWriter, install_functions
@@ -41,6 +43,7 @@ async def test_a_flushed_store_is_as_if_it_were_away_until_its_head_is_there(
     publish_without_head(shelf)
     assert await cause_of(application, ask(ca, GOOD_TOO)) == (TryLater, "store_down")
     PageWriter(shelf.client, "test").write_head(ca.name, OTHER)
+    await asyncio.sleep(5 * UNRECONCILED)
     assert await cause_of(application, ask(ca, GOOD_TOO)) == (TryLater, "store_down")
     assert counters.value("store_unreconciled") == 1
     shelf.write_head()
@@ -90,6 +93,13 @@ def second(ca: CA, client: redis.Redis) -> Shelf:
     return Shelf(CA("second", "Second test CA"), client, template_number=99)
 
 
+def for_both(directory: Path, first: CA, second: Shelf, url: str, more: str = "") -> Settings:
+    file = write_config(directory, first, url, f"lookup_timeout_ms = 5000\n{more}")
+    (directory / "second.pem").write_bytes(second.ca.certificate.public_bytes(Encoding.PEM))
+    file.write_text(file.read_text() + '[[issuer]]\nname = "second"\ncertificate = "second.pem"\n')
+    return load_settings(file)
+
+
 async def test_issuers_are_reconciled_each_for_itself(
     tmp_path: Path,
     server: EmbeddedStore,
@@ -100,13 +110,10 @@ async def test_issuers_are_reconciled_each_for_itself(
     second: Shelf,
 ) -> None:
     """One without a head is not answered for, and holds up those alone whose cached answers would end."""
-    file = write_config(tmp_path, ca, server.url, "lookup_timeout_ms = 5000")
-    (tmp_path / "second.pem").write_bytes(second.ca.certificate.public_bytes(Encoding.PEM))
-    file.write_text(file.read_text() + '[[issuer]]\nname = "second"\ncertificate = "second.pem"\n')
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(Shelf, "write_head", lambda shelf: None)
         second.put(good(GOOD))
-    application = Application(load_settings(file), counters, clock)
+    application = Application(for_both(tmp_path, ca, second, server.url), counters, clock)
     await application.start()
     try:
         assert (await resolve_eventually(application, ask(ca, GOOD))).body
@@ -116,10 +123,38 @@ async def test_issuers_are_reconciled_each_for_itself(
         await lose_everything(shelf, counters)
         install_functions(shelf.client, "test")
         shelf.publish()
+        await asyncio.sleep(5 * UNRECONCILED)
         assert (await application.resolver.resolve(ask(second.ca, GOOD))).body == answer.body
         assert counters.value("store_unreconciled") == 1
         second.publish()
         await application.link.up.wait()
         assert (await resolve_eventually(application, ask(second.ca, GOOD))).body
+    finally:
+        await application.stop()
+
+
+async def test_an_issuer_that_nobody_signs_for_any_more_holds_up_no_other_for_long(
+    tmp_path: Path,
+    server: EmbeddedStore,
+    counters: Counters,
+    clock: FakeClock,
+    ca: CA,
+    shelf: Shelf,
+    second: Shelf,
+) -> None:
+    """A1: after `max_unverified` its cached answers end in any case."""
+    second.put(good(GOOD))
+    settings = for_both(tmp_path, ca, second, server.url, 'max_unverified = "1s"')
+    application = Application(settings, counters, clock)
+    await application.start()
+    try:
+        assert (await resolve_eventually(application, ask(second.ca, GOOD))).body
+        await lose_everything(shelf, counters)
+        install_functions(shelf.client, "test")
+        shelf.publish()
+        async with asyncio.timeout(30):
+            await application.link.up.wait()
+        assert (await resolve_eventually(application, ask(ca, GOOD))).body
+        assert await cause_of(application, ask(second.ca, GOOD)) == (TryLater, "issuer_missing")
     finally:
         await application.stop()

@@ -91,22 +91,30 @@ class Life:
         self.kills += 1
 
     def kill_signer(self) -> None:
+        """While its pool starts, or works, or has nothing to do."""
         assert self.signer.process is not None
+        if self.chooser.random() < 0.5:
+            self.lose_pages()
+            time.sleep(self.chooser.uniform(0.0, 3.0))
         self.signer.process.kill()
         self.signer.process.wait(30)
         self.kills += 1
 
     def kill_worker(self) -> None:
-        """While the pool has work: the store has lost every page, which the signer finds within a second or two."""
+        """While the pool has work."""
         assert self.signer.process is not None
         deadline = time.monotonic() + 30
-        with redis.Redis(unix_socket_path=str(socket_path(self.state))) as client:
-            client.delete(*(page_key("demo", 1, page) for page in range(1 << PAGE_BITS)))
+        self.lose_pages()
         while not (workers := sorted(workers_of(self.signer.process.pid))):
             assert time.monotonic() < deadline, "no pool"
             time.sleep(0.02)
         time.sleep(self.chooser.uniform(0.0, 0.5))
         self._kill(self.chooser.choice(workers))
+
+    def lose_pages(self) -> None:
+        """All that the store has, which the signer finds within a second or two."""
+        with redis.Redis(unix_socket_path=str(socket_path(self.state))) as client:
+            client.delete(*(page_key("demo", 1, page) for page in range(1 << PAGE_BITS)))
 
     def kill_store(self) -> None:
         """It comes back empty."""

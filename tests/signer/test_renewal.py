@@ -85,6 +85,9 @@ def test_it_is_run_when_the_end_is_near(hook: Hook, clock: FakeClock) -> None:
 
 def test_it_is_run_where_no_certificate_is_fit(hook: Hook, clock: FakeClock) -> None:
     clock.pass_time(61 * DAY)
+    text = "the command ended well, but left no certificate that is fit and ends later"
+    assert hook.step() == text
+    clock.pass_time(3600)
     hook.brings("b", 90)
     assert hook.step() is None and chosen(hook.works) == "b"
 
@@ -121,9 +124,9 @@ def test_its_environment_has_no_secrets(
     monkeypatch.setenv("OCSP__STORE__PASSWORD_FILE", "/run/secrets/store")
     monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "geheim")
     monkeypatch.setenv("TZ", "UTC")
-    hook.says('env > environment; echo "$@" > arguments; cat > input')
+    hook.says('env > environment; echo "$@" > arguments; cat > input', "exit 3")
     clock.pass_time(DUE)
-    hook.step()
+    assert hook.step() == "the command ended with 3"
     found = dict(
         line.partition("=")[::2] for line in (hook.works.directory / "environment").read_text().splitlines()
     )
@@ -204,6 +207,12 @@ def test_what_keeps_it_from_being_run_is_told(hook: Hook, clock: FakeClock) -> N
     (state / "away").mkdir()
     hook.brings("b", 90)
     assert look(hook.works, 1) == [("demo", None)] and hook.runs == 1
+
+
+def test_one_that_signs_no_responses_needs_no_certificate(hook: Hook, clock: FakeClock) -> None:
+    clock.pass_time(DUE)
+    with hook.works.configured("ocsp = { page_bits = 2 }", "ocsp = { enabled = false }"):
+        assert look(hook.works, 1) == [] and hook.runs == 0
 
 
 def test_a_token_that_is_away_is_told_by_who_signs(

@@ -8,6 +8,7 @@ import pytest
 
 from _fastpath.page import hash32
 from signer.commands import crl, signing
+from signer.commands.repage import repage as store_repage
 from signer.commands.restore import Sources, restore
 from signer.ledger.backup import backup
 from signer.ledger.errors import LedgerError
@@ -55,6 +56,8 @@ def refused(works: Works) -> bool:
             signing.sign(works.file, everything=True, issuer=None, workers=1, as_json=True, quiet=True)
         with pytest.raises(NotAudited):
             crl.build(works.file, issuer=None, dry_run=False, as_json=True, quiet=True)
+        with pytest.raises(NotAudited):
+            store_repage(works.file, issuer="demo", bits=3, dry_run=False, as_json=True, quiet=True)
         with pytest.raises(NotAudited), running(works):
             pass
         return True
@@ -106,11 +109,15 @@ def test_an_audit_of_one_issuer_says_nothing_of_the_others(
 
 
 def test_a_second_restore_needs_a_second_audit(works: Works, capsys: pytest.CaptureFixture[str]) -> None:
-    for _ in range(2):
+    """Also of a backup that knows of the first one's."""
+    copy = works.directory / "copy.db"
+    for _ in range(3):
         restored(works)
         assert refused(works)
         assert Audited(works, capsys).report()["clean"]
         assert not refused(works)
+        copy.unlink()
+        backup(works.directory / "ledger.db", copy, lambda done, total: None)
 
 
 def repage(works: Works) -> None:
