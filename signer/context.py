@@ -36,6 +36,7 @@ from store.embedded import EmbeddedStore
 from store.errors import ConfigError, StoreFormatError
 from store.model import Issuer, load_certificate, subject_name
 from store.objects import open_object_store
+from store.primary import OnePrimary
 from store.reader import StoreReader
 from store.schema import IssuerRecord
 from store.writer import PageWriter, check_functions
@@ -73,6 +74,7 @@ class Context:
         self._ledger: Ledger | None = None
         self._embedded: EmbeddedStore | None = None
         self._client: redis.Redis | None = None
+        self._primary = OnePrimary()
         self._keys = KeySource(self.clock)
         self._closing = ExitStack()
         self._closing.callback(self._keys.close)
@@ -120,11 +122,20 @@ class Context:
         """The store, with this release's functions loaded. An embedded one is started if nobody has."""
         if self._client is None:
             self.ensure_store()
-            client = self.endpoint.client()
+            client = self.endpoint.client(self._primary)
             self._closing.callback(client.close)
             check_functions(client, self.endpoint.url)
             self._client = client
         return self._client
+
+    def require_primary(self, replication_id: bytes) -> None:
+        """Whatever leads to another server raises StoreError from now on: for who writes on behalf of another process."""
+        self._primary.require(self.client, replication_id)
+
+    def disconnect(self) -> None:
+        """Connect to the store anew when it is needed next."""
+        if self._client is not None:
+            self._client.connection_pool.disconnect()
 
     def ensure_store(self) -> None:
         """Start the embedded server unless it runs; nothing for any other store, or where somebody else sees to it."""

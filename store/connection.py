@@ -25,6 +25,7 @@ from redis.sentinel import MasterNotFoundError
 
 from store.config import StoreSection
 from store.errors import ConfigError, StoreError, StoreUnavailable
+from store.primary import OnePrimary, OtherPrimary
 from store.sentinel import NO_PRIMARY, SENTINEL_SCHEMES, Sentinels
 
 __all__ = ["EMBEDDED", "Endpoint", "check_server", "socket_path", "store_error", "translated"]
@@ -78,9 +79,11 @@ class Endpoint:
             return cls(_without_login(parts), user, password, _sentinels(parts))
         return cls(_plain_url(parts), user, password)
 
-    def client(self) -> redis.Redis:
-        """A client for threads of one process; it connects when first used and returns bytes."""
+    def client(self, only: OnePrimary | None = None) -> redis.Redis:
+        """A client for threads of one process; it connects when first used and returns bytes. `only` a certain primary."""
         options = self._options(Retry(ExponentialBackoff(cap=0.5, base=0.05), RETRIES))
+        if only is not None:
+            options["redis_connect_func"] = only.greet
         if self.sentinels is not None:
             return self.sentinels.client(options)
         return redis.Redis.from_url(self.url, **options)
@@ -196,6 +199,11 @@ def store_error(error: RedisError, url: str) -> StoreError:
     if isinstance(error, NoPermissionError) or "ACL failure in script" in text or "can't run this" in text:
         return StoreError(
             f"{url}: the user lacks a right: {text}", remedy="give it the rights in deploy/acl, then ACL SAVE"
+        )
+    if isinstance(error, OtherPrimary):
+        return StoreError(
+            f"{url}: a signing process found another primary: {text}",
+            remedy="none needed during a failover; if it stays so, see that store.url leads every process to one server",
         )
     if isinstance(error, OutOfMemoryError):
         return StoreError(

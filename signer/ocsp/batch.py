@@ -13,6 +13,7 @@ from concurrent.futures import (
     as_completed,
 )
 from contextlib import contextmanager
+from dataclasses import dataclass
 from multiprocessing import resource_tracker
 from multiprocessing.connection import Connection, wait
 from pathlib import Path
@@ -27,9 +28,19 @@ from signer.ocsp.schedule import PageRange
 from signer.steady import FollowingClock, SteadyClock
 from store.clock import Clock
 
-__all__ = ["CHUNK_PAGES", "Pool", "chunks_of"]
+__all__ = ["CHUNK_PAGES", "Pool", "Terms", "chunks_of"]
 
 CHUNK_PAGES = 16  # about 2,000 signatures: a tenth of a second, and far from the 255 s a record allows
+
+
+@dataclass(frozen=True, slots=True)
+class Terms:
+    """How an issuer's pages are signed: as its responders were told, and for the primary that they are told by."""
+
+    issuer: str
+    slot: int  # of the template
+    layout: Layout
+    primary: bytes  # its replication id
 
 
 def chunks_of(ranges: Iterable[PageRange], workers: int) -> Iterator[PageRange]:
@@ -54,17 +65,15 @@ class _Worker:
         self._context: Context | None = None
         self._signers: dict[str, PageSigner] = {}
 
-    def sign(self, issuer: str, slot: int, layout: Layout, pages: PageRange) -> Tally:
-        """Under the template of `slot`, and in the layout of pages, that the responders were told of.
-
-        With another one it is ResponderChanged.
-        """
-        signer = self._signers.get(issuer)
-        if signer is None or not _agrees(signer, slot, layout):
-            signer = self._signers[issuer] = self._opened().page_signer(issuer)
-        if not _agrees(signer, slot, layout):
-            raise ResponderChanged(issuer)
+    def sign(self, terms: Terms, pages: PageRange) -> Tally:
+        """Raises ResponderChanged where template or layout would be others, StoreError where the primary would."""
         context = self._opened()
+        context.require_primary(terms.primary)
+        signer = self._signers.get(terms.issuer)
+        if signer is None or not _agrees(signer, terms):
+            signer = self._signers[terms.issuer] = context.page_signer(terms.issuer)
+        if not _agrees(signer, terms):
+            raise ResponderChanged(terms.issuer)
         began = context.clock.monotonic()
         tally = signer.sign_range(pages)
         tally.seconds.append(context.clock.monotonic() - began)
@@ -81,8 +90,8 @@ class _Worker:
             self._context.close()
 
 
-def _agrees(signer: PageSigner, slot: int, layout: Layout) -> bool:
-    return (signer.slot, signer.issuer.layout) == (slot, layout)
+def _agrees(signer: PageSigner, terms: Terms) -> bool:
+    return (signer.slot, signer.issuer.layout) == (terms.slot, terms.layout)
 
 
 _worker: _Worker | None = None  # of a process of the pool
@@ -123,10 +132,10 @@ def _interrupts_held() -> Iterator[None]:
         signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
-def _sign(trusted: float | None, issuer: str, slot: int, layout: Layout, pages: PageRange) -> Tally:
+def _sign(trusted: float | None, terms: Terms, pages: PageRange) -> Tally:
     assert _worker is not None and _clock is not None
     _clock.trusted = trusted
-    return _worker.sign(issuer, slot, layout, pages)
+    return _worker.sign(terms, pages)
 
 
 class _Processes:
@@ -148,10 +157,10 @@ class _Processes:
             initargs=(config_file, machine, self._watched),
         )
 
-    def submit(self, issuer: str, slot: int, layout: Layout, pages: PageRange) -> Future[Tally]:
+    def submit(self, terms: Terms, pages: PageRange) -> Future[Tally]:
         trusted = self._steady.trusted if self._steady is not None else None
         with _interrupts_held():  # the executor starts its processes here, as it needs them
-            return self._executor.submit(_sign, trusted, issuer, slot, layout, pages)
+            return self._executor.submit(_sign, trusted, terms, pages)
 
     def close(self) -> None:
         """What is under way ends as in a crash: its pages are signed another time."""
@@ -167,8 +176,8 @@ class _Thread:
         self._worker = _Worker(config_file, clock)
         self._executor = ThreadPoolExecutor(1, thread_name_prefix="sign")
 
-    def submit(self, issuer: str, slot: int, layout: Layout, pages: PageRange) -> Future[Tally]:
-        return self._executor.submit(self._worker.sign, issuer, slot, layout, pages)
+    def submit(self, terms: Terms, pages: PageRange) -> Future[Tally]:
+        return self._executor.submit(self._worker.sign, terms, pages)
 
     def close(self) -> None:
         self._executor.shutdown(wait=True, cancel_futures=True)
@@ -205,34 +214,27 @@ class Pool:
         """Chunks of one issuer to be with the pool at once: enough to keep it busy, and no more wait for each other."""
         return max(4, 2 * self._workers)
 
-    def submit(self, issuer: str, slot: int, layout: Layout, pages: PageRange) -> Future[Tally]:
-        """Sign `pages` of `layout` under the template of `slot`.
+    def submit(self, terms: Terms, pages: PageRange) -> Future[Tally]:
+        """Sign `pages` of an issuer.
 
         Its result raises BrokenExecutor when a process of the pool was killed; the next call starts new ones.
 
         Raises WorkersLost if those are killed as well, ClockStopped.
         """
         try:
-            return self._signers.submit(issuer, slot, layout, pages)
+            return self._signers.submit(terms, pages)
         except BrokenExecutor:
             self._signers.close()
             self._signers = self._start()
         try:
-            return self._signers.submit(issuer, slot, layout, pages)
+            return self._signers.submit(terms, pages)
         except BrokenExecutor:
             raise WorkersLost from None
 
-    def sign(
-        self,
-        issuer: str,
-        slot: int,
-        layout: Layout,
-        ranges: Iterable[PageRange],
-        progress: Callable[[int], None],
-    ) -> Tally:
+    def sign(self, terms: Terms, ranges: Iterable[PageRange], progress: Callable[[int], None]) -> Tally:
         """Sign all of `ranges`; `progress` is told how many pages each finished chunk had. Raises WorkersLost."""
         chunks = chunks_of(ranges, self._workers)
-        futures = {self.submit(issuer, slot, layout, chunk): len(chunk) for chunk in chunks}
+        futures = {self.submit(terms, chunk): len(chunk) for chunk in chunks}
         total = Tally()
         for future in as_completed(futures):
             try:

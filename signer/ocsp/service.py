@@ -7,7 +7,7 @@ from signer.context import Context
 from signer.ledger.ledger import Ledger
 from signer.ledger.values import LedgerIssuer
 from signer.ocsp.ages import Ages
-from signer.ocsp.batch import Pool
+from signer.ocsp.batch import Pool, Terms
 from signer.ocsp.faults import RETRY_INTERVAL, Faults
 from signer.ocsp.pages import PageSigner, Tally
 from signer.ocsp.queue import Rank
@@ -39,6 +39,7 @@ class IssuerService:
         announced: IssuerRecord,
         reconciliation: Reconciliation,
         pool: Pool,
+        terms: Terms,
         clock: Clock,
         cycle: int,
         ages: Ages,
@@ -53,9 +54,10 @@ class IssuerService:
         self._head_at = 0.0  # when the head is tried for again
         self._patrolled = 0  # page at which the next patrol begins
         self._pool = pool
+        self._terms = terms
         self._clock = clock
         self._tail = Tail(ledger, signer)
-        self._share = PoolShare(pool, signer)
+        self._share = PoolShare(pool, terms)
         self._timetable = Timetable(ledger, signer.issuer.id, signer.page_count, cycle, clock)
         self._faults = Faults(clock)
 
@@ -91,7 +93,7 @@ class IssuerService:
             self._reconciliation.finish()
 
     def _sign(self, ranges: Iterable[PageRange], progress: Callable[[int], None]) -> Tally:
-        return self._pool.sign(self.issuer.name, self._signer.slot, self.issuer.layout, ranges, progress)
+        return self._pool.sign(self._terms, ranges, progress)
 
     def _follow_tail(self) -> Tally:
         """Steps until nothing new was committed."""
@@ -199,9 +201,10 @@ def open_service(context: Context, name: str, pool: Pool) -> IssuerService:
     signer = context.page_signer(name)
     announced = context.announce(name)
     reader = StoreReader(context.client, context.endpoint.url)
+    terms = Terms(name, signer.slot, signer.issuer.layout, reader.replication_id())
     cycle = context.settings.issuer(name).ocsp.cycle
     ages = context.ages(name)
     reconciliation = Reconciliation(context.ledger, signer, reader, context.writer)
     return IssuerService(
-        context.ledger, signer, reader, announced, reconciliation, pool, context.clock, cycle, ages
+        context.ledger, signer, reader, announced, reconciliation, pool, terms, context.clock, cycle, ages
     )

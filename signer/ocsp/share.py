@@ -5,8 +5,8 @@ from concurrent.futures import BrokenExecutor, Future
 from dataclasses import dataclass
 
 from signer.errors import WorkersLost
-from signer.ocsp.batch import CHUNK_PAGES, Pool
-from signer.ocsp.pages import PageSigner, Tally
+from signer.ocsp.batch import CHUNK_PAGES, Pool, Terms
+from signer.ocsp.pages import Tally
 from signer.ocsp.queue import Chunk, PageQueue, Rank
 from signer.ocsp.schedule import PageRange, pages_of
 
@@ -25,10 +25,10 @@ class Finished:
 class PoolShare:
     """For one thread."""
 
-    def __init__(self, pool: Pool, signer: PageSigner) -> None:
+    def __init__(self, pool: Pool, terms: Terms) -> None:
         self._pool = pool
-        self._signer = signer
-        self._queue = PageQueue(signer.page_count, CHUNK_PAGES)
+        self._terms = terms
+        self._queue = PageQueue(1 << terms.layout.page_bits, CHUNK_PAGES)
         self._pending: dict[Future[Tally], tuple[Chunk, int]] = {}
         self._held = False  # whether the pool gets nothing
 
@@ -70,9 +70,9 @@ class PoolShare:
 
     def give(self, read: int) -> None:
         """Fill the places in the pool, the most pressing pages first. Raises WorkersLost, ClockStopped."""
-        issuer, places = self._signer.issuer, 0 if self._held else self._pool.places
+        places = 0 if self._held else self._pool.places
         while len(self._pending) < places and (chunk := self._queue.first()) is not None:
-            future = self._pool.submit(issuer.name, self._signer.slot, issuer.layout, chunk.pages)
+            future = self._pool.submit(self._terms, chunk.pages)
             self._pending[future] = (chunk, read)
             self._queue.remove(chunk)  # not before the pool has it
 

@@ -107,6 +107,7 @@ class Turns:
             mishap = next(mishap for mishap in MISHAPS if isinstance(error, mishap.kind))
             if mishap.anew:
                 issuer.service = None
+                self._context.disconnect()  # what a connection leads to may not be what it was
             issuer.retry_at = None if mishap.wait is None else self._clock.monotonic() + mishap.wait
             self._reports.trouble(issuer.name, mishap.words, error, critical=mishap.wait is None)
 

@@ -10,7 +10,7 @@ from multiprocessing import resource_tracker
 import pytest
 import redis
 
-from signer.ocsp.batch import Pool
+from signer.ocsp.batch import Pool, Terms
 from signer.ocsp.faults import RETRY_INTERVAL
 from signer.ocsp.pages import Tally
 from signer.ocsp.schedule import PageRange
@@ -237,12 +237,11 @@ def test_a_pool_ends_whatever_its_executor_waits_for(
     works = Works(tmp_path_factory.mktemp("works"), store_url, SystemClock())
     with works.context, Pool(works.file, 2) as pool:
         open_service(works.context, "demo", pool)
+        terms = Terms("demo", 0, works.issuer.layout, works.reader.replication_id())
         resource_tracker.ensure_running()  # it lifts the block when it starts
         before = signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGTERM])  # which the processes inherit
         try:
-            futures = [
-                pool.submit("demo", 0, works.issuer.layout, PageRange(page, page)) for page in range(2)
-            ]
+            futures = [pool.submit(terms, PageRange(page, page)) for page in range(2)]
         finally:
             signal.pthread_sigmask(signal.SIG_SETMASK, before)
         wait(futures)
