@@ -21,6 +21,7 @@ MODULES = (
     "http",
     "head",
     "answer",
+    "floor",
     "cache",
     "lookup",
     "replies",
@@ -28,6 +29,7 @@ MODULES = (
     "serve",
     "connection",
 )
+HEADERS = [f"_fastpath/{name}.h" for name in ("crc32c", "crc64", "hash32", "siphash")]
 DIRECTIVES = {
     "language_level": 3,
     "embedsignature": True,
@@ -46,7 +48,7 @@ if __name__ == "__main__":  # Cython starts processes that may read this file ag
                 Extension(
                     f"_fastpath.{name}",
                     [f"_fastpath/{name}.pyx"],
-                    depends=["_fastpath/crc32c.h", "_fastpath/crc64.h", "_fastpath/hash32.h"],
+                    depends=HEADERS,
                     extra_compile_args=CFLAGS,
                     extra_link_args=LDFLAGS,
                 )

@@ -4,8 +4,9 @@ cimport cython
 from libc.stdint cimport int64_t, uint64_t
 
 from _fastpath.answer cimport Entry
-from _fastpath.cache cimport Cache
+from _fastpath.cache cimport Cache, Page
 from _fastpath.certid cimport CertIDView, IssuerID
+from _fastpath.floor cimport Floor
 from _fastpath.replies cimport Command, ReplyQueue
 from _fastpath.template cimport Template
 
@@ -69,7 +70,9 @@ cdef class StatusSource:
     cdef dict pending
     cdef public ReplyQueue channel  # to the store; None while there is none
     cdef readonly double timeout  # seconds for a lookup
+    cdef public Floor floor  # None while there is none
     cdef object damaged  # (issuer name, serial, reason) -> None
+    cdef object below_floor  # (issuer name, serial) -> None
     cdef object wall  # () -> seconds since 1970
     cdef object monotonic  # () -> seconds
     cdef int64_t max_age_cap  # seconds
@@ -82,6 +85,7 @@ cdef class StatusSource:
         self, View view, int hash_algorithm, bytes key, bytes serial, waiter, double now
     )
     cdef object judge(self, Lookup lookup, bytes record, int64_t now)
+    cdef bint is_below_floor(self, Page page) except -1
 
 
 cdef bytes cache_key(const CertIDView* cert_id)

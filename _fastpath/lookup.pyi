@@ -4,6 +4,7 @@ from typing import Any, final
 from _fastpath.answer import Entry
 from _fastpath.cache import Cache
 from _fastpath.certid import CertID, IssuerID
+from _fastpath.floor import Floor
 from _fastpath.replies import ReplyQueue
 from _fastpath.template import Template
 
@@ -55,7 +56,8 @@ class View:
 class StatusSource:
     """One worker's cache, issuers and lookups under way.
 
-    `damaged` is told issuer name, serial and reason of a record that is not the one asked for. `wall` is wall time,
+    `damaged` is told issuer name, serial and reason of a record that is not the one asked for, `below_floor` issuer name
+    and serial of one that is good though the serial is on the floor, which is no answer ("floor"). `wall` is wall time,
     `monotonic` the event loop's time; a lookup has `timeout` seconds.
     """
 
@@ -64,6 +66,7 @@ class StatusSource:
         cache: Cache,
         *,
         damaged: Callable[[str, bytes, str], None],
+        below_floor: Callable[[str, bytes], None],
         wall: Callable[[], float],
         monotonic: Callable[[], float],
         max_age_cap: int,
@@ -71,8 +74,15 @@ class StatusSource:
         timeout: float,
     ) -> None: ...
     channel: ReplyQueue | None  # to the store; None while there is no connection
+    floor: Floor | None  # for what is read from now on
     @property
     def cache(self) -> Cache: ...
+    def pages(self) -> list[bytes]:
+        """Keys of the pages of which something is cached."""
+
+    def drop_below_floor(self, page_keys: Iterable[bytes]) -> None:
+        """Forget those of these pages that have a good answer for a serial that is on the floor by now."""
+
     def verified(self, at: float) -> None:
         """The connection answered a heartbeat that was sent at this monotonic time: what is cached holds (A1)."""
 

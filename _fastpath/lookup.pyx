@@ -6,6 +6,7 @@ connection hands replies in, in the order in which it was given the commands, an
 
 cimport cython
 from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_FromStringAndSize, PyBytes_GET_SIZE
+from cpython.object cimport PyObject
 from libc.stdint cimport uint8_t, uint32_t
 
 from _fastpath.answer cimport decimal_size, fault_of, make_entry, put_decimal
@@ -268,6 +269,7 @@ cdef class StatusSource:
         Cache cache not None,
         *,
         damaged,
+        below_floor,
         wall,
         monotonic,
         int64_t max_age_cap,
@@ -278,6 +280,7 @@ cdef class StatusSource:
         self.views = {}
         self.pending = {}
         self.damaged = damaged
+        self.below_floor = below_floor
         self.wall = wall
         self.monotonic = monotonic
         self.max_age_cap = max_age_cap
@@ -402,11 +405,43 @@ cdef class StatusSource:
         )
         if entry is None:
             return "no_signature"
+        if not entry.revoked and self.floor is not None and self.floor.has(
+            view.issuer, octets(lookup.serial), PyBytes_GET_SIZE(lookup.serial)
+        ):
+            self.below_floor(view.name, lookup.serial)
+            return "floor"
         if not signer.passes(entry, lookup.sent_at):
             return "bad_signature"
         if fault_of(entry, now) is None:  # what may not be sent would be read anew at each request
             self.cache.put(lookup.key, entry, lookup.page_key)
         return entry
+
+    def pages(self):
+        """Keys of the pages of which something is cached."""
+        return list(self.cache.pages)
+
+    def drop_below_floor(self, page_keys not None):
+        """Forget those of these pages that have a good answer for a serial that is on the floor by now."""
+        if self.floor is not None:
+            pages = [self.cache.pages[key] for key in page_keys if key in self.cache.pages]
+            self.cache.invalidate([(<Page>page).key for page in pages if self.is_below_floor(page)])
+
+    cdef bint is_below_floor(self, Page page) except -1:
+        cdef PyObject* each = page.first
+        cdef Entry entry
+        cdef Py_ssize_t size  # of the CertID before the serial
+        while each != NULL:
+            entry = <Entry>each
+            each = entry.sibling
+            if entry.revoked:
+                continue
+            size = 41 if entry.key[0] == HASH_SHA1 else 65
+            view = self.views.get(entry.key[1:size])
+            if view is None or self.floor.has(
+                (<View>view).issuer, octets(entry.key) + size, PyBytes_GET_SIZE(entry.key) - size
+            ):
+                return True
+        return False
 
     def condemn(self, Lookup lookup not None, error):
         """C1: a record that is not the one asked for condemns the connection that it came on."""

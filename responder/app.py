@@ -47,6 +47,7 @@ class Application:
         self.source = StatusSource(
             Cache(section.cache),
             damaged=self._damaged,
+            below_floor=self._below_floor,
             wall=clock.wall,
             monotonic=clock.monotonic,
             max_age_cap=section.max_age_cap,
@@ -78,6 +79,11 @@ class Application:
         """C1: a record that is not the one asked for condemns the connection that it came on."""
         log.error("record refused", issuer=issuer, serial=serial.hex(), reason=reason)
         self.link.drop("store_down")
+
+    def _below_floor(self, issuer: str, serial: bytes) -> None:
+        """C3: an older record was put back, or the store lost a revocation."""
+        self._counters.add("ocsp_floor_refusals_total")
+        log.error("good record of a revoked certificate", issuer=issuer, serial=serial.hex())
 
     async def start(self) -> None:
         """Connect; wait a moment for the issuers, so that the first answers are not tryLater."""

@@ -107,6 +107,7 @@ COUNTERS = (
         ("code",),
         (("200", "206", "304", "404", "416", "503"),),
     ),
+    Family("ocsp_floor_refusals_total", "Good records in the store for serials on a published CRL"),
     Family("crl_versions_refused_total", "CRLs in the object store that may not be served"),
     Family("store_connections_total", "Connections made to the store"),
     Family("store_invalidations_total", "Invalidation messages of the store"),

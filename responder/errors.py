@@ -25,6 +25,7 @@ UnauthorizedCause = Literal["unknown_issuer", "hash_algorithm", "several_certifi
 TryLaterCause = Literal[
     "bad_signature",  # a record's signature does not verify
     "expired",  # nothing newer than nextUpdate - 60 s (R-11)
+    "floor",  # good, for a serial on a published CRL (A2, C3)
     "issuer_missing",  # the store has no record of the issuer
     "issuer_wrong",  # the store's issuer is not the pinned CA
     "lookup_timeout",

@@ -49,6 +49,7 @@ class Source:
         self.now = NOW
         self.monotonic = 1000.0
         self.damaged: list[tuple[str, bytes, str]] = []
+        self.below_floor: list[tuple[str, bytes]] = []
         self.verifies: Callable[[bytes], bool] = lambda body: True
         self.room = room
         self.interval = interval
@@ -59,6 +60,7 @@ class Source:
         self.compiled = StatusSource(
             self.cache,
             damaged=lambda issuer, serial, reason: self.damaged.append((issuer, serial, reason)),
+            below_floor=lambda issuer, serial: self.below_floor.append((issuer, serial)),
             wall=lambda: self.now,
             monotonic=lambda: self.monotonic,
             max_age_cap=3600,
@@ -149,5 +151,5 @@ class Source:
         self.reply(self.record(good(serial)))
         return told[0]
 
-    def has(self, serial: bytes) -> bool:
-        return self.compiled.find(self.cert_id(serial)) is not None
+    def has(self, serial: bytes, algorithm: int = SHA1) -> bool:
+        return self.compiled.find(self.cert_id(serial, algorithm)) is not None
