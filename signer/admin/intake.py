@@ -2,7 +2,7 @@
 
 import asyncio
 from collections import Counter
-from collections.abc import Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from typing import Any
 
 import msgspec
@@ -11,14 +11,26 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from signer.admin.bodies import Lines, whole
+from signer.admin.expected import Chunk, Expected
 from signer.admin.metrics import Metrics
 from signer.admin.openapi import document
 from signer.admin.problems import Problem, described
 from signer.admin.tokens import Tokens
 from signer.config import IntakeSection
-from signer.intake.api import CORRECT, Answer, Intake, IntakeIssuer, Refusal, UnknownIssuer, Work, refusal
+from signer.intake.api import (
+    CORRECT,
+    Answer,
+    Intake,
+    IntakeIssuer,
+    Item,
+    Refusal,
+    UnknownIssuer,
+    Work,
+    refusal,
+)
 from signer.intake.rows import RowError
 from signer.ledger.errors import LedgerError
+from signer.ledger.mass_revocation import new_batch_id
 from store.errors import ConfigError
 
 __all__ = ["BATCH", "BODY_TYPES", "IntakeEndpoints"]
@@ -127,42 +139,52 @@ class IntakeEndpoints:
     async def _answer(
         self, request: Request, issuer: IntakeIssuer, verb: str, media_type: str, actor: str
     ) -> Response:
-        batch = media_type == BATCH
-        work = self._intake.work(issuer, verb, "application/json" if batch else media_type, actor)
+        name, batch = issuer.issuer.name, new_batch_id() if media_type == BATCH else None
+        work = self._intake.work(issuer, verb, "application/json" if batch else media_type, actor, batch)
+        expected = Expected(name, work, request) if verb == "revocations" else None
         try:
-            return await (self._many if batch else self._one)(request, work, issuer.issuer.name, verb)
+            return await (self._many if batch else self._one)(request, work, expected, name, verb)
         except ClientDisconnect:
             return Response(status_code=400)  # to nobody
 
-    async def _one(self, request: Request, work: Work, issuer: str, verb: str) -> Response:
+    async def _one(
+        self, request: Request, work: Work, expected: Expected | None, issuer: str, verb: str
+    ) -> Response:
         body = await whole(request, self._section.timeout)
-        (found,) = await self._carry_out(work, [body])
+        items = await asyncio.to_thread(work.read, [body])
+        if expected is not None and not isinstance(items[0], RowError):
+            await expected.check(items)
+        (found,) = await self._carry_out(work, items)
         self._metrics.taken_in(issuer, verb, _outcome(found))
         if isinstance(found, Refusal):
             raise Problem(found)
         return _json(found.certificate)
 
-    async def _many(self, request: Request, work: Work, issuer: str, verb: str) -> Response:
+    async def _many(
+        self, request: Request, work: Work, expected: Expected | None, issuer: str, verb: str
+    ) -> Response:
         section = self._section
         lines = Lines(request, octets=section.body_limit, lines=section.line_limit, pause=section.timeout)
         told: list[bytes] = []
         outcomes: Counter[str] = Counter()
         try:
-            async for chunk in lines.chunks():
-                found = await self._carry_out(work, [line for _, line in chunk])
+            chunks = _read(work, lines)
+            async for chunk in chunks if expected is None else expected.checked(chunks):
+                found = await self._carry_out(work, [item for _, item in chunk])
                 for (number, _), one in zip(chunk, found, strict=True):
                     outcomes[_outcome(one)] += 1
                     told.append(msgspec.json.encode({"line": number} | _line(one)))
+            counts = {"lines": outcomes.total(), "outcomes": outcomes}
         except Problem as problem:
-            problem.more = {"lines": outcomes.total(), "outcomes": outcomes}
+            problem.more |= {"lines": outcomes.total(), "outcomes": outcomes}
             raise
         finally:
             for outcome, count in outcomes.items():
                 self._metrics.taken_in(issuer, verb, outcome, count)
-        told.append(msgspec.json.encode({"lines": outcomes.total(), "outcomes": outcomes}))
+        told.append(msgspec.json.encode(counts | {"batch": work.batch}))
         return Response(b"\n".join(told) + b"\n", headers=NO_STORE, media_type=BATCH)
 
-    async def _carry_out(self, work: Work, items: list[bytes | RowError]) -> list[Answer | Refusal]:
+    async def _carry_out(self, work: Work, items: list[Item]) -> list[Answer | Refusal]:
         """Durable when it returns. Raises Problem when the ledger cannot be had."""
         try:
             submitted = await asyncio.to_thread(work.submit, items)
@@ -181,6 +203,12 @@ class IntakeEndpoints:
         except LedgerError as error:
             raise Problem(refusal(error)) from None
         return submitted.answers(results)
+
+
+async def _read(work: Work, lines: Lines) -> AsyncIterator[Chunk]:
+    async for chunk in lines.chunks():
+        items = await asyncio.to_thread(work.read, [line for _, line in chunk])
+        yield list(zip((number for number, _ in chunk), items, strict=True))
 
 
 def _media_type(request: Request, verb: str) -> str:

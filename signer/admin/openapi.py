@@ -4,11 +4,12 @@
 """
 
 import sys
+from collections.abc import Sequence
 from typing import Any
 
 import msgspec
 
-from signer.ledger.values import ALLOWED_REASONS, REASON_NAMES
+from signer.ledger.values import ALLOWED_REASONS, REASON_NAMES, Outcome
 
 __all__ = ["document"]
 
@@ -80,6 +81,18 @@ def _schemas() -> dict[str, Any]:
         "remedy": {"type": "string", "description": "What to do."},
         "lines": {"type": "integer", "description": "Lines of a batch that were carried out before."},
         "outcomes": {"type": "object", "additionalProperties": {"type": "integer"}},
+        "summary": {
+            "type": "object",
+            "description": "What revocations that were not expected would come to: numbers of certificates.",
+            "properties": {
+                "issuer": {"type": "string"},
+                "named": {"type": "integer", "description": "Different serials; what `expect` has to be."},
+                **{one.value: {"type": "integer"} for one in Outcome},
+                "reasons": {"type": "object", "additionalProperties": {"type": "integer"}},
+            },
+            "required": ["issuer", "named", *(one.value for one in Outcome), "reasons"],
+            "additionalProperties": False,
+        },
     }
     return {
         "Fields": _object(fields, ["serial", "not_after"], "A certificate or precertificate by its fields."),
@@ -119,16 +132,24 @@ def _problems(*codes: int) -> dict[str, Any]:
         404: "No such issuer, or no certificate with that serial.",
         405: "No such method.",
         408: "The body did not come.",
-        409: "It contradicts what is recorded of the serial.",
+        409: "It contradicts what is recorded of the serial, or `expect` is not the number of certificates named.",
         413: "Too long. Lines of a batch before that were carried out.",
         415: "That Content-Type is not taken.",
+        422: "More than 100 certificates to revoke and no `expect`.",
         503: "The ledger cannot be had, or too much is under way: come again, sent twice is no harm.",
     }
     content = {"application/problem+json": {"schema": _ref("Problem")}}
     return {str(code): {"description": texts[code], "content": content} for code in codes}
 
 
-def _operation(name: str, summary: str, bodies: dict[str, Any]) -> dict[str, Any]:
+def _operation(
+    name: str,
+    summary: str,
+    bodies: dict[str, Any],
+    *,
+    parameters: Sequence[Any] = (),
+    problems: Sequence[int] = (),
+) -> dict[str, Any]:
     batch = {
         "schema": {
             "type": "string",
@@ -146,9 +167,9 @@ def _operation(name: str, summary: str, bodies: dict[str, Any]) -> dict[str, Any
     return {
         "operationId": name,
         "summary": summary,
-        "parameters": [_ISSUER],
+        "parameters": [_ISSUER, *parameters],
         "requestBody": {"required": True, "content": {**bodies, "application/x-ndjson": batch}},
-        "responses": {"200": answer, **_problems(400, 401, 403, 404, 408, 409, 413, 415, 503)},
+        "responses": {"200": answer, **_problems(400, 401, 403, 404, 408, 409, 413, 415, *problems, 503)},
     }
 
 
@@ -158,6 +179,15 @@ _ISSUER = {
     "required": True,
     "description": "`name` of an [[issuer]] in ocsp.toml.",
     "schema": {"type": "string", "pattern": "^[a-z0-9][a-z0-9._-]{0,62}$"},
+}
+
+
+_EXPECT = {
+    "name": "expect",
+    "in": "query",
+    "description": "How many certificates are to be revoked: different serials. Needed above 100; nothing is revoked "
+    "if there are more or fewer.",
+    "schema": {"type": "integer", "minimum": 0, "maximum": 999_999_999},
 }
 
 
@@ -208,6 +238,8 @@ def document() -> dict[str, Any]:
                     "revoke",
                     "Revoke a certificate for ever.",
                     {"application/json": {"schema": _ref("Revocation")}},
+                    parameters=[_EXPECT],
+                    problems=[422],
                 )
             },
         },

@@ -1,7 +1,6 @@
 """`revoke`: a few certificates, a file of them or all of a CA; summed up first, then for ever."""
 
 import os
-import secrets
 import shlex
 from collections.abc import Callable, Iterator
 from contextlib import closing
@@ -16,9 +15,9 @@ from signer.intake.revocations import allowed_reason, parse_date, read_revocatio
 from signer.intake.rows import RowError
 from signer.journal import user
 from signer.ledger.ledger import Ledger
-from signer.ledger.mass_revocation import Batch, MassOutcome
+from signer.ledger.mass_revocation import Batch, MassOutcome, new_batch_id
 from signer.ledger.staging import Staging
-from signer.ledger.values import REASON_NAMES, Outcome, Revocation, RevokeResult
+from signer.ledger.values import Outcome, Revocation, RevokeResult
 from signer.progress import bar
 from signer.text import printable, rfc3339
 from store.clock import Clock, SystemClock
@@ -26,7 +25,6 @@ from store.errors import UsageError
 
 __all__ = ["RevokeRequest", "revoke"]
 
-EXPECT_ABOVE = 100  # more revocations than this have to be counted by the operator too
 FAILED = 1
 REJECTED = 3  # done, but for some
 Source = Callable[[], Iterator[Revocation]]  # the same revocations at every call
@@ -145,22 +143,23 @@ def _staged(staging: Staging) -> Iterator[Revocation]:
 
 
 def _batch(issuer: str, request: RevokeRequest, planned: MassOutcome) -> Batch:
-    detail = {"issuer": issuer, **request.detail, "reasons": _named(planned)}
-    return Batch(secrets.token_hex(8), user(), detail)
+    detail = {"issuer": issuer, **request.detail, "reasons": planned.named_reasons}
+    return Batch(new_batch_id(), user(), detail)
 
 
 def _check_expected(planned: MassOutcome, request: RevokeRequest, file: Path, issuer: str) -> None:
     count, expect = planned.named, request.expect
-    if expect is None and count > EXPECT_ABOVE:
+    if planned.is_expected(expect):
+        return
+    if expect is None:
         raise UsageError(
             f"{_summary(issuer, planned)}\n{count} certificates would be revoked for ever",
             remedy=f"say --expect {count} if that is meant: {request.command(file, issuer, count)}",
         )
-    if expect is not None and expect != count:
-        raise UsageError(
-            f"{_summary(issuer, planned)}\n{count} certificates are named, not {expect}",
-            remedy=f"nothing was revoked; if that is meant: {request.command(file, issuer, count)}",
-        )
+    raise UsageError(
+        f"{_summary(issuer, planned)}\n{count} certificates are named, not {expect}",
+        remedy=f"nothing was revoked; if that is meant: {request.command(file, issuer, count)}",
+    )
 
 
 def _carry_out(
@@ -182,10 +181,6 @@ def _carry_out(
     return done
 
 
-def _named(found: MassOutcome) -> dict[str, int]:
-    return {REASON_NAMES[number]: count for number, count in sorted(found.reasons.items())}
-
-
 def _summary(issuer: str, planned: MassOutcome) -> str:
     counts = planned.outcomes
     line = (
@@ -193,7 +188,7 @@ def _summary(issuer: str, planned: MassOutcome) -> str:
         f"{counts[Outcome.UPDATED]} revoked with an earlier date or graver reason, "
         f"{counts[Outcome.ALREADY]} as they are, {counts[Outcome.REJECTED]} unknown"
     )
-    return "\n".join([line, *(f"  {name}: {count}" for name, count in _named(planned).items())])
+    return "\n".join([line, *(f"  {name}: {count}" for name, count in planned.named_reasons.items())])
 
 
 def _report(
@@ -208,7 +203,12 @@ def _report(
     """`results` are those of serials that were typed; of a file or of all only unknown ones are listed."""
     counts = {one.value: done.outcomes[one] for one in Outcome}
     if as_json:
-        found: dict[str, Any] = {"issuer": issuer, **counts, "reasons": _named(done), "dry_run": dry_run}
+        found: dict[str, Any] = {
+            "issuer": issuer,
+            **counts,
+            "reasons": done.named_reasons,
+            "dry_run": dry_run,
+        }
         found |= {"batch": batch.id if batch else None}
         found |= {"rejected_serials": [serial.hex() for serial in done.rejected.first]}
         print_json(found | {"results": [_described(result) for result in results]})

@@ -1,9 +1,9 @@
 """The intake API below HTTP: calls of one issuer become deeds, and their results what callers are told."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeAlias
 
 from signer.intake import calls
 from signer.intake.calls import Call, Read
@@ -15,8 +15,9 @@ from signer.intake.scope import Scope, Shards
 from signer.ledger.deeds import Conflict, Deed, Issue, Reserve, Result, Revoke, Settled, Unissued
 from signer.ledger.errors import LedgerError
 from signer.ledger.ledger import Ledger
+from signer.ledger.mass_revocation import MassOutcome
 from signer.ledger.staging import StagedRow
-from signer.ledger.values import CertificateState
+from signer.ledger.values import CertificateState, Revocation
 from signer.text import rfc3339
 from store.clock import Clock
 from store.errors import UsageError
@@ -27,6 +28,7 @@ __all__ = [
     "Answer",
     "Intake",
     "IntakeIssuer",
+    "Item",
     "Refusal",
     "Submitted",
     "UnknownIssuer",
@@ -99,11 +101,14 @@ class Intake:
             )
         return _described(issuer, state, self._clock.now())
 
-    def work(self, issuer: IntakeIssuer, verb: str, media_type: str, actor: str) -> "Work":
+    def work(
+        self, issuer: IntakeIssuer, verb: str, media_type: str, actor: str, batch: str | None = None
+    ) -> "Work":
         """For bodies or lines of one request."""
-        return Work(self._ledger, self._committer, issuer, verb, media_type, actor, self._clock.now())
+        return Work(self._ledger, self._committer, issuer, verb, media_type, actor, batch, self._clock.now())
 
 
+Item: TypeAlias = Read[Any] | RowError
 _DEEDS: dict[str, type[Deed]] = {"certificates": Issue, "reservations": Reserve, "revocations": Revoke}
 
 
@@ -118,8 +123,10 @@ class Work:
         verb: str,
         media_type: str,
         actor: str,
+        batch: str | None,
         now: int,
     ) -> None:
+        self.batch = batch  # its id in the journal
         self._ledger = ledger
         self._committer = committer
         self._issuer = issuer
@@ -133,9 +140,21 @@ class Work:
             return calls.issue(Scope(self._issuer.issuer, self._issuer.shards, self._now), media_type)
         return calls.reserve if self._verb == "reservations" else calls.revoke(self._now)
 
-    def submit(self, items: Sequence[bytes | RowError]) -> "Submitted":
-        """Read some hundred items and hand over those that are right."""
-        read: list[Read[Any] | RowError] = [self._read(one) for one in items]
+    def read(self, items: Sequence[bytes | RowError]) -> list[Item]:
+        """What some hundred items say."""
+        return [self._read(one) for one in items]
+
+    def count(self, read: Iterable[Item]) -> MassOutcome:
+        """What revocations would come to that were read; each serial once."""
+        asked: dict[bytes, Revocation] = {}
+        for one in read:
+            if not isinstance(one, RowError):
+                asked.setdefault(one.item.serial, one.item)
+        ledger, issuer_id = self._ledger, self._issuer.id
+        return ledger.plan_mass_revocation(issuer_id, asked.values(), self._now, lambda count: None)
+
+    def submit(self, read: Sequence[Item]) -> "Submitted":
+        """Hand over those of some hundred that are right."""
         refused: dict[int, Refusal] = {
             place: Refusal(400, str(one), CORRECT)
             for place, one in enumerate(read)
@@ -145,12 +164,13 @@ class Work:
         if self._verb == "certificates":
             refused |= self._misplaced(wanted)
         places = [place for place in wanted if place not in refused]
-        deed = _DEEDS[self._verb](self._issuer.id, self._actor, [wanted[place].item for place in places])
+        items = [wanted[place].item for place in places]
+        deed = _DEEDS[self._verb](self._issuer.id, self._actor, items, self.batch)
         done = self._committer.submit(deed) if places else None
         notes = [wanted[place].notes for place in places]
         return Submitted(self._issuer, self._now, refused, places, notes, done)
 
-    def _read(self, data: bytes | RowError) -> Read[Any] | RowError:
+    def _read(self, data: bytes | RowError) -> Item:
         if isinstance(data, RowError):
             return data
         try:

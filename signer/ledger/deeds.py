@@ -55,6 +55,7 @@ class _Asked(Generic[T]):
     issuer_id: int
     actor: str
     items: Sequence[T]
+    batch: str | None = None  # an id for the journal
 
 
 class Issue(_Asked[CertificateRow]):
@@ -85,17 +86,16 @@ _Outcomes: TypeAlias = list[str | LedgerError]
 def do_all(connection: Connection, group: Sequence[Deed], now: int) -> list[list[Result]]:
     """Carry out deeds in this write transaction, in order; those of one kind, issuer and caller in a row as one."""
     results: list[list[Result]] = []
-    for (kind, issuer_id, actor), run in itertools.groupby(group, _whose):
+    for (kind, issuer_id, actor, batch), run in itertools.groupby(group, _whose):
         deeds = list(run)
-        done = iter(
-            _do(connection, kind(issuer_id, actor, [one for deed in deeds for one in deed.items]), now)
-        )
+        items = [one for deed in deeds for one in deed.items]
+        done = iter(_do(connection, kind(issuer_id, actor, items, batch), now))
         results += [list(itertools.islice(done, len(deed.items))) for deed in deeds]
     return results
 
 
-def _whose(deed: Deed) -> tuple[Any, int, str]:
-    return type(deed), deed.issuer_id, deed.actor
+def _whose(deed: Deed) -> tuple[Any, int, str, str | None]:
+    return type(deed), deed.issuer_id, deed.actor, deed.batch
 
 
 def _do(connection: Connection, deed: Deed, now: int) -> list[Result]:
@@ -141,6 +141,8 @@ def states(connection: Connection, issuer_id: int, serials: Sequence[bytes]) -> 
 
 def _append(connection: Connection, deed: Deed, event: str, detail: dict[str, Any], now: int) -> None:
     name = issuers.by_id(connection, deed.issuer_id).name
+    if deed.batch is not None:
+        detail = {"batch": deed.batch, **detail}
     journal.append(connection, now=now, actor=deed.actor, event=event, detail={"issuer": name, **detail})
 
 

@@ -1,6 +1,7 @@
 """Revoking any number of certificates: planned first, then thousands a commit, journalled as one batch."""
 
 import itertools
+import secrets
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager
@@ -11,9 +12,11 @@ from sqlalchemy import Connection, select, tuple_
 
 from signer import journal
 from signer.ledger import generations, issuers, revocation, schema
-from signer.ledger.values import Outcome, Revocation, RevokeResult, Serials
+from signer.ledger.values import REASON_NAMES, Outcome, Revocation, RevokeResult, Serials
 
-__all__ = ["Batch", "MassOutcome", "living", "plan", "revoke"]
+__all__ = ["EXPECT_ABOVE", "Batch", "MassOutcome", "living", "new_batch_id", "plan", "revoke"]
+
+EXPECT_ABOVE = 100  # more certificates than this have to be counted by who asks too
 
 BATCH = 2_000  # revocations a commit, so that no other writer waits long
 # Entries go all over the index of the CRLs: its pages are kept at hand, and written back less often.
@@ -48,6 +51,20 @@ class MassOutcome:
     def changed(self) -> int:
         return sum(self.outcomes[one] for one in _CHANGES)
 
+    def is_expected(self, count: int | None) -> bool:
+        """Whether so many may be revoked for ever by who said `count`, or nothing."""
+        return self.named <= EXPECT_ABOVE if count is None else self.named == count
+
+    def described(self) -> dict[str, Any]:
+        """For people to compare with what they meant."""
+        counts = {one.value: self.outcomes[one] for one in Outcome}
+        return {"named": self.named, **counts, "reasons": self.named_reasons}
+
+    @property
+    def named_reasons(self) -> dict[str, int]:
+        """`reasons` by name."""
+        return {REASON_NAMES[number]: count for number, count in sorted(self.reasons.items())}
+
     def extend(self, other: "MassOutcome") -> None:
         self.outcomes.update(other.outcomes)
         self.reasons.update(other.reasons)
@@ -61,6 +78,11 @@ class MassOutcome:
         for one in results:
             if one.outcome is Outcome.REJECTED:
                 self.rejected.add(one.serial)
+
+
+def new_batch_id() -> str:
+    """By which the journal tells batches apart."""
+    return secrets.token_hex(8)
 
 
 def plan(

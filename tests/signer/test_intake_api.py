@@ -110,14 +110,20 @@ class Signer:
     def find(self, serial: str) -> httpx.Response:
         return self.client.get(f"/intake/v1/demo/certificates/{serial}")
 
-    def batch(self, verb: str, lines: list[Any]) -> tuple[list[Any], dict[str, Any]]:
-        """Answers a line, and the counts."""
-        body = "\n".join(one if isinstance(one, str) else json.dumps(one) for one in lines)
-        response = self.post(verb, body.encode(), headers=BATCH)
+    def batch(
+        self, verb: str, lines: list[Any], expect: int | None = None
+    ) -> tuple[list[Any], dict[str, Any]]:
+        """Answers a line, and the counts with the id of the batch."""
+        response = self.post_lines(verb, lines, expect)
         assert response.status_code == 200, response.text
         *told, counts = [json.loads(line) for line in response.text.splitlines()]
         assert counts["lines"] == len(told) == sum(counts["outcomes"].values())
         return told, counts
+
+    def post_lines(self, verb: str, lines: list[Any], expect: object = None) -> httpx.Response:
+        body = "\n".join(one if isinstance(one, str) else json.dumps(one) for one in lines)
+        query = {} if expect is None else {"params": {"expect": expect}}
+        return self.post(verb, body.encode(), headers=BATCH, **query)
 
     def issue_certificate(self, serial: int, *, poison: bool = False, url: str | None = None) -> bytes:
         """DER, signed by the CA."""
@@ -294,7 +300,62 @@ def test_a_batch_is_told_line_by_line(signer: Signer) -> None:
     told, counts = signer.batch(
         "reservations", [{"serial": f"{n:04x}"} for n in range(0x4000, 0x4000 + 1200)]
     )
-    assert counts == {"lines": 1200, "outcomes": {"reserved": 1200}}
+    assert (counts["lines"], counts["outcomes"]) == (1200, {"reserved": 1200})
+
+
+def many(signer: Signer, first: int, count: int) -> list[dict[str, Any]]:
+    """Revocations of so many certificates that there are."""
+    serials = [f"{number:06x}" for number in range(first, first + count)]
+    signer.batch("certificates", [{"serial": serial, "not_after": END} for serial in serials])
+    return [{"serial": serial, "reason": "superseded"} for serial in serials]
+
+
+def test_more_than_a_hundred_revocations_have_to_be_expected(signer: Signer) -> None:
+    """They are for ever. Nothing is revoked by who counts otherwise, and one batch has one id in the journal."""
+    asked = many(signer, 0x100000, 620)
+    asked[7]["reason"] = "keyCompromise"
+    lines = [*asked, asked[0], {"serial": "1fffff"}, {"serial": "xyz"}]
+    summary = {"issuer": "demo", "named": 621, "revoked": 620, "already": 0, "updated": 0, "rejected": 1}
+    summary["reasons"] = {"keyCompromise": 1, "superseded": 619}  # type: ignore[assignment]
+    found = problem(signer.post_lines("revocations", lines), 422)
+    assert found["summary"] == summary and found["remedy"].endswith("?expect=621")
+    found = problem(signer.post_lines("revocations", lines, 620), 409)
+    assert found["summary"] == summary and found["detail"] == "621 certificates are named, not 620"
+    assert (found["lines"], found["outcomes"]) == (0, {})
+    for wrong in ("", "x", "-1", "1e3", "1" * 10, ["621", "621"], "٦٢١"):
+        assert (
+            "expect: not a number" in problem(signer.post_lines("revocations", lines, wrong), 400)["detail"]
+        )
+    assert {signer.find(asked[place]["serial"]).json()["status"] for place in (0, 7, 619)} == {"good"}
+    told, counts = signer.batch("revocations", lines, 621)
+    assert counts["outcomes"] == {"revoked": 620, "known": 1, "rejected": 2}
+    entries = [one for one in signer.works.ledger.journal_entries() if one.event == "revoke"]
+    of_batch = [one.detail for one in entries if one.detail.get("batch") == counts["batch"]]
+    assert sum(one["certificates"] for one in of_batch) == 620 and len(of_batch) > 1
+    again, more = signer.batch("revocations", lines, 621)
+    assert more["outcomes"] == {"known": 621, "rejected": 2} and more["batch"] != counts["batch"]
+    assert [one.get("certificate") for one in again] == [one.get("certificate") for one in told]
+
+
+def test_a_hundred_revocations_need_no_count(signer: Signer) -> None:
+    asked = many(signer, 0x200000, 101)
+    assert problem(signer.post_lines("revocations", asked), 422)["summary"]["named"] == 101
+    assert problem(signer.post_lines("revocations", asked[:2], 3), 409)
+    _, counts = signer.batch("revocations", asked[:100])
+    assert counts["outcomes"] == {"revoked": 100}
+    last = asked[100]
+    assert problem(signer.post("revocations", last, params={"expect": 2}), 409)["summary"]["named"] == 1
+    assert problem(signer.post("revocations", {"serial": "xyz"}, params={"expect": 1}), 400)
+    assert signer.find(last["serial"]).json()["status"] == "good"
+    assert signer.post("revocations", last, params={"expect": 1}).json()["status"] == "revoked"
+
+
+def test_revocations_of_which_not_all_came_are_not_begun_with(signer: Signer) -> None:
+    """Of those that did come nobody knows whether they are what was meant."""
+    asked = many(signer, 0x300000, 90)
+    found = problem(signer.post_lines("revocations", [*asked, *[" " * 60_000] * 20]), 413)
+    assert found["lines"] == 0
+    assert signer.find(asked[0]["serial"]).json()["status"] == "good"
 
 
 def test_callers_that_are_not_known(signer: Signer) -> None:
