@@ -122,8 +122,8 @@ class Signer:
 
     def post_lines(self, verb: str, lines: list[Any], expect: object = None) -> httpx.Response:
         body = "\n".join(one if isinstance(one, str) else json.dumps(one) for one in lines)
-        query = {} if expect is None else {"params": {"expect": expect}}
-        return self.post(verb, body.encode(), headers=BATCH, **query)
+        params = {} if expect is None else {"expect": expect}
+        return self.post(verb, body.encode(), headers=BATCH, params=params)
 
     def issue_certificate(self, serial: int, *, poison: bool = False, url: str | None = None) -> bytes:
         """DER, signed by the CA."""
@@ -315,8 +315,15 @@ def test_more_than_a_hundred_revocations_have_to_be_expected(signer: Signer) -> 
     asked = many(signer, 0x100000, 620)
     asked[7]["reason"] = "keyCompromise"
     lines = [*asked, asked[0], {"serial": "1fffff"}, {"serial": "xyz"}]
-    summary = {"issuer": "demo", "named": 621, "revoked": 620, "already": 0, "updated": 0, "rejected": 1}
-    summary["reasons"] = {"keyCompromise": 1, "superseded": 619}  # type: ignore[assignment]
+    summary: dict[str, Any] = {
+        "issuer": "demo",
+        "named": 621,
+        "revoked": 620,
+        "already": 0,
+        "updated": 0,
+        "rejected": 1,
+    }
+    summary |= {"reasons": {"keyCompromise": 1, "superseded": 619}}
     found = problem(signer.post_lines("revocations", lines), 422)
     assert found["summary"] == summary and found["remedy"].endswith("?expect=621")
     found = problem(signer.post_lines("revocations", lines, 620), 409)
