@@ -22,7 +22,7 @@ from signer.ocsp.turns import Turns
 from signer.renewal import renew_for_ever
 from signer.reports import Reports
 from signer.restored import check_audited
-from signer.steady import SteadyClock
+from signer.steady import RecordingClock, SteadyClock
 from signer.threads import Beside
 from signer.watch import IndexWatch, follow
 from store.clock import Clock
@@ -110,12 +110,13 @@ class Runner:
             lateness = Lateness(context.ledger, tables)
             reports = Reports(Metrics(context.ledger, names, lateness, context.clock), lateness)
             clock = SteadyClock(context.clock, witness(context.ledger, tables))
+            recording = RecordingClock(clock)
             others = [
                 Beside("crl", lambda: self._run_crls(clock, reports, stop), stop),
-                Beside("watch", lambda: self._run_watches(reports, stop), stop),
+                Beside("watch", lambda: self._run_watches(recording, reports, stop), stop),
                 Beside("renew", lambda: self._run_renewals(reports, stop), stop),
             ]
-            with admin_listener(context, reports, stop), _by(context, clock):
+            with admin_listener(context, recording, reports, stop), _by(context, clock):
                 for other in others:
                     other.start()
                 try:
@@ -168,8 +169,8 @@ class Runner:
                     press.step(context)
                 stop.wait(CRL_CHECK)
 
-    def _run_watches(self, reports: Reports, stop: threading.Event) -> None:
-        with Context.open(self._file) as context:
+    def _run_watches(self, clock: RecordingClock, reports: Reports, stop: threading.Event) -> None:
+        with Context.open(self._file, clock) as context:
             tables = context.settings.root.issuer
             watches = [IndexWatch(context, table.name, table.watch) for table in tables if table.watch]
             if watches:

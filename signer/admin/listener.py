@@ -20,6 +20,7 @@ from signer.intake.commits import Committer
 from signer.intake.scope import Shards
 from signer.ledger.errors import LedgerError
 from signer.reports import Reports
+from signer.steady import RecordingClock
 from signer.threads import Beside
 from store.clock import Clock
 from store.errors import ConfigError
@@ -33,19 +34,20 @@ GRACE = 5  # seconds for requests under way at the end
 
 
 @contextmanager
-def admin_listener(context: Context, reports: Reports, stop: threading.Event) -> Iterator[None]:
+def admin_listener(
+    context: Context, clock: RecordingClock, reports: Reports, stop: threading.Event
+) -> Iterator[None]:
     """Serve until the end of the `with`. Raises AddressUnavailable, ConfigError; sets `stop` if serving fails."""
     root = context.settings.root
     if not root.signer.admin:
         yield
         return
     tokens = Tokens(root.intake.tokens) if root.intake.tokens is not None else None
-    clock = context.clock  # whatever becomes of the one that signing goes by
     with (
         bind("signer.admin", Address.parse(root.signer.admin)) as listener,
-        Committer(context.ledger, context.clock) as committer,
+        Committer(context.ledger, clock) as committer,
     ):
-        intake = Intake(context.ledger, committer, context.clock, _issuers(context))
+        intake = Intake(context.ledger, committer, clock, _issuers(context))
         endpoints = IntakeEndpoints(intake, root.intake, tokens, reports.metrics)
         app = admin_app(endpoints, reports.metrics, lambda: _causes(context, clock, reports))
         server = uvicorn.Server(_config(app, root.intake))

@@ -4,6 +4,7 @@ import os
 from pathlib import Path
 from typing import Any
 
+from signer.clock_watch import clock_to_record_by
 from signer.commands.output import print_json, print_text, remark
 from signer.context import Context
 from signer.intake.importer import ImportReport, StagedImport, stage
@@ -39,6 +40,8 @@ def import_file(
     clock = clock or SystemClock()
     began = clock.monotonic()
     with Context.open(file, clock, create_ledger=not dry_run) as context:
+        if context.has_ledger:
+            context.clock = clock_to_record_by(context.ledger, context.settings.root.issuer, clock)
         known, scope = _scope(context, issuer)
         with (
             bar("read", _size(path), quiet=quiet) as advance,

@@ -5,6 +5,7 @@ from contextlib import AbstractContextManager, nullcontext
 from dataclasses import asdict
 from pathlib import Path
 
+from signer.clock_watch import clock_to_sign_by
 from signer.commands.output import print_json, print_text, remark
 from signer.context import Context
 from signer.crl.job import ShardOutcome, ShardStatus
@@ -12,16 +13,26 @@ from signer.crl.targets import Target
 from signer.files import held
 from signer.progress import bar
 from signer.restored import check_audited
+from store.clock import Clock
 
 __all__ = ["build"]
 
 
-def build(file: Path, *, issuer: str | None, dry_run: bool, as_json: bool, quiet: bool) -> int:
-    """Build every shard; returns the exit code: 1 if one was refused or a target lacks CRLs."""
+def build(
+    file: Path,
+    *,
+    issuer: str | None,
+    dry_run: bool,
+    as_json: bool,
+    quiet: bool,
+    clock: Clock | None = None,
+) -> int:
+    """Build every shard; returns the exit code: 1 if one was refused or a target lacks CRLs. Raises ClockStopped (B6)."""
     failed = 0
-    with Context.open(file) as context, nullcontext() if dry_run else _turn(context):
+    with Context.open(file, clock) as context, nullcontext() if dry_run else _turn(context):
         check_audited(context.ledger)
         tables = context.settings.root.issuer
+        context.clock = clock_to_sign_by(context.ledger, tables, context.clock)
         names = [issuer] if issuer else [table.name for table in tables if not table.crl.offline]
         for name in names:
             context.ledger.issuer(name)  # a pass never adds an issuer: its certificates come first

@@ -3,15 +3,16 @@
 import os
 import shlex
 from collections.abc import Callable, Iterator
-from contextlib import closing
+from contextlib import ExitStack, closing
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from signer.cli_options import DEFAULT_CONFIG
+from signer.clock_watch import clock_to_record_by
 from signer.commands.output import print_json, print_text, remark
 from signer.config import load_settings
-from signer.intake.revocations import allowed_reason, parse_date, read_revocations, typed_serial
+from signer.intake.revocations import allowed_reason, fit_date, read_revocations, typed_serial
 from signer.intake.rows import RowError
 from signer.journal import user
 from signer.ledger.ledger import Ledger
@@ -19,6 +20,7 @@ from signer.ledger.mass_revocation import Batch, MassOutcome, new_batch_id
 from signer.ledger.staging import Staging
 from signer.ledger.values import Outcome, Revocation, RevokeResult
 from signer.progress import bar
+from signer.steady import RecordingClock
 from signer.text import printable, rfc3339
 from store.clock import Clock, SystemClock
 from store.errors import UsageError
@@ -80,42 +82,54 @@ def revoke(
     settings = load_settings(file)
     settings.issuer(issuer)
     request.check()
-    now = (clock or SystemClock()).now()
-    number, time = _reason_and_time(request, now)
-    typed = _typed(request.serials, time, number)
-    with Staging(settings.document.directory) as staging:
+    with ExitStack() as stack:
+        ledger = stack.enter_context(closing(Ledger.open(settings.ledger_url)))
+        found = ledger.issuer(issuer).id
+        clock = clock_to_record_by(ledger, settings.root.issuer, clock or SystemClock())
+        now = _now(clock)
+        number, time = _reason_and_time(request, now, clock.latest)
+        typed = _typed(request.serials, time, number)
+        staging = stack.enter_context(Staging(settings.document.directory))
         if request.from_file is not None:
-            _stage(staging, request.from_file, number, time, now, quiet=quiet)
-        with closing(Ledger.open(settings.ledger_url)) as ledger:
-            found = ledger.issuer(issuer).id
+            _stage(staging, request.from_file, number, time, now, clock.latest, quiet=quiet)
 
-            def source() -> Iterator[Revocation]:
-                if request.everything:
-                    return (Revocation(serial, time, number) for serial in ledger.living(found, now))
-                return iter(typed) if typed else _staged(staging)
+        def source() -> Iterator[Revocation]:
+            if request.everything:
+                return (Revocation(serial, time, number) for serial in ledger.living(found, now))
+            return iter(typed) if typed else _staged(staging)
 
-            with bar("look up", None, quiet=quiet) as advance:
-                planned = ledger.plan_mass_revocation(found, source(), now, advance)
-            results = ledger.plan_revocations(found, typed, now)
-            _check_expected(planned, request, file, issuer)
-            if not as_json:
-                print_text(_summary(issuer, planned))
-            batch = None if dry_run or not planned.changed else _batch(issuer, request, planned)
-            done = (
-                planned
-                if batch is None
-                else _carry_out(
-                    ledger, found, source, now, batch, planned, again=request.everything, quiet=quiet
-                )
-            )
+        with bar("look up", None, quiet=quiet) as advance:
+            planned = ledger.plan_mass_revocation(found, source(), now, advance)
+        results = ledger.plan_revocations(found, typed, now)
+        _check_expected(planned, request, file, issuer)
+        if not as_json:
+            print_text(_summary(issuer, planned))
+        batch = None if dry_run or not planned.changed else _batch(issuer, request, planned)
+        done = (
+            planned
+            if batch is None
+            else _carry_out(ledger, found, source, now, batch, planned, again=request.everything, quiet=quiet)
+        )
     _report(issuer, done, results, batch, dry_run=dry_run, as_json=as_json)
     rejected = done.outcomes[Outcome.REJECTED]
     return (FAILED if rejected == done.named else REJECTED) if rejected else 0
 
 
-def _reason_and_time(request: RevokeRequest, now: int) -> tuple[int, int]:
+def _now(clock: RecordingClock) -> int:
+    """A revocation waits for no clock: while that is in doubt it gets a time that has come for certain."""
+    now = clock.now()
+    if clock.doubt is not None:
+        remark(
+            f"the wall clock is in doubt: {clock.doubt}: {rfc3339(now)} is taken for the time, for ever; "
+            "if the clock is right, run `ocsp-signer resume --accept-clock` first"
+        )
+    return now
+
+
+def _reason_and_time(request: RevokeRequest, now: int, latest: float) -> tuple[int, int]:
     try:
-        return allowed_reason(request.reason), now if request.date is None else parse_date(request.date, now)
+        reason = allowed_reason(request.reason)
+        return reason, now if request.date is None else fit_date(request.date, now, latest)[0]
     except RowError as error:
         raise UsageError(str(error), remedy="nothing was revoked") from None
 
@@ -128,11 +142,13 @@ def _typed(serials: tuple[str, ...], time: int, number: int) -> list[Revocation]
     return [Revocation(serial, time, number) for serial in distinct]
 
 
-def _stage(staging: Staging, path: Path, number: int, time: int, now: int, *, quiet: bool) -> None:
+def _stage(
+    staging: Staging, path: Path, number: int, time: int, now: int, latest: float, *, quiet: bool
+) -> None:
     """Read the file whole, sorted as the ledger is, before anything is looked up."""
     size = path.stat().st_size if os.path.isfile(path) else None
     with bar("read", size, quiet=quiet) as advance:
-        for one in read_revocations(path, number, time, now, advance):
+        for one in read_revocations(path, number, time, now, latest, advance):
             staging.add(one.serial, 0, one.revocation_time, one.reason)
 
 

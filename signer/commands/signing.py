@@ -7,6 +7,7 @@ from pathlib import Path
 from time import monotonic
 from typing import Any
 
+from signer.clock_watch import clock_to_sign_by
 from signer.commands.output import print_json, print_text, remark
 from signer.config import load_settings
 from signer.context import Context
@@ -18,24 +19,33 @@ from signer.ocsp.service import IssuerService, open_service
 from signer.progress import bar
 from signer.restored import check_audited
 from signer.run import Runner
+from store.clock import Clock
 from store.logs import configure
 
 __all__ = ["run", "sign"]
 
 
 def sign(
-    file: Path, *, everything: bool, issuer: str | None, workers: int | None, as_json: bool, quiet: bool
+    file: Path,
+    *,
+    everything: bool,
+    issuer: str | None,
+    workers: int | None,
+    as_json: bool,
+    quiet: bool,
+    clock: Clock | None = None,
 ) -> int:
-    """Sign; returns the exit code: 1 if a page could not be signed."""
-    with Context.open(file) as context, _pages(context.settings.state_directory):
+    """Sign; returns the exit code: 1 if a page could not be signed. Raises ClockStopped (B6)."""
+    with Context.open(file, clock) as context, _pages(context.settings.state_directory):
         check_audited(context.ledger)
         tables = context.settings.root.issuer
+        context.clock = clock_to_sign_by(context.ledger, tables, context.clock)
         names = [issuer] if issuer else [table.name for table in tables if table.ocsp.enabled]
         for name in names:
             context.settings.ocsp_signer(name)
             context.ledger.issuer(name)  # a pass never adds an issuer: its certificates come first
         faults = 0
-        with Pool(file, workers or context.settings.root.signer.worker_count) as pool:
+        with Pool(file, workers or context.settings.root.signer.worker_count, context.clock) as pool:
             for name in names:
                 began = monotonic()
                 service = open_service(context, name, pool)

@@ -7,6 +7,7 @@ from typing import Any
 
 import msgspec
 
+from signer.clock_watch import clock_to_record_by
 from signer.commands.output import print_json, print_text, remark
 from signer.context import Context
 from signer.watch import IndexWatch, WatchReport, follow
@@ -34,6 +35,7 @@ def watch(file: Path, path: Path, *, issuer: str, once: bool, as_json: bool) -> 
 
     with Context.open(file, create_ledger=True) as context:
         context.settings.issuer(issuer)
+        context.clock = clock_to_record_by(context.ledger, context.settings.root.issuer, context.clock)
         watched = IndexWatch(context, issuer, path)
         if (report := watched.step()) is not None:  # raises for a file that is not there
             told(report)

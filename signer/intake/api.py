@@ -18,8 +18,8 @@ from signer.ledger.ledger import Ledger
 from signer.ledger.mass_revocation import MassOutcome
 from signer.ledger.staging import StagedRow
 from signer.ledger.values import CertificateState, Revocation
+from signer.steady import RecordingClock
 from signer.text import rfc3339
-from store.clock import Clock
 from store.errors import UsageError
 from store.model import Issuer
 
@@ -75,7 +75,11 @@ class Intake:
     """All issuers that certificates are taken in for."""
 
     def __init__(
-        self, ledger: Ledger, committer: Committer, clock: Clock, issuers: Mapping[str, IntakeIssuer]
+        self,
+        ledger: Ledger,
+        committer: Committer,
+        clock: RecordingClock,
+        issuers: Mapping[str, IntakeIssuer],
     ) -> None:
         self._ledger = ledger
         self._committer = committer
@@ -105,7 +109,7 @@ class Intake:
         self, issuer: IntakeIssuer, verb: str, media_type: str, actor: str, batch: str | None = None
     ) -> "Work":
         """For bodies or lines of one request."""
-        return Work(self._ledger, self._committer, issuer, verb, media_type, actor, batch, self._clock.now())
+        return Work(self._ledger, self._committer, issuer, verb, media_type, actor, batch, self._clock)
 
 
 Item: TypeAlias = Read[Any] | RowError
@@ -124,7 +128,7 @@ class Work:
         media_type: str,
         actor: str,
         batch: str | None,
-        now: int,
+        clock: RecordingClock,
     ) -> None:
         self.batch = batch  # its id in the journal
         self._ledger = ledger
@@ -132,13 +136,13 @@ class Work:
         self._issuer = issuer
         self._verb = verb
         self._actor = actor
-        self._now = now
-        self._parse = self._parser(media_type)
+        self._now = clock.now()
+        self._parse = self._parser(media_type, clock.latest)
 
-    def _parser(self, media_type: str) -> Call[Any]:
+    def _parser(self, media_type: str, latest: float) -> Call[Any]:
         if self._verb == "certificates":
             return calls.issue(Scope(self._issuer.issuer, self._issuer.shards, self._now), media_type)
-        return calls.reserve if self._verb == "reservations" else calls.revoke(self._now)
+        return calls.reserve if self._verb == "reservations" else calls.revoke(self._now, latest)
 
     def read(self, items: Sequence[bytes | RowError]) -> list[Item]:
         """What some hundred items say."""

@@ -13,7 +13,7 @@ from signer.intake.certificate import CertificateRows
 from signer.intake.fields import Fields, reason_text, row_of
 from signer.intake.ndjson import read_object
 from signer.intake.pem import pem_file
-from signer.intake.revocations import allowed_reason, parse_date, typed_serial
+from signer.intake.revocations import allowed_reason, fit_date, typed_serial
 from signer.intake.rows import ImportRow, RowError
 from signer.intake.scope import Scope
 from signer.ledger.values import UNSPECIFIED, CertificateRow, Revocation
@@ -93,14 +93,14 @@ def reserve(data: bytes) -> Read[bytes]:
     return Read(typed_serial(read_object(_reservation, data).serial))
 
 
-def revoke(now: int) -> Call[Revocation]:
-    """How one revocation is read."""
+def revoke(now: int, latest: float) -> Call[Revocation]:
+    """How one revocation is read; a date between `now` and `latest` is taken as now."""
 
     def parse(data: bytes) -> Read[Revocation]:
         body = read_object(_revocation, data)
         reason = UNSPECIFIED if body.reason in (None, "") else allowed_reason(reason_text(body.reason))
-        time = parse_date(body.date, now) if body.date else now
-        return Read(Revocation(typed_serial(body.serial), time, reason))
+        time, adjusted = fit_date(body.date, now, latest) if body.date else (now, "")
+        return Read(Revocation(typed_serial(body.serial), time, reason), (adjusted,) if adjusted else ())
 
     return parse
 

@@ -8,7 +8,7 @@ from typing import NamedTuple, Self
 
 import structlog
 
-from signer.ledger.deeds import Deed, Result
+from signer.ledger.deeds import Deed, Result, Revoke
 from signer.ledger.errors import LedgerError
 from signer.ledger.ledger import Ledger
 from store.clock import Clock
@@ -76,7 +76,8 @@ class Committer:
 
     def _commit(self, group: list[_Waiting]) -> None:
         try:
-            results = self._ledger.carry_out([one.deed for one in group], self._clock.now())
+            deeds = [one.deed for one in group]
+            results = self._ledger.carry_out(deeds, max(self._clock.now(), *map(_newest, deeds)))
         except Exception as error:
             if not isinstance(error, LedgerError):
                 log.exception("intake failed")
@@ -85,3 +86,8 @@ class Committer:
             return
         for one, result in zip(group, results, strict=True):
             one.done.set_result(result)
+
+
+def _newest(deed: Deed) -> int:
+    """The newest time that it says: a clock set back since it was read is no reason to refuse it."""
+    return max((one.revocation_time for one in deed.items), default=0) if isinstance(deed, Revoke) else 0

@@ -7,12 +7,12 @@ from pathlib import Path
 
 from signer.intake.lines import BYTE_ORDER_MARK
 from signer.intake.openssl_index import parse_serial
-from signer.intake.rows import REASONS, RowError, reason_number
+from signer.intake.rows import REASONS, RowError, fit_time, reason_number
 from signer.ledger.values import ALLOWED_REASONS, REASON_NAMES, Revocation
 from signer.text import moment, printable
 from store.errors import UsageError
 
-__all__ = ["allowed_reason", "parse_date", "read_revocations", "typed_serial"]
+__all__ = ["allowed_reason", "fit_date", "parse_date", "read_revocations", "typed_serial"]
 
 ALLOWED_NAMES = ", ".join(REASON_NAMES[number] for number in sorted(ALLOWED_REASONS))
 SHOWN = 20  # bad lines
@@ -42,7 +42,12 @@ def allowed_reason(text: str) -> int:
     return number
 
 
-def parse_date(text: str, now: int) -> int:
+def fit_date(text: str, now: int, latest: float) -> tuple[int, str]:
+    """Seconds of an RFC 3339 time, and what was changed: one after `now` is now. Raises RowError after `latest`."""
+    return fit_time(parse_date(text, latest), now)
+
+
+def parse_date(text: str, now: float) -> int:
     """Seconds of an RFC 3339 time that has passed. Raises RowError."""
     found = moment(text)
     if found is None:
@@ -55,9 +60,11 @@ def parse_date(text: str, now: int) -> int:
 
 
 def read_revocations(
-    path: Path, reason: int, time: int, now: int, progress: Callable[[int], None]
+    path: Path, reason: int, time: int, now: int, latest: float, progress: Callable[[int], None]
 ) -> Iterator[Revocation]:
     """Lines of `serial[,reason[,date]]`; `reason` and `time` are for lines without. # begins a remark.
+
+    A date between `now` and `latest` is taken as now.
 
     `progress` is told octets. Raises UsageError at the end of the file naming every bad line, up to twenty, and at once
     for a line that is too long: then nothing is to be revoked.
@@ -76,7 +83,7 @@ def read_revocations(
                 continue
             text = line.decode(errors="replace").partition("#")[0].strip()
             if text:
-                yield _parse(text, reason, time, now)
+                yield _parse(text, reason, time, now, latest)
         except RowError as error:
             count += 1
             if count <= SHOWN:
@@ -109,13 +116,13 @@ def _lines(path: Path) -> Iterator[tuple[int, bytes]]:
         ) from None
 
 
-def _parse(text: str, reason: int, time: int, now: int) -> Revocation:
+def _parse(text: str, reason: int, time: int, now: int, latest: float) -> Revocation:
     fields = [field.strip() for field in text.split(",")]
     if len(fields) > 3:
         raise RowError("line", "not serial[,reason[,date]]")
     serial, own_reason, own_date = fields + [""] * (3 - len(fields))
     return Revocation(
         typed_serial(serial),
-        parse_date(own_date, now) if own_date else time,
+        fit_date(own_date, now, latest)[0] if own_date else time,
         allowed_reason(own_reason) if own_reason else reason,
     )

@@ -309,6 +309,11 @@ class Ledger:
         with self._read() as connection:
             return positions.waiting_since(connection, issuer_id)
 
+    def changed_at(self, issuer_id: int) -> int | None:
+        """When the newest change was recorded; None before the first."""
+        with self._read() as connection:
+            return positions.changed_at(connection, issuer_id)
+
     def confirmed_clock(self) -> tuple[int, int] | None:
         """The last time that `confirm_clock` recorded, after a number that grows with each."""
         with self._read() as connection:

@@ -7,6 +7,7 @@ from signer.ledger.values import Change, ChangeKind
 
 __all__ = [
     "CLOCK_CONFIRMED",
+    "changed_at",
     "changes",
     "checkpoint",
     "confirmed_clock",
@@ -52,6 +53,13 @@ def waiting_since(connection: Connection, issuer_id: int) -> int | None:
     after = tail(connection, issuer_id)
     statement = select(c.recorded_at).where(c.issuer_id == issuer_id, c.generation > after)
     return connection.execute(statement.order_by(c.generation).limit(1)).scalar()
+
+
+def changed_at(connection: Connection, issuer_id: int) -> int | None:
+    """When the newest change was recorded."""
+    c = schema.change.c
+    statement = select(c.recorded_at).where(c.issuer_id == issuer_id)
+    return connection.execute(statement.order_by(c.generation.desc()).limit(1)).scalar()
 
 
 def confirmed_clock(connection: Connection) -> tuple[int, int] | None:

@@ -2,15 +2,17 @@
 
 import threading
 import time
-from collections.abc import Iterator, MutableMapping
+from collections.abc import Callable, Iterator, MutableMapping
 from contextlib import contextmanager
 
 import pytest
 from structlog.testing import capture_logs
 
 import signer.steady
-from signer.clock_watch import witness
+from signer.clock_watch import clock_to_sign_by, witness
+from signer.commands.crl import build
 from signer.commands.resume import resume
+from signer.commands.signing import sign
 from signer.errors import ClockStopped
 from signer.ocsp.batch import Pool
 from signer.ocsp.service import open_service
@@ -119,6 +121,56 @@ def test_a_confirmed_clock_that_is_behind_keeps_the_schedule(
         service.step()
     checkpoint = works.ledger.checkpoint(works.issuer.id)
     assert checkpoint is not None and checkpoint[0] <= clock.seconds
+
+
+Pass = Callable[[Works, FakeClock], int]
+
+
+def sign_once(works: Works, clock: FakeClock) -> int:
+    return sign(works.file, everything=True, issuer=None, workers=None, as_json=True, quiet=True, clock=clock)
+
+
+def build_once(works: Works, clock: FakeClock) -> int:
+    return build(works.file, issuer="demo", dry_run=False, as_json=True, quiet=True, clock=clock)
+
+
+def signed_times(works: Works) -> list[int | None]:
+    """Of all pages and CRLs."""
+    pages = [found[0].this_update if found else None for found in (works.stored(page) for page in range(4))]
+    return pages + [one.this_update for one in works.ledger.publications(works.issuer.id)]
+
+
+@pytest.mark.parametrize(
+    ("run_once", "step"), [(sign_once, -8 * 3600), (sign_once, 30 * DAY), (build_once, -8 * 3600)]
+)
+def test_a_pass_signs_nothing_by_a_clock_in_doubt(
+    works: Works, clock: FakeClock, run_once: Pass, step: int
+) -> None:
+    """`sign` and `crl build` as `run`, and they may come days after the last; then for a month nothing would be signed."""
+    works.add_some(9)
+    assert run_once(works, clock) == 0
+    clock.pass_time(6 * DAY)
+    assert run_once(works, clock) == 0
+    before = signed_times(works)
+    clock.seconds += step
+    with pytest.raises(ClockStopped, match="what was last signed") as caught:
+        run_once(works, clock)
+    assert "resume --accept-clock" in str(caught.value)
+    assert signed_times(works) == before
+    if step > 0:
+        resume(works.file, accept_clock=True, as_json=True, clock=clock)
+        assert run_once(works, clock) == 0
+        assert signed_times(works) != before
+
+
+def test_a_clock_that_jumps_in_the_middle_of_a_pass(works: Works, clock: FakeClock) -> None:
+    """Seen by whatever asks for the time next, in processes of the pool too."""
+    works.add_some(9)
+    tables = works.context.settings.root.issuer
+    steady = clock_to_sign_by(works.ledger, tables, clock)
+    clock.seconds += DAY
+    with Pool(works.file, 1, steady) as pool, pytest.raises(ClockStopped):
+        open_service(works.context, "demo", pool).sign_all(lambda pages: None)
 
 
 @pytest.fixture

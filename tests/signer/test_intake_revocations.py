@@ -13,7 +13,7 @@ NOW = 1_795_255_200  # 2026-11-21T10:00:00Z
 def read(path: Path, reason: int = 0) -> list[Revocation]:
     """All of it; what progress was told is the size."""
     told: list[int] = []
-    found = list(read_revocations(path, reason, NOW, NOW, told.append))
+    found = list(read_revocations(path, reason, NOW, NOW, NOW, told.append))
     assert sum(told) == path.stat().st_size
     return found
 
@@ -115,7 +115,7 @@ def test_a_line_without_end_is_told_at_once(tmp_path: Path, content: bytes) -> N
 
 def test_a_device_that_never_ends_is_told() -> None:
     with pytest.raises(UsageError, match=r"/dev/zero:1: line: longer than 4096 octets"):
-        list(read_revocations(Path("/dev/zero"), 0, NOW, NOW, lambda octets: None))
+        list(read_revocations(Path("/dev/zero"), 0, NOW, NOW, NOW, lambda octets: None))
 
 
 def test_octets_of_any_kind_are_a_bad_line_or_a_remark(tmp_path: Path) -> None:
@@ -133,5 +133,5 @@ def test_octets_of_any_kind_are_a_bad_line_or_a_remark(tmp_path: Path) -> None:
 @pytest.mark.parametrize("name", ["absent", ".", "with\0nul"])
 def test_a_path_that_cannot_be_read_is_told(tmp_path: Path, name: str) -> None:
     with pytest.raises(UsageError, match="cannot be read"):
-        read_all = read_revocations(tmp_path / name, 0, NOW, NOW, lambda octets: None)
+        read_all = read_revocations(tmp_path / name, 0, NOW, NOW, NOW, lambda octets: None)
         next(read_all)

@@ -1,11 +1,12 @@
 """B6: from a jump of the wall clock on nothing gets the time, until it can be trusted again."""
 
+import math
 import pickle
 
 import pytest
 
 from signer.errors import ClockStopped
-from signer.steady import EXPIRED, SETTLED, SLEPT, FollowingClock, SteadyClock, Witness
+from signer.steady import EXPIRED, SETTLED, SLEPT, FollowingClock, RecordingClock, SteadyClock, Witness
 from tests.signer.ledgers import NOW
 from tests.signer.works import DAY, FakeClock
 
@@ -170,3 +171,62 @@ def test_a_process_of_the_pool_sees_a_jump_that_its_parent_has_not_seen(
     assert stopped(following)
     machine.seconds -= 10
     assert stopped(following)
+
+
+@pytest.mark.parametrize(("step", "behind"), [(-YEAR, 300), (-HOUR, 300), (DAY, 0), (YEAR, 0)])
+def test_what_is_recorded_has_a_time_that_has_come(
+    steady: SteadyClock, machine: FakeClock, step: int, behind: int
+) -> None:
+    """A clock that jumped: as it would have gone on, or no later than it was; and it is never before what was."""
+    recording = RecordingClock(steady)
+    machine.pass_time(10)
+    assert recording.now() == machine.now() and not stopped(steady)
+    machine.seconds += step
+    machine.pass_time(300)
+    assert stopped(steady)
+    assert recording.now() == NOW + 310 - behind
+    machine.seconds -= step
+    for _ in range(MINUTE + 1):
+        machine.pass_time(1)
+        assert NOW + 10 <= recording.now() <= machine.now()
+    assert recording.now() == machine.now() and recording.doubt is None
+
+
+@pytest.mark.parametrize(
+    ("step", "recorded", "found"),
+    [
+        (-YEAR, None, 0),
+        (-YEAR, 2 * HOUR, 2 * HOUR),  # a certificate of two hours after the last signature
+        (30 * DAY, None, 300),
+        (30 * DAY, 2 * HOUR, 2 * HOUR),
+        (HOUR, 2 * HOUR, HOUR + 300),  # not in doubt
+    ],
+)
+def test_what_is_recorded_after_a_start(
+    machine: FakeClock, step: int, recorded: int | None, found: int
+) -> None:
+    """`found` after what was last signed: never before that, nor before what was recorded."""
+    machine.seconds += step
+    steady = SteadyClock(machine, Witness(signed=NOW, recorded=NOW + recorded if recorded else None))
+    machine.pass_time(300)
+    assert RecordingClock(steady).now() == NOW + found
+
+
+def test_what_is_confirmed_holds_for_records_too(machine: FakeClock) -> None:
+    steady = SteadyClock(machine, Witness(signed=NOW + YEAR, recorded=NOW + YEAR))
+    recording = RecordingClock(steady)
+    assert recording.now() == NOW + YEAR
+    assert steady.confirm(NOW)
+    machine.pass_time(9)
+    assert recording.now() == NOW + 9
+    machine.seconds -= HOUR
+    assert recording.now() == NOW + 9
+
+
+def test_how_late_a_date_may_be(steady: SteadyClock, machine: FakeClock) -> None:
+    """Of another machine: five minutes are its clock's error; in doubt nobody knows whose error it is."""
+    recording = RecordingClock(steady)
+    assert recording.latest == NOW + 300
+    machine.seconds -= DAY
+    assert recording.latest == math.inf
+    assert recording.monotonic() == machine.monotonic()
