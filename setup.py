@@ -12,6 +12,7 @@ MODULES = (
     "template",
     "ocsp",
     "page",
+    "digest",
     "signing",
     "crl",
     "crl_reader",
@@ -29,7 +30,7 @@ MODULES = (
     "serve",
     "connection",
 )
-HEADERS = [f"_fastpath/{name}.h" for name in ("crc32c", "crc64", "hash32", "siphash")]
+HEADERS = [f"_fastpath/{name}.h" for name in ("crc32c", "crc64", "hash32", "sha256", "siphash")]
 DIRECTIVES = {
     "language_level": 3,
     "embedsignature": True,

@@ -34,8 +34,8 @@ class PageHeader:
     def decode(value: bytes) -> PageHeader:
         """Raises RecordDamaged (length) or UnknownFormat."""
 
-def encode_page(as_of: int, this_update: int, records: dict[bytes, bytes]) -> tuple[bytes, int] | None:
-    """A page with its header as DUMP of a hash kept as a listpack gives it, for RESTORE; and how many are revoked.
+def encode_page(as_of: int, this_update: int, records: dict[bytes, bytes]) -> bytes | None:
+    """A page with its header as DUMP of a hash kept as a listpack gives it, for RESTORE.
 
     None for a page that no listpack holds: more than 512 records, or one of more than 4,095 octets.
     Raises ValueError for an empty serial or record.

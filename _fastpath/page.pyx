@@ -248,7 +248,7 @@ cdef Py_ssize_t listpack_size(dict records, int* revoked) except -1:
 
 
 def encode_page(uint64_t as_of, uint32_t this_update, dict records not None):
-    """A page as RESTORE takes it, and its revoked count; None for one that no listpack holds."""
+    """A page as RESTORE takes it; None for one that no listpack holds."""
     cdef int revoked = 0
     cdef Py_ssize_t size = listpack_size(records, &revoked)
     cdef bytes serial, record, header, page
@@ -268,7 +268,7 @@ def encode_page(uint64_t as_of, uint32_t this_update, dict records not None):
     out[0] = LISTPACK_END
     out = put_little(out + 1, RDB_VERSION, 2)
     put_little(out, ocspeed_crc64(start, <size_t>(out - start)), 8)
-    return page, revoked
+    return page
 
 
 # Records.

@@ -10,6 +10,13 @@ local HEADER_SIZE = 21
 local FORMAT = 1
 local CHUNK = 4000 -- arguments a HSET; Lua's unpack gives up at 8000
 
+-- A page as RESTORE takes it begins with the kind of value, a hash as a listpack, and the number of elements. The first
+-- is the header's field, which is empty, and the second the header.
+local HASH_LISTPACK = '\16\128'
+local ELEMENTS = 11 -- where the number stands
+local FIRST = 13 -- where the elements begin
+local FIRST_OCTETS = '\128\1\149' -- nothing, its length backwards, then 128 + HEADER_SIZE
+
 local WRITTEN, STALE, REVOKED_FELL, NO_HEADER, NOT_RESTORED = 0, 1, 2, 3, 4
 
 local function number(text, bits, name)
@@ -34,6 +41,18 @@ local function read_stamp(args)
   }
 end
 
+-- What a header says, or nil for something else.
+local function decode_header(value)
+  if not value or #value ~= HEADER_SIZE or string.byte(value) ~= FORMAT then
+    return nil
+  end
+  local header = { value = value }
+  local _
+  _, header.epoch, header.counter, header.this_update, header.count, header.revoked =
+    struct.unpack(HEADER_LAYOUT, value)
+  return header
+end
+
 -- The present header, or nil where there is none or it is damaged: such a page is to be written anew.
 local function read_header(key)
   local value = redis.pcall('HGET', key, HEADER_FIELD)
@@ -43,13 +62,19 @@ local function read_header(key)
     end
     error(value) -- above all a missing right: a page that cannot be read is not an absent one
   end
-  if not value or #value ~= HEADER_SIZE or string.byte(value) ~= FORMAT then
+  return decode_header(value)
+end
+
+-- The header of a page that comes as RESTORE takes it; nil where it has none, or one that counts other records.
+local function restored_header(page)
+  local after = FIRST + #FIRST_OCTETS
+  if string.sub(page, 1, 2) ~= HASH_LISTPACK or string.sub(page, FIRST, after - 1) ~= FIRST_OCTETS then
     return nil
   end
-  local header = { value = value }
-  local _
-  _, header.epoch, header.counter, header.this_update, header.count, header.revoked =
-    struct.unpack(HEADER_LAYOUT, value)
+  local header = decode_header(string.sub(page, after, after + HEADER_SIZE - 1))
+  if not header or struct.unpack('<I2', page, ELEMENTS) ~= 2 * (header.count + 1) then
+    return nil
+  end
   return header
 end
 
@@ -134,36 +159,32 @@ local function page_put(keys, args)
   return { WRITTEN, header }
 end
 
--- FCALL ocspeed_page_restore 1 page epoch counter thisUpdate count revoked payload [serial ...]
+-- FCALL ocspeed_page_restore 1 page payload [serial ...]
 -- The same for a page that comes as RESTORE takes it, with its header: a third of the work. The serials are named
 -- removals. NOT_RESTORED, and nothing changed, where the server or the caller's rights have no such RESTORE.
 local function page_restore(keys, args)
-  local key, stamp = keys[1], read_stamp(args)
-  local count, revoked = number(args[4], 32, 'count'), number(args[5], 32, 'revoked')
-  check(#args >= 6, 'no page')
+  local key, header = keys[1], args[1] and restored_header(args[1])
+  check(header, 'not a page with its header')
   local removed = {}
-  for index = 7, #args do
+  for index = 2, #args do
     check(args[index] ~= HEADER_FIELD, 'a named removal is empty')
     removed[args[index]] = true
   end
-  local refused = guard(key, stamp, revoked, removed)
+  local refused = guard(key, header, header.revoked, removed)
   if refused then
     return refused
   end
-  local reply = redis.pcall('RESTORE', key, 0, args[6], 'REPLACE')
+  local reply = redis.pcall('RESTORE', key, 0, args[1], 'REPLACE')
   if reply.err then
     return { NOT_RESTORED, '' }
   end
-  local header = encode_header(stamp, count, revoked)
-  local whole = redis.call('HGET', key, HEADER_FIELD) == header and redis.call('HLEN', key) == count + 1
   for serial in pairs(removed) do
-    whole = whole and not redis.call('HGET', key, serial)
+    if redis.call('HGET', key, serial) then
+      redis.call('DEL', key) -- an absent page is a fault that is seen; a wrong one is answered from
+      error({ err = 'ERR ocspeed: a named removal is among the records' })
+    end
   end
-  if not whole then
-    redis.call('DEL', key) -- an absent page is a fault that is seen; a wrong one is answered from
-    error({ err = 'ERR ocspeed: the page is not what its arguments say' })
-  end
-  return { WRITTEN, header }
+  return { WRITTEN, header.value }
 end
 
 -- FCALL ocspeed_record_put 1 page epoch counter thisUpdate serial record

@@ -186,13 +186,10 @@ def _page_command(page: PagePut) -> tuple[Any, ...]:
 
 
 def _restore_command(page: PagePut) -> tuple[Any, ...]:
-    found = encode_page(page.as_of, page.this_update, page.records)
-    if found is None:
+    value = encode_page(page.as_of, page.this_update, page.records)
+    if value is None:
         return _page_command(page)
-    value, revoked = found
-    stamp = _stamp(page.as_of, page.this_update)
-    count = len(page.records)
-    return "FCALL", "ocspeed_page_restore", 1, page.key, *stamp, count, revoked, value, *page.removed
+    return "FCALL", "ocspeed_page_restore", 1, page.key, value, *page.removed
 
 
 def _record_command(put: RecordPut) -> tuple[Any, ...]:

@@ -1,13 +1,15 @@
 """What a key may sign with and how that is verified: one algorithm for each kind of public key (A-01)."""
 
 import hashlib
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 
 from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec, ed25519, padding, rsa
 from cryptography.hazmat.primitives.asymmetric.types import PublicKeyTypes
 from cryptography.hazmat.primitives.asymmetric.utils import Prehashed
+
+from _fastpath.digest import sha256_each
 
 __all__ = ["ALLOWED", "Ed25519Algorithm", "EcAlgorithm", "RsaAlgorithm", "algorithm_of"]
 
@@ -42,6 +44,12 @@ class EcAlgorithm:
     def digest(self, data: bytes) -> bytes:
         digest: bytes = self._digest(data).digest()
         return digest
+
+    def digests(self, data: Iterable[bytes]) -> list[bytes]:
+        """Of many, in their order."""
+        if self._digest is hashlib.sha256:
+            return sha256_each(data)
+        return [self.digest(octets) for octets in data]
 
     def verify(self, data: bytes, signature: bytes) -> bool:
         return _verified(lambda: self._public_key.verify(signature, self.digest(data), self._algorithm))

@@ -56,9 +56,8 @@ class EcKey(EcAlgorithm):
 
     def sign_each(self, data: Sequence[bytes]) -> list[bytes]:
         """All digests first: a signature drives everything else out of the processor's caches."""
-        digest, sign, algorithm = self._digest, self._key.sign, self._algorithm
-        digests = [digest(octets).digest() for octets in data]
-        return [sign(octets, algorithm) for octets in digests]
+        sign, algorithm = self._key.sign, self._algorithm
+        return [sign(digest, algorithm) for digest in self.digests(data)]
 
 
 class RsaKey(RsaAlgorithm):

@@ -17,11 +17,11 @@ PACKAGES = ("_fastpath", "store", "responder", "signer")
 SUFFIX = sysconfig.get_config_var("EXT_SUFFIX")
 MODULES = sorted(path.stem for path in FASTPATH.glob("*.pyx"))
 CIMPORT = re.compile(r"^from _fastpath\.(\w+) cimport", re.MULTILINE)
-HEADER = re.compile(r'^cdef extern from "([\w.]+)"', re.MULTILINE)
+HEADER = re.compile(r'^(?:cdef extern from|#include) "([\w.]+)"', re.MULTILINE)
 
 
 def cython_sources(module: str) -> set[Path]:
-    """The module's files, the headers it names, and the declarations it cimports, also through others."""
+    """The module's files, the headers it names and the declarations it cimports, also through others."""
     found: set[Path] = set()
     left = [FASTPATH / f"{module}.pyx", FASTPATH / f"{module}.pxd"]
     while left:
@@ -31,7 +31,7 @@ def cython_sources(module: str) -> set[Path]:
         found.add(path)
         text = path.read_text()
         left += [FASTPATH / f"{name}.pxd" for name in CIMPORT.findall(text)]
-        found |= {FASTPATH / name for name in HEADER.findall(text) if (FASTPATH / name).exists()}
+        left += [FASTPATH / name for name in HEADER.findall(text)]
     return found
 
 
@@ -83,6 +83,7 @@ def test_sources_are_followed_through_cimports() -> None:
         "crc32c.h",
         "crc64.h",
         "hash32.h",
+        "sha256.h",
         "ocsp.pxd",
         "template.pxd",
         "certid.pxd",

@@ -16,7 +16,7 @@ HARNESS = """
 void init(void) {{ ocspeed_hash32_init(); }}
 uint32_t dispatched(const uint8_t *serial, size_t size) {{ return ocspeed_hash32(serial, size); }}
 uint32_t software(const uint8_t *serial, size_t size) {{
-    ocspeed_hash32_in_hardware = 0;
+    ocspeed_sha256_in_hardware = 0;
     return ocspeed_hash32(serial, size);
 }}
 """

@@ -45,6 +45,13 @@ def change(as_of: int, serial: bytes, *, revoked: bool, this_update: int = NOW) 
     )
 
 
+def restorable(status: dict[bytes, bool]) -> bytes:
+    """A page as RESTORE takes it."""
+    value = encode_page(9, NOW, page(status, 9).records)
+    assert value is not None
+    return value
+
+
 def fields(client: redis.Redis) -> dict[bytes, bytes]:
     found: Any = client.hgetall(KEY)
     return dict(found)
@@ -272,10 +279,9 @@ def test_changes_of_one_page_in_order(client: redis.Redis, writer: PageWriter) -
         ("ocspeed_page_put", [0, 9, NOW, 0, A, b""]),
         ("ocspeed_page_put", [0, 9, NOW, 1, A, A, b"\0"]),
         ("ocspeed_page_restore", []),
-        ("ocspeed_page_restore", [0, 9, NOW, "x", 0, b"\0"]),
-        ("ocspeed_page_restore", [0, 9, NOW, 0, -1, b"\0"]),
-        ("ocspeed_page_restore", [0, 9, NOW, 0, 0]),
-        ("ocspeed_page_restore", [0, 9, NOW, 0, 0, b"\0", b""]),
+        ("ocspeed_page_restore", [b""]),
+        ("ocspeed_page_restore", [b"\0"]),
+        ("ocspeed_page_restore", [restorable({A: False}), b""]),
         ("ocspeed_record_put", [0, 9, NOW, A]),
         ("ocspeed_record_put", [0, 9, NOW, b"", b"\0"]),
         ("ocspeed_record_put", [0, 9, NOW, A, b""]),
@@ -292,33 +298,35 @@ def test_bad_arguments_write_nothing(
     assert fields(client) == contents(first, PageHeader(1, NOW, 1, 0))
 
 
-def as_restored(records: dict[bytes, bytes], as_of: int, count: int, revoked: int) -> list[Any]:
-    found = encode_page(as_of, NOW, records)
-    assert found is not None
-    return [0, as_of, NOW, count, revoked, found[0]]
-
-
 @pytest.mark.parametrize(
-    ("as_of", "count", "revoked", "removed"),
-    [(9, 3, 1, ()), (9, 2, 0, ()), (8, 2, 1, ()), (9, 2, 1, (A,))],
-    ids=["count", "revoked count", "generation", "removal"],
+    ("position", "octet"),
+    [(0, 17), (1, 0x81), (10, 7), (11, 1), (12, 0x81), (13, 2), (14, 0x94), (15, 2), (31, 0)],
+    ids=["type", "length", "fewer", "more", "field", "backwards", "header length", "format", "count"],
 )
-def test_a_page_that_is_not_what_its_arguments_say_does_not_stay(
-    client: redis.Redis, as_of: int, count: int, revoked: int, removed: tuple[bytes, ...]
+def test_a_page_that_does_not_begin_with_its_header_is_refused(
+    client: redis.Redis, position: int, octet: int
 ) -> None:
-    """Absent it is a fault that is seen and mended; wrong, the guard of the next write would believe it."""
-    arguments = as_restored({A: record(A), B: record(B, revoked=True)}, 9, count, revoked)
-    with pytest.raises(redis.ResponseError, match="not what its arguments say"):
-        client.fcall("ocspeed_page_restore", 1, KEY, *arguments[:1], as_of, *arguments[2:], *removed)
+    """The guard goes by the header that is in the page."""
+    value = bytearray(restorable({A: False, B: True}))
+    assert value[position] != octet
+    value[position] = octet
+    with pytest.raises(redis.ResponseError, match="not a page with its header"):
+        client.fcall("ocspeed_page_restore", 1, KEY, bytes(value))
     assert fields(client) == {}
 
 
-@pytest.mark.parametrize("position", [0, 1, 50, -1])
+def test_a_removal_that_is_in_the_page_does_not_stay(client: redis.Redis) -> None:
+    """An absent page is a fault that is seen and mended."""
+    with pytest.raises(redis.ResponseError, match="a named removal is among the records"):
+        client.fcall("ocspeed_page_restore", 1, KEY, restorable({A: False, B: True}), A)
+    assert fields(client) == {}
+
+
+@pytest.mark.parametrize("position", [4, 6, 26, 33, 50, -1])
 def test_a_page_that_was_damaged_on_its_way_changes_nothing(client: redis.Redis, position: int) -> None:
-    arguments = as_restored({A: record(A)}, 9, 1, 0)
-    value = bytearray(arguments[-1])
+    value = bytearray(restorable({A: False}))
     value[position] ^= 1
-    reply: Any = client.fcall("ocspeed_page_restore", 1, KEY, *arguments[:-1], bytes(value))
+    reply: Any = client.fcall("ocspeed_page_restore", 1, KEY, bytes(value))
     assert reply[0] == PutStatus.NOT_RESTORED
     assert fields(client) == {}
 
