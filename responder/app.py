@@ -17,6 +17,8 @@ from responder.counters import CounterFile, Counters, bounds_of, slot_of
 from responder.crls import CrlEndpoint
 from responder.endpoints import Endpoints, Receive, Scope, Send
 from responder.errors import TryLaterCause
+from responder.floor import FloorWatch
+from responder.floor_file import FLOOR_FILE
 from responder.issuers import Issuers
 from responder.lookup import StoreLink
 from responder.protocol import ServingState
@@ -54,6 +56,7 @@ class Application:
             max_unverified=section.max_unverified,
             timeout=timeout,
         )
+        self.floor = FloorWatch(settings.state_directory / FLOOR_FILE, self.source)
         self._asks_store = bool(settings.ocsp_issuers)
         self.issuers = Issuers(
             settings.ocsp_issuers,
@@ -90,6 +93,7 @@ class Application:
         self._state.start()
         if not self._asks_store:
             return
+        self.floor.start()
         self.link.start(self.issuers)
         try:
             async with asyncio.timeout(WARM_UP):
@@ -101,6 +105,7 @@ class Application:
     async def stop(self) -> None:
         """Disconnect from the store and give the counters back."""
         self._state.stop()
+        await self.floor.stop()
         await self.link.stop()
         self._counters.release()
 

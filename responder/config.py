@@ -50,6 +50,7 @@ class ResponderSection(Section, frozen=True):
     max_unverified: Duration = Duration(300)  # for which cached answers go on without the store
     waiting_room: int = 10_000  # lookups under way per worker, then tryLater (F5)
     keep_alive: Duration = Duration(75)
+    floor_interval: Duration = Duration(60)  # between two looks for new CRLs, for the floor (A2)
     verify: Literal["sample", "all"] = "sample"  # signatures of what comes out of the store (C2)
     access_log: bool = False
     limit_concurrency: int = 4096  # connections per worker, then 503 (H-20)
@@ -68,6 +69,8 @@ class ResponderSection(Section, frozen=True):
             raise ValueError(f"`cache` is {self.cache} octets; it must be at least 1MiB")
         if self.max_unverified > MAX_UNVERIFIED:
             raise ValueError("`max_unverified` must be at most 7d: revocations may be seen that late")
+        if not 1 <= self.floor_interval <= 3600:
+            raise ValueError("`floor_interval` must be 1s to 1h")
         if self.waiting_room < 1:
             raise ValueError("`waiting_room` must be at least 1")
         if self.limit_concurrency < 1:

@@ -9,8 +9,20 @@ from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Histo
 from prometheus_client.registry import Collector, CollectorRegistry
 
 from responder.counters import COUNTERS, GAUGES, HISTOGRAMS, SLOTS, SUM_UNITS, CounterFile, Family, Totals
+from responder.floor_keeper import FloorKeeper
 
 __all__ = ["registry_of"]
+
+FLOOR = (
+    ("crl_floor_crls", "CRLs that the floor follows", "crls"),
+    ("crl_floor_entries", "Serials on the floor: none is answered good", "entries"),
+    ("crl_floor_missing", "CRLs that are published and that the floor does not follow", "missing"),
+    (
+        "crl_floor_next_update_timestamp_seconds",
+        "Earliest nextUpdate of the CRLs that the floor follows; 0 without one",
+        "next_update",
+    ),
+)
 
 
 class _Workers(Collector):
@@ -27,6 +39,22 @@ class _Workers(Collector):
         for family in GAUGES[1:]:
             yield _gauge(family.name, family.help, sum(row[SLOTS[(family.name,)]] for row in totals.live))
         yield _build_info()
+
+
+class _Floor(Collector):
+    def __init__(self, report: FloorKeeper) -> None:
+        self._report = report
+
+    def collect(self) -> Iterable[Metric]:
+        status = self._report.status
+        for name, text, attribute in FLOOR:
+            metric = GaugeMetricFamily(name, text, labels=["issuer"])
+            for one in status:
+                metric.add_metric([one.issuer], getattr(one, attribute))
+            yield metric
+        yield CounterMetricFamily(
+            "crl_floor_refused", "CRLs that the floor did not take", value=self._report.refused
+        )
 
 
 def _gauge(name: str, text: str, value: int) -> Metric:
@@ -57,8 +85,10 @@ def _build_info() -> Metric:
     return metric
 
 
-def registry_of(file: CounterFile) -> CollectorRegistry:
-    """A registry that reads the workers' counters at every scrape."""
+def registry_of(file: CounterFile, floor: FloorKeeper | None = None) -> CollectorRegistry:
+    """A registry that reads the workers' counters, and what is said of the floor, at every scrape."""
     registry = CollectorRegistry()
     registry.register(_Workers(file))
+    if floor is not None:
+        registry.register(_Floor(floor))
     return registry

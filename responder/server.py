@@ -14,14 +14,15 @@ from uvicorn.supervisors import Multiprocess
 
 from responder.admin import admin_app, check_readiness
 from responder.app import WorkerFactory
-from responder.config import Settings
+from responder.config import Settings, load_settings
 from responder.counters import CounterFile
 from responder.errors import WorkerFailed
+from responder.floor_keeper import FloorKeeper, FloorSources
 from responder.logs import uvicorn_config
 from responder.metrics import registry_of
 from store.clock import SystemClock
 from store.embedded import EmbeddedStore
-from store.errors import StoreError
+from store.errors import OcspeedError, StoreError
 from store.listening import BACKLOG, Address, bind
 
 __all__ = ["serve"]
@@ -43,9 +44,10 @@ def serve(settings: Settings, verbosity: int) -> None:
         if settings.embedded:
             stack.enter_context(_embedded_store(settings.state_directory))
         counters = stack.enter_context(_counter_file(settings))
+        floor = stack.enter_context(_floor(settings))
         config = _worker_config(settings, counters.path, verbosity)
         supervisor = Multiprocess(config, sockets=[public])
-        stack.enter_context(_admin_server(settings, counters, admin, verbosity))
+        stack.enter_context(_admin_server(settings, counters, floor, admin, verbosity))
         log.info("serving", listen=section.listen, admin=section.admin, workers=section.workers)
         supervisor.run()
         if any(process.exitcode == STARTUP_FAILURE for process in supervisor.processes):
@@ -88,6 +90,29 @@ def _counter_file(settings: Settings) -> Iterator[CounterFile]:
 
 
 @contextlib.contextmanager
+def _floor(settings: Settings) -> Iterator[FloorKeeper]:
+    """Keep the floor; the file is read anew each time, for SIGHUP gives the workers what changed in it."""
+    keeper = FloorKeeper(
+        settings.state_directory,
+        lambda: _floor_sources(settings),
+        SystemClock(),
+        settings.responder.floor_interval,
+    )
+    if settings.ocsp_issuers:
+        keeper.start()
+    try:
+        yield keeper
+    finally:
+        keeper.stop()
+
+
+def _floor_sources(settings: Settings) -> FloorSources:
+    with contextlib.suppress(OcspeedError):  # workers go on with what they have, too
+        settings = load_settings(settings.file)
+    return FloorSources(settings.ocsp_issuers, settings.objects)
+
+
+@contextlib.contextmanager
 def _embedded_store(directory: Path) -> Iterator[None]:
     """Start the store or find it, and start it again when the process that owned it ended it."""
     store = EmbeddedStore(directory)
@@ -121,11 +146,11 @@ def _listens(path: Path) -> bool:
 
 @contextlib.contextmanager
 def _admin_server(
-    settings: Settings, counters: CounterFile, listener: socket.socket, verbosity: int
+    settings: Settings, counters: CounterFile, floor: FloorKeeper, listener: socket.socket, verbosity: int
 ) -> Iterator[None]:
     """Serve the admin listener from a thread of the supervisor."""
     clock = SystemClock()
-    app = admin_app(lambda: check_readiness(settings, clock), registry_of(counters))
+    app = admin_app(lambda: check_readiness(settings, clock), registry_of(counters, floor))
     config = uvicorn.Config(
         app,
         loop="asyncio",

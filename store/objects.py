@@ -154,16 +154,18 @@ def _secret(path: Path) -> str:
         ) from None
 
 
-def read_object(store: ObjectStore, path: str) -> StoredObject | None:
-    """The object at `path`, or None if there is none.
+def read_object(store: ObjectStore, path: str, known: StoredObject | None = None) -> StoredObject | None:
+    """The object at `path`, or None if there is none; `known` itself, not fetched again, if it is that version still.
 
     Raises StoreUnavailable, or StoreFormatError for more than SIZE_LIMIT octets, before they are read.
     """
     with object_store_faults(path):
         try:
-            result = obstore.get(store, path)
+            result = obstore.get(store, path, options=_unless(known))
         except FileNotFoundError:
             return None
+        except NotModifiedError:
+            return known
         _check_size(path, result.meta["size"])
         return StoredObject(bytes(result.bytes()), result.meta["e_tag"])
 
@@ -171,17 +173,20 @@ def read_object(store: ObjectStore, path: str) -> StoredObject | None:
 async def read_object_async(
     store: ObjectStore, path: str, known: StoredObject | None = None
 ) -> StoredObject | None:
-    """As `read_object`; gives `known` itself, without fetching it again, if the store still has that version."""
+    """As `read_object`."""
     with object_store_faults(path):
         try:
-            unless: GetOptions = {"if_none_match": known.e_tag} if known and known.e_tag else {}
-            result = await obstore.get_async(store, path, options=unless)
+            result = await obstore.get_async(store, path, options=_unless(known))
         except FileNotFoundError:
             return None
         except NotModifiedError:
             return known
         _check_size(path, result.meta["size"])
         return StoredObject(bytes(await result.bytes_async()), result.meta["e_tag"])
+
+
+def _unless(known: StoredObject | None) -> GetOptions:
+    return {"if_none_match": known.e_tag} if known and known.e_tag else {}
 
 
 def _check_size(path: str, size: int) -> None:

@@ -59,6 +59,7 @@ EXAMPLE = """\
 # cache = "64MiB"             # answers that each worker keeps
 # max_unverified = "300s"     # for which they are used while the store is gone
 # max_age_cap = "1h"          # longest max-age of an answer
+# floor_interval = "60s"      # between two looks for new CRLs: no serial on them is answered good
 # verify = "sample"           # or "all": signatures of what comes out of the store
 # strict_base64 = false       # true: refuse harmless misspellings in GET paths
 # lookup_timeout_ms = 40      # for the store, then tryLater
