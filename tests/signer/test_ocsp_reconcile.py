@@ -5,11 +5,13 @@ from collections.abc import Iterator
 
 import pytest
 
+import signer.ocsp.tail
 from signer.ocsp.batch import Pool
+from signer.ocsp.faults import RETRY_INTERVAL
 from signer.ocsp.service import IssuerService, open_service
 from store.errors import StoreError
 from store.schema import HEAD_FIELD, Head, issuer_key
-from tests.signer.works import FakeClock, Works, row_in_page
+from tests.signer.works import DAY, FakeClock, Works, row_in_page
 
 OTHER = b"5" * 40
 
@@ -43,6 +45,10 @@ def fail_over(works: Works, lost: int) -> None:
 
 def run_until_reconciled(works: Works, service: IssuerService) -> None:
     service.enqueue_missing()
+    step_until_reconciled(works, service)
+
+
+def step_until_reconciled(works: Works, service: IssuerService) -> None:
     for _ in range(10_000):
         service.step()
         head = head_of(works)
@@ -103,6 +109,47 @@ def test_a_signer_whose_clock_is_behind_the_stores_writes_the_revocations(
     clock.seconds -= 50
     run_until_reconciled(works, opened(works, pool))
     assert [works.is_revoked(row.serial) for row in rows] == [False, True, False, False]
+
+
+def test_a_page_that_stays_behind_keeps_the_head_back(works: Works, pool: Pool, clock: FakeClock) -> None:
+    """By this clock not even what is revoked can be signed for it. It is looked at again every minute."""
+    rows = [row_in_page(page, 1) for page in range(4)]
+    works.add(rows)
+    opened(works, pool).sign_all(quietly)
+    works.revoke(rows[1].serial)
+    fail_over(works, 1)
+    service = opened(works, pool)
+    clock.seconds -= 2 * DAY
+    service.enqueue_missing()
+    deadline = time.monotonic() + 60
+    while not service.faulty:
+        assert time.monotonic() < deadline
+        service.step()
+    service.step()
+    assert head_of(works) == Head(1, OTHER)
+    clock.seconds += 2 * DAY
+    clock.pass_time(int(RETRY_INTERVAL) - 1)
+    service.step()
+    assert head_of(works) == Head(1, OTHER)
+    clock.pass_time(1)
+    step_until_reconciled(works, service)
+    assert works.is_revoked(rows[1].serial)
+
+
+@pytest.mark.parametrize("limits", [{"CHANGES_AT_A_TIME": 1}, {"SINGLES_IN_A_PAGE": 0, "PAGES_IN_A_STEP": 0}])
+def test_what_the_tail_has_yet_to_do_is_in_the_store_before_the_head(
+    works: Works, pool: Pool, monkeypatch: pytest.MonkeyPatch, limits: dict[str, int]
+) -> None:
+    """Changes that it has not come to, and pages that it leaves to the pool."""
+    rows = [row_in_page(page, number) for number in range(3) for page in range(4)]
+    works.add(rows)
+    opened(works, pool).sign_all(quietly)
+    works.revoke(*(row.serial for row in rows))
+    works.context.writer.write_head("demo", Head(1, OTHER))
+    for name, value in limits.items():
+        monkeypatch.setattr(signer.ocsp.tail, name, value)
+    run_until_reconciled(works, opened(works, pool))
+    assert all(works.is_revoked(row.serial) for row in rows)
 
 
 def test_a_primary_that_changes_meanwhile_is_begun_with_anew(works: Works, pool: Pool) -> None:
