@@ -116,8 +116,7 @@ class Turns:
         if service is None:
             self._context.ensure_store()
             issuer.responder = self._context.ocsp_signer(issuer.name).certificate
-            service = self._open(issuer)
-            log.info("issuer ready", issuer=issuer.name, missing_pages=service.enqueue_missing())
+            service = self._open(issuer, "issuer ready")
         self._reports.signed(issuer.name, service.step())
         self._reports.faulty(issuer.name, service.faulty)
         now = self._clock.monotonic()
@@ -126,12 +125,15 @@ class Turns:
             issuer.patrol_at = now + PATROL
         if issuer.repager.step(self._context, service):
             issuer.service = None  # whatever happens now: its pages are not in force any more
-            log.info("re-paged", issuer=issuer.name, pages=self._open(issuer).page_count)
+            self._open(issuer, "re-paged")
 
-    def _open(self, issuer: _Issuer) -> IssuerService:
-        issuer.service = open_service(self._context, issuer.name, self._pool)
-        self._reports.lateness.watch(issuer.name, issuer.service.ages)
-        return issuer.service
+    def _open(self, issuer: _Issuer, event: str) -> IssuerService:
+        service = open_service(self._context, issuer.name, self._pool)
+        missing = service.enqueue_missing()
+        log.info(event, issuer=issuer.name, pages=service.page_count, missing_pages=missing)
+        self._reports.lateness.watch(issuer.name, service.ages)
+        issuer.service = service
+        return service
 
     def _look_for_responder(self, issuer: _Issuer) -> None:
         """Begin to sign with a new certificate as soon as it is there; pages move to it as their time comes."""

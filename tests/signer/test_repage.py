@@ -16,7 +16,9 @@ from signer.ocsp.repage import Repaging, pages_lock
 from signer.ocsp.repager import Repager
 from signer.ocsp.schedule import PageRange
 from signer.ocsp.service import IssuerService, open_service
+from signer.steady import SteadyClock
 from store.errors import StoreError, UsageError
+from tests.signer.loops import Loop
 from tests.signer.test_ocsp_service import step_until_idle
 from tests.signer.works import FakeClock, Works, row_in_page
 
@@ -66,6 +68,16 @@ def records(works: Works) -> dict[bytes, bytes]:
         assert all(page_number(serial, works.issuer.page_bits) == page for serial in stored[1])
         found |= stored[1]
     return found
+
+
+def good_but(works: Works, lost: int) -> list[bytes]:
+    """Good certificates that are not in a page."""
+    rows = works.ledger.snapshot(works.issuer.id, 0, 2**32 - 1).rows
+    return [
+        row.serial
+        for row in rows
+        if not row.revoked and page_number(row.serial, works.issuer.page_bits) != lost
+    ]
 
 
 def layout_told(works: Works) -> Layout:
@@ -259,6 +271,28 @@ def test_run_makes_more_pages_when_they_have_grown(
         again = open_service(signed.context, "demo", pool)
         while signed.ledger.other_layout(signed.issuer.id) is not None:
             assert not grown.step(signed.context, again)
+    signed.check_store()
+
+
+def test_run_goes_on_signing_in_the_new_layout(signed: Works, clock: FakeClock) -> None:
+    """And looks for what the store loses, as before."""
+    steady = SteadyClock(clock)
+    with Pool(signed.file, 1, steady) as pool:
+        loop = Loop(signed, pool, steady)
+        with loop.context:
+            loop.rest()
+            begin(signed)
+            for _ in range(4):
+                clock.pass_time(2)
+                loop.rest()
+            assert signed.issuer.layout == (2, BITS) and signed.ledger.other_layout(signed.issuer.id) is None
+            signed.context.client.delete("ocsp:page:demo:2:5")
+            victim = good_but(signed, 5)[0]
+            signed.revoke(victim)
+            for _ in range(2):
+                clock.pass_time(2)
+                loop.rest()
+    assert signed.is_revoked(victim)
     signed.check_store()
 
 
