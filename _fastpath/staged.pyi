@@ -31,3 +31,8 @@ def parameters(
     placed, by rank. A tuple begins with `generation`. Then each row has, by shape: hash32, serial, notAfter, shard index;
     hash32, serial, notAfter, series, shard index, placed by; these and revocation time and reason.
     """
+
+def change_parameters(rows: bytes, together: int, generation: int, now: int) -> list[tuple[object, ...]]:
+    """What to log for rows that are a change each, in the same way: the generation of the first and when it is
+    recorded, then hash32 and serial of each.
+    """

@@ -28,6 +28,9 @@ cdef enum:  # what a row says decides which of its values are not the same for a
 ROW_SIZE = PACKED_SIZE
 cdef int[SHAPES] WIDTHS = [4, 6, 8]
 
+cdef enum:
+    CHANGE_WIDTH = 2  # hash32 and serial
+
 
 cdef inline uint64_t number_at(const uint8_t* data, int size) noexcept nogil:
     cdef uint64_t value = 0
@@ -209,20 +212,23 @@ cdef inline void put_value(tuple values, Py_ssize_t at, object value) noexcept:
     PyTuple_SET_ITEM(values, at, value)
 
 
-cdef Py_ssize_t put_values(
-    tuple values, Py_ssize_t at, const uint8_t* row, int shape, uint32_t shards, tuple placed_by
-) except -1:
-    """One row's; returns where the next begin.
-
-    A serial is a bytearray, which the driver binds as it is: for `bytes` it asks about adapters first, which
-    takes as long as inserting the row.
+cdef object serial_of(const uint8_t* row):
+    """A bytearray, which the driver binds as it is: for `bytes` it asks about adapters first, which takes as
+    long as inserting the row.
     """
-    cdef uint32_t hash32 = hash_at(row)
     cdef Py_ssize_t size = row[LENGTH_AT]
     if size > SERIAL_SIZE:
         raise ValueError(f"a serial of {size} octets")
+    return PyByteArray_FromStringAndSize(<const char*>row + SERIAL_AT, size)
+
+
+cdef Py_ssize_t put_values(
+    tuple values, Py_ssize_t at, const uint8_t* row, int shape, uint32_t shards, tuple placed_by
+) except -1:
+    """One row's; returns where the next begin."""
+    cdef uint32_t hash32 = hash_at(row)
     put_value(values, at, hash32)
-    put_value(values, at + 1, PyByteArray_FromStringAndSize(<const char*>row + SERIAL_AT, size))
+    put_value(values, at + 1, serial_of(row))
     put_value(values, at + 2, <int64_t>number_at(row + END_AT, 8))
     if shape == PLAIN:
         put_value(values, at + 3, hash32 % shards)
@@ -270,6 +276,26 @@ def parameters(
             if shape_of(row) != shape:
                 raise ValueError("rows of different shapes")
             place = put_values(values, place, row, shape, shards, placed_by)
+            row += PACKED_SIZE
+        found.append(values)
+        done += together
+    return found
+
+
+def change_parameters(bytes rows not None, Py_ssize_t together, generation, now):
+    cdef Py_ssize_t count = count_of(rows), done = 0, at
+    cdef const uint8_t* row = octets(rows)
+    cdef list found = []
+    cdef tuple values
+    if together < 1:
+        raise ValueError(f"{together} rows together")
+    while done + together <= count:
+        values = PyTuple_New(2 + together * CHANGE_WIDTH)
+        put_value(values, 0, generation + done)
+        put_value(values, 1, now)
+        for at in range(together):
+            put_value(values, 2 + at * CHANGE_WIDTH, hash_at(row))
+            put_value(values, 3 + at * CHANGE_WIDTH, serial_of(row))
             row += PACKED_SIZE
         found.append(values)
         done += together

@@ -42,6 +42,7 @@ __all__ = [
     "Difference",
     "PackedRows",
     "add_batch",
+    "all_new",
     "batches",
     "check_constraints",
     "compare",
@@ -206,6 +207,16 @@ def compare(
             found.moved.append(move)
             if move.entry and _is_published(connection, issuer_id, recorded, published):
                 found.outcome.moved_entries.add(row.serial)
+    return found
+
+
+def all_new(connection: Connection, issuer_id: int, rows: Sequence[CertificateRow]) -> Difference:
+    """What `compare` finds if none of the rows is recorded, which recording them shows: an IntegrityError if one is.
+
+    Looking each up first takes half as long again. Raises Misplaced.
+    """
+    found = Difference(new=_as_reserved(connection, issuer_id, rows))
+    found.outcome.new = len(found.new)
     return found
 
 
@@ -382,14 +393,11 @@ def _insert_new(
     if reservations.exist(connection, issuer.id):
         reservations.redeem(connection, issuer.id, new)
     if sparse:
-        changes = [
-            Change(number, ChangeKind.ISSUE, row.hash32, row.hash32, row.serial)
-            for number, row in enumerate(new, start=generation)
-        ]
+        generations.record_issued(connection, issuer.id, packed, generation, now)
     else:
         edges = _first_hash32(packed), _last_hash32(packed)
-        changes = [Change(generation, ChangeKind.IMPORT, *edges, None)]
-    generations.record(connection, issuer.id, changes, now)
+        change = Change(generation, ChangeKind.IMPORT, *edges, None)
+        generations.record(connection, issuer.id, [change], now)
 
 
 def _insert(connection: Connection, issuer_id: int, series: SeriesRow, rows: bytes, generation: int) -> None:
@@ -434,4 +442,6 @@ def _statement(value: str, rows: int) -> str:
     """Its first parameter is the generation; then come the values of one row after the other."""
     width = value.count("{")
     numbers = (range(2 + at * width, 2 + (at + 1) * width) for at in range(rows))
-    return f"INSERT INTO certificate ({_COLUMNS}) VALUES " + ", ".join(value.format(*one) for one in numbers)
+    return f"INSERT OR FAIL INTO certificate ({_COLUMNS}) VALUES " + ", ".join(
+        value.format(*one) for one in numbers
+    )

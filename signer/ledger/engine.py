@@ -8,15 +8,12 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from alembic import command
-from alembic.config import Config
-from alembic.runtime.migration import MigrationContext
-from alembic.script import ScriptDirectory
-from sqlalchemy import Connection, Engine, create_engine, event, make_url
+from sqlalchemy import Connection, Engine, create_engine, event, inspect, make_url
 from sqlalchemy.engine import URL
 from sqlalchemy.exc import ArgumentError, DatabaseError, IntegrityError
 
 from signer.ledger.errors import LedgerError
+from signer.ledger.schema import REVISION
 
 __all__ = ["CHECKED_BEFORE", "WRITE", "open_engine", "schemas", "translated"]
 
@@ -25,6 +22,15 @@ CHECKED_BEFORE = "ledger_checked_before"  # who writes has checked what the cons
 FILE_MODE = 0o600
 BUSY_TIMEOUT_MS = 30_000
 IMPORT_CACHE_KIB = 16_384  # the leaves that a commit of an import touches
+# Of connections, by whether who writes has checked what the constraints ask. Checkpoints every 1,000 pages are SQLite's
+# default; an import has `write_back` for them.
+CHECKED = (
+    "foreign_keys = OFF",
+    "ignore_check_constraints = ON",
+    "wal_autocheckpoint = 0",
+    f"cache_size = -{IMPORT_CACHE_KIB}",
+)
+UNCHECKED = ("foreign_keys = ON", "ignore_check_constraints = OFF", "wal_autocheckpoint = 1000")
 CREATE_REMEDY = "create it with `ocsp-signer import`, or correct `[ledger] url`"
 UPGRADE_REMEDY = "stop every signing process, then `ocsp-signer ledger upgrade`"
 
@@ -40,7 +46,6 @@ def open_engine(url: str, *, create: bool = False, upgrade: bool = False) -> Eng
     engine = create_engine(parsed)
     event.listen(engine, "connect", _configure)
     event.listen(engine, "begin", _begin)
-    event.listen(engine, "checkin", _check_again)
     try:
         with translated(engine):
             _migrate(engine, path, create=create, upgrade=upgrade)
@@ -109,35 +114,28 @@ def _configure(connection: Any, record: object) -> None:
 
 def _begin(connection: Connection) -> None:
     """A write takes the lock at once: upgrading a read lock fails when another writer came between."""
-    if not connection.get_execution_options().get(WRITE, False):
+    options = connection.get_execution_options()
+    if not options.get(WRITE, False):
         connection.exec_driver_sql("BEGIN")
         return
-    if connection.get_execution_options().get(CHECKED_BEFORE, False):
-        _check_no_more(connection)
+    _have_checked(connection, options.get(CHECKED_BEFORE, False))
     with _turn(Path(connection.engine.url.database or "")):
         connection.exec_driver_sql("BEGIN IMMEDIATE")
 
 
-def _check_no_more(connection: Connection) -> None:
-    """For this transaction SQLite is spared constraints: they take half of its time for a row. Before it begins: within
-    one foreign keys cannot be switched.
+def _have_checked(connection: Connection, before: bool) -> None:
+    """Who checked `before` spares SQLite constraints, which take half of its time for a row, and writing back.
+
+    Before the transaction begins: within one foreign keys cannot be switched. Only where that differs from the
+    transaction before: SQLite compiles all statements anew.
     """
+    if connection.info.get(CHECKED_BEFORE, False) == before:
+        return
     driver = connection.connection.dbapi_connection
     assert driver is not None
-    for setting in (
-        "foreign_keys = OFF",
-        "ignore_check_constraints = ON",
-        f"cache_size = -{IMPORT_CACHE_KIB}",
-    ):
+    for setting in CHECKED if before else UNCHECKED:
         driver.execute(f"PRAGMA {setting}").close()
-    connection.info[CHECKED_BEFORE] = True
-
-
-def _check_again(driver: Any, record: Any) -> None:
-    """As a connection goes back to the pool; one that was invalidated does not."""
-    if driver is not None and record.info.pop(CHECKED_BEFORE, False):
-        for setting in ("foreign_keys = ON", "ignore_check_constraints = OFF"):
-            driver.execute(f"PRAGMA {setting}").close()
+    connection.info[CHECKED_BEFORE] = before
 
 
 @contextmanager
@@ -170,38 +168,36 @@ def schemas(url: str) -> tuple[str | None, str | None]:
     engine = create_engine(parsed)
     try:
         with translated(engine), engine.connect() as connection:
-            found = MigrationContext.configure(connection).get_current_revision()
-        return found, ScriptDirectory.from_config(_migrations()).get_current_head()
+            return _revision(connection), REVISION
     finally:
         engine.dispose()
 
 
-def _migrations() -> Config:
-    config = Config()
-    config.set_main_option("script_location", str(Path(__file__).parent / "migrations").replace("%", "%%"))
-    return config
-
-
 def _migrate(engine: Engine, path: Path, *, create: bool, upgrade: bool) -> None:
-    config = _migrations()
-    script = ScriptDirectory.from_config(config)
-    head = script.get_current_head()
     with engine.execution_options(**{WRITE: create or upgrade}).begin() as connection:
-        found = MigrationContext.configure(connection).get_current_revision()
-        if found == head:
+        found = _revision(connection)
+        if found == REVISION:
             return
         if found is None and not create:
             raise LedgerError(
-                f"{path}: is not a ledger, this release needs schema {head}", remedy=CREATE_REMEDY
+                f"{path}: is not a ledger, this release needs schema {REVISION}", remedy=CREATE_REMEDY
             )
-        if found is not None and found not in {one.revision for one in script.walk_revisions()}:
+        from signer.ledger import upgrade as alembic  # takes a quarter of a second to load
+
+        if found is not None and not alembic.is_known(found):
             raise LedgerError(
-                f"{path}: has schema {found}, this release knows {head} and older ones",
+                f"{path}: has schema {found}, this release knows {REVISION} and older ones",
                 remedy="run the release that upgraded it, or a later one",
             )
         if found is not None and not upgrade:
             raise LedgerError(
-                f"{path}: has schema {found}, this release needs schema {head}", remedy=UPGRADE_REMEDY
+                f"{path}: has schema {found}, this release needs schema {REVISION}", remedy=UPGRADE_REMEDY
             )
-        config.attributes["connection"] = connection
-        command.upgrade(config, "head")
+        alembic.upgrade(connection)
+
+
+def _revision(connection: Connection) -> str | None:
+    """Where Alembic writes it down; None if it never did."""
+    if not inspect(connection).has_table("alembic_version"):
+        return None
+    return connection.exec_driver_sql("SELECT version_num FROM alembic_version").scalar()

@@ -1,16 +1,20 @@
 """Numbers for changes, in commit order: taken under the issuer's row lock, which is held until commit."""
 
 from contextlib import closing
+from functools import cache
 
 from sqlalchemy import Connection, bindparam, select, update
 from sqlalchemy.dialects import sqlite
 from sqlalchemy.engine.interfaces import DBAPICursor
 
+from _fastpath.staged import ROW_SIZE, change_parameters
 from signer.ledger import schema
 from signer.ledger.errors import LedgerError
-from signer.ledger.values import Change
+from signer.ledger.values import Change, ChangeKind
 
-__all__ = ["current", "epoch_of", "read", "record", "take", "taken_since"]
+__all__ = ["current", "epoch_of", "read", "record", "record_issued", "take", "taken_since"]
+
+ROWS_PER_STATEMENT = 50
 
 _CURRENT = str(
     select(schema.issuer.c.generation)
@@ -18,10 +22,8 @@ _CURRENT = str(
     .compile(dialect=sqlite.dialect(paramstyle="named"))
 )
 
-_LOG = (
-    "INSERT INTO change (issuer_id, generation, kind, first_hash32, last_hash32, serial, recorded_at) "
-    "VALUES (?, ?, ?, ?, ?, ?, ?)"
-)
+_INTO = "INSERT OR FAIL INTO change (issuer_id, generation, kind, first_hash32, last_hash32, serial, recorded_at) VALUES "
+_LOG = _INTO + "(?, ?, ?, ?, ?, ?, ?)"
 
 
 def epoch_of(generation: int) -> int:
@@ -77,3 +79,26 @@ def record(connection: Connection, issuer_id: int, changes: list[Change], now: i
         for change in changes
     ]
     connection.exec_driver_sql(_LOG, rows)
+
+
+def record_issued(connection: Connection, issuer_id: int, rows: bytes, first: int, now: int) -> None:
+    """The same for packed rows (`_fastpath.staged`), each a change with a generation of its own from `first` on."""
+    whole = len(rows) - len(rows) % (ROWS_PER_STATEMENT * ROW_SIZE)
+    for some, together, generation in (
+        (rows[:whole], ROWS_PER_STATEMENT, first),
+        (rows[whole:], 1, first + whole // ROW_SIZE),
+    ):
+        if some:
+            connection.exec_driver_sql(
+                _issued(issuer_id, together), change_parameters(some, together, generation, now)
+            )
+
+
+@cache
+def _issued(issuer_id: int, rows: int) -> str:
+    """Its first two parameters are the first generation and the time; then come hash32 and serial of each row."""
+    kind = ChangeKind.ISSUE.value
+    return _INTO + ", ".join(
+        f"({issuer_id}, ?1 + {at}, '{kind}', ?{3 + 2 * at}, ?{3 + 2 * at}, ?{4 + 2 * at}, ?2)"
+        for at in range(rows)
+    )

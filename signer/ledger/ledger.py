@@ -27,6 +27,7 @@ from signer.ledger import (
     revocation,
 )
 from signer.ledger.engine import CHECKED_BEFORE, WRITE, open_engine, translated
+from signer.ledger.imports import Import
 from signer.ledger.mass_revocation import Batch, MassOutcome
 from signer.ledger.staging import packed_rows
 from signer.ledger.values import (
@@ -51,6 +52,7 @@ from signer.ledger.values import (
     Snapshot,
     StoredTemplate,
 )
+from signer.ledger.write_back import WriteBack
 from store.model import Issuer
 
 __all__ = ["Ledger"]
@@ -86,6 +88,12 @@ class Ledger:
     @contextmanager
     def _write(self) -> Iterator[Connection]:
         with translated(self._engine), self._writer.begin() as connection:
+            yield connection
+
+    @contextmanager
+    def _import(self) -> Iterator[Connection]:
+        """A write, in which constraints are not checked."""
+        with translated(self._engine), self._importer.begin() as connection:
             yield connection
 
     # Issuers
@@ -172,25 +180,10 @@ class Ledger:
         none. `entry` is journalled as begun with the first change and as done at the end, never if nothing changes.
         Raises Misplaced for a placement that contradicts one that holds.
         """
-        total = ImportOutcome()
-        begun = False
-        for batch in bulk.batches(parts, self._page_bits(issuer_id)):
-            with translated(self._engine), self._importer.begin() as connection:
-                bulk.check_constraints(connection, issuer_id, batch.packed)
-                found = bulk.compare(connection, issuer_id, batch, says_good=says_good)
-                if entry is not None and not begun and not found.nothing:
-                    _append(connection, entry, "import begun", entry.detail, now)
-                    begun = True
-                series = crls.open_series(crls.series(connection, issuer_id), now)
-                bulk.add_batch(connection, issuers.by_id(connection, issuer_id), series, found, now)
-            total.add(found.outcome)
-            if progress is not None:
-                progress(len(batch))
-        if entry is not None and begun:
-            counts = {name: getattr(total, name) for name in ("new", "revoked", "updated", "placed")}
-            with self._write() as connection:
-                _append(connection, entry, "import done", entry.detail | counts, now)
-        return total
+        batches = bulk.batches(parts, self._page_bits(issuer_id))
+        importing = Import(self._import, issuer_id, now, says_good, entry)
+        with translated(self._engine), WriteBack(self._engine) as write_back:
+            return importing.record(batches, write_back, progress)
 
     def plan_certificates(
         self, issuer_id: int, parts: Iterable[bytes], *, says_good: bool = True
@@ -470,10 +463,6 @@ class Ledger:
         """Length of the journal's unbroken chain. Raises LedgerError naming the first altered entry."""
         with self._read() as connection:
             return chain.verify(connection)
-
-
-def _append(connection: Connection, entry: ImportEntry, event: str, detail: dict[str, Any], now: int) -> None:
-    chain.append(connection, now=now, actor=entry.actor, event=event, detail=detail)
 
 
 def _packed_parts(rows: Iterable[CertificateRow]) -> Iterator[bytes]:

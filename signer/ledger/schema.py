@@ -19,6 +19,7 @@ from sqlalchemy import (
 
 __all__ = [
     "EPOCH_SHIFT",
+    "REVISION",
     "certificate",
     "change",
     "checkpoint",
@@ -35,6 +36,8 @@ __all__ = [
 ]
 
 EPOCH_SHIFT = 48  # a generation is epoch << 48 | counter; restoring a backup raises the epoch
+
+REVISION = "0004"  # of the migrations, the one that makes these tables
 
 metadata = MetaData()
 

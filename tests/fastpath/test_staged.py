@@ -12,6 +12,7 @@ from _fastpath.page import hash32
 from _fastpath.staged import (
     ROW_SIZE,
     by_shape,
+    change_parameters,
     first_not_above,
     first_reason_outside,
     parameters,
@@ -115,6 +116,7 @@ def test_parameters_are_what_the_rows_say() -> None:
 
 def test_a_serial_is_bound_without_asking_for_an_adapter() -> None:
     assert type(parameters(GOOD_ROW, 1, 1, PLACED_BY, 1)[0][2]) is bytearray
+    assert type(change_parameters(GOOD_ROW, 1, 1, 1)[0][3]) is bytearray
 
 
 def test_rows_come_together_in_tuples_as_long_as_there_are_enough() -> None:
@@ -122,6 +124,19 @@ def test_rows_come_together_in_tuples_as_long_as_there_are_enough() -> None:
     found = parameters(b"".join(rows), 4, 1, PLACED_BY, 99)
     assert [(values[0], len(values)) for values in found] == [(99, 17), (99, 17)]
     assert [value for values in found for value in values[2::4]] == [bytes([at]) for at in range(8)]
+
+
+def test_changes_are_numbered_on_from_statement_to_statement() -> None:
+    rows = [packed(bytes([number])) for number in range(5)]
+    assert change_parameters(b"".join(rows), 2, 1 << 48, 77) == [
+        (1 << 48, 77, hash32(b"\0"), b"\0", hash32(b"\1"), b"\1"),
+        ((1 << 48) + 2, 77, hash32(b"\2"), b"\2", hash32(b"\3"), b"\3"),
+    ]
+    assert change_parameters(b"", 2, 1, 77) == []
+    with pytest.raises(ValueError, match="0 rows together"):
+        change_parameters(rows[0], 0, 1, 77)
+    with pytest.raises(ValueError, match="a serial of 21 octets"):
+        change_parameters(rows[0][:24] + b"\x15" + rows[0][25:], 1, 1, 77)
 
 
 def test_the_driver_takes_no_rows_of_several_shapes() -> None:

@@ -1,17 +1,21 @@
 import random
 import signal
+import sqlite3
 import subprocess
 import sys
+from collections.abc import Sequence
+from contextlib import closing
 from pathlib import Path
 
 import pytest
 
 from signer.ledger import staging
+from signer.ledger.backup import opened
 from signer.ledger.engine import CHECKED_BEFORE, WRITE, open_engine
 from signer.ledger.errors import LedgerError
 from signer.ledger.ledger import Ledger
 from signer.ledger.staging import RUN, Staging
-from signer.ledger.values import ChangeKind, CrlPlan, LedgerIssuer, PlacedBy, Placement, SeriesSpec
+from signer.ledger.values import Change, ChangeKind, CrlPlan, LedgerIssuer, PlacedBy, Placement, SeriesSpec
 from store.model import Issuer
 from tests.signer.ledgers import NOW, YEAR, certificate_row, certificate_rows
 
@@ -38,6 +42,36 @@ def test_scattered_rows_are_a_change_each(ledger: Ledger, r1: LedgerIssuer) -> N
     assert [(change.kind, change.serial) for change in changes] == [
         (ChangeKind.ISSUE, row.serial) for row in rows
     ]
+
+
+def test_many_scattered_rows_are_numbered_one_by_one(ledger: Ledger, issuer: Issuer) -> None:
+    """More than a statement holds, and some that are left over."""
+    large = ledger.ensure_issuer(issuer, 20, CrlPlan((SeriesSpec("http://c.example/{index}.crl", 4),)), NOW)
+    rows = certificate_rows(2_120)
+    ledger.add_certificates(large.id, rows, NOW)
+    changes = ledger.changes(large.id, large.generation, 3_000)
+    assert changes == [
+        Change(number, ChangeKind.ISSUE, row.hash32, row.hash32, row.serial)
+        for number, row in enumerate(rows, start=large.generation + 1)
+    ]
+    assert ledger.generation(large.id) == changes[-1].generation
+
+
+@pytest.mark.parametrize("known", [[0], [7_999], [3, 4_500, 11_000], range(4_000, 12_000)])
+def test_a_row_that_is_known_shows_when_its_batch_is_written(
+    ledger: Ledger, r1: LedgerIssuer, known: Sequence[int]
+) -> None:
+    """Of a batch with one nothing stays of the first attempt: every commit is one change, and the numbers have no gap."""
+    rows = certificate_rows(12_000, revoked_every=9)
+    ledger.add_certificates(r1.id, [rows[at] for at in known], NOW - 5)
+    before = ledger.generation(r1.id)
+    outcome = ledger.add_certificates(r1.id, rows, NOW)
+    assert (outcome.new, outcome.unchanged) == (12_000 - len(known), len(known))
+    assert ledger.snapshot(r1.id, *EVERYTHING).rows == rows
+    changes = ledger.changes(r1.id, before, 100)
+    assert [change.kind for change in changes] == [ChangeKind.IMPORT] * len(changes)
+    after = ledger.generation(r1.id)
+    assert [change.generation for change in changes] == list(range(before + 1, after + 1))
 
 
 def test_the_same_again_changes_nothing(ledger: Ledger, r1: LedgerIssuer) -> None:
@@ -193,8 +227,55 @@ def test_a_reason_is_checked_of_known_certificates_too(ledger: Ledger, r1: Ledge
 
 def test_constraints_hold_again_after_an_import(ledger: Ledger, ledger_url: str) -> None:
     engine = open_engine(ledger_url)
-    checks = ("PRAGMA foreign_keys", "PRAGMA ignore_check_constraints")
-    for options, expected in (({}, [1, 0]), ({CHECKED_BEFORE: True}, [0, 1]), ({}, [1, 0])):
+    checks = ("PRAGMA foreign_keys", "PRAGMA ignore_check_constraints", "PRAGMA wal_autocheckpoint")
+    ordinary, importing = [1, 0, 1_000], [0, 1, 0]
+    for options, expected in (({}, ordinary), ({CHECKED_BEFORE: True}, importing), ({}, ordinary)):
         with engine.execution_options(**{WRITE: True} | options).begin() as connection:
             assert [connection.exec_driver_sql(check).scalar_one() for check in checks] == expected
     engine.dispose()
+
+
+def wal(ledger_url: str) -> Path:
+    return Path(ledger_url.removeprefix("sqlite:///") + "-wal")
+
+
+def test_the_wal_does_not_grow_with_an_import(
+    ledger: Ledger, ledger_url: str, r1: LedgerIssuer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("signer.ledger.write_back.MOST", 1)
+    rows = certificate_rows(60_000)
+    sizes: list[int] = []
+    ledger.add_certificates(
+        r1.id, rows, NOW, progress=lambda count: sizes.append(wal(ledger_url).stat().st_size)
+    )
+    assert len(sizes) == 15
+    assert sizes[-1] < 3 * sizes[0]
+
+
+def test_what_an_import_committed_is_written_back_at_its_end(
+    ledger: Ledger, ledger_url: str, r1: LedgerIssuer
+) -> None:
+    ledger.add_certificates(r1.id, certificate_rows(6_000), NOW)
+    file = f"file:{ledger_url.removeprefix('sqlite:///')}?immutable=1"  # what is in the WAL is not looked at
+    with closing(sqlite3.connect(file, uri=True)) as connection:
+        assert connection.execute("SELECT count(*) FROM certificate").fetchone() == (6_000,)
+
+
+def test_a_reader_that_holds_the_wal_back_does_not_hold_the_import_up(
+    ledger: Ledger, ledger_url: str, r1: LedgerIssuer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("signer.ledger.write_back.MOST", 1)
+    with opened(Path(ledger_url.removeprefix("sqlite:///"))) as reader:
+        reader.execute("BEGIN")
+        before = reader.execute("SELECT count(*) FROM certificate").fetchone()
+        assert ledger.add_certificates(r1.id, certificate_rows(20_000), NOW).new == 20_000
+        assert reader.execute("SELECT count(*) FROM certificate").fetchone() == before
+
+
+def test_what_goes_wrong_in_writing_back_ends_the_import(
+    ledger: Ledger, r1: LedgerIssuer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("signer.ledger.write_back.MOST", 0)
+    monkeypatch.setattr("signer.ledger.write_back.PASSIVE", "PRAGMA no such thing")
+    with pytest.raises(LedgerError, match="the ledger cannot be used: near"):
+        ledger.add_certificates(r1.id, certificate_rows(20_000), NOW)

@@ -13,6 +13,7 @@ from sqlalchemy import create_engine, event, inspect
 from signer.ledger import crls, schema
 from signer.ledger.errors import LedgerError
 from signer.ledger.ledger import Ledger
+from signer.ledger.upgrade import newest
 from signer.ledger.values import LedgerIssuer, Revocation
 from tests.signer.ledgers import NOW, certificate_row, revoke
 
@@ -29,6 +30,10 @@ def test_migrations_make_the_tables_that_the_code_reads(ledger: Ledger, ledger_u
             "certificate_by_revocation",
         }
     engine.dispose()
+
+
+def test_the_newest_schema_is_known_without_asking_the_migrations() -> None:
+    assert newest() == schema.REVISION
 
 
 def test_nobody_else_may_read_the_file(ledger: Ledger, r1: LedgerIssuer, tmp_path: Path) -> None:
