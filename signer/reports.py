@@ -1,5 +1,6 @@
-"""What `ocsp-signer run` has to tell of its issuers: to the log, to /metrics and to /healthz."""
+"""What `ocsp-signer run` has to tell of its issuers: to the log, to /metrics, to /healthz and to `status`."""
 
+import os
 from collections.abc import Mapping
 from threading import Lock
 
@@ -8,8 +9,9 @@ import structlog
 
 from signer.admin.metrics import Metrics
 from signer.crl.job import ShardOutcome, ShardStatus
-from signer.lateness import Lateness
+from signer.lateness import Late, Lateness
 from signer.ocsp.pages import Tally
+from signer.run_state import IssuerState, RunState
 from signer.text import rfc3339
 from signer.watch import WatchReport
 
@@ -27,6 +29,8 @@ class Reports:
         self._lock = Lock()
         self._doubt: str | None = None  # about the clock
         self._troubles: dict[tuple[str, str], str] = {}
+        self._queues: dict[str, int] = {}  # pages
+        self._faulty: dict[str, int] = {}
 
     def troubles(self) -> list[str]:
         """What stands in the way of an issuer's work now."""
@@ -57,8 +61,26 @@ class Reports:
         self._set(issuer, "ocsp", str(error))
         (log.critical if critical else log.error)(event, issuer=issuer, reason=str(error))
 
+    def state(self, now: int) -> RunState:
+        """What `status` is told. Raises LedgerError."""
+        late, troubles = dict(self.lateness.all(now)), self.troubles()
+        with self._lock:
+            issuers = [self._state_of(name, one) for name, one in late.items()]
+            return RunState(os.getpid(), now, self._doubt is None, troubles, issuers)
+
+    def _state_of(self, issuer: str, late: Late) -> IssuerState:
+        queue, faulty = self._queues.get(issuer, 0), self._faulty.get(issuer, 0)
+        return IssuerState(issuer, queue, faulty, late.oldest, late.late, late.stale)
+
+    def queue(self, issuer: str, pages: int) -> None:
+        """How many pages wait to be signed."""
+        with self._lock:
+            self._queues[issuer] = pages
+
     def faulty(self, issuer: str, pages: Mapping[int, str]) -> None:
         """All pages that cannot be signed now."""
+        with self._lock:
+            self._faulty[issuer] = len(pages)
         page = next(iter(pages), None)
         why = None if page is None else f"{len(pages)} cannot be signed, such as page {page}: {pages[page]}"
         self._set(issuer, "pages", why)

@@ -2,11 +2,12 @@
 
 import threading
 from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, contextmanager, nullcontext
+from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
 from pathlib import Path
 
 import structlog
 
+from signer import run_state
 from signer.admin.listener import admin_listener
 from signer.admin.metrics import Metrics
 from signer.clock_watch import ClockWatch, witness
@@ -17,6 +18,7 @@ from signer.crl.service import CrlService
 from signer.errors import ClockStopped, SignerAtWork
 from signer.files import held
 from signer.lateness import Lateness
+from signer.ledger.errors import LedgerError
 from signer.ocsp.batch import Pool
 from signer.ocsp.turns import Turns
 from signer.renewal import renew_for_ever
@@ -37,6 +39,7 @@ IDLE = 1.0  # where there is nothing to look for in it
 RETRY = 60.0  # after the CRLs of an issuer failed
 CRL_CHECK = 5.0  # between looks at which shards are due
 WATCH = 60.0  # between looks at what is late
+TELL = 5.0  # between words to `status`
 
 
 def only_signer(directory: Path) -> AbstractContextManager[None]:
@@ -125,6 +128,7 @@ class Runner:
                     stop.set()
                     for other in others:
                         other.join()
+                    run_state.remove(context.settings.state_directory)
             for other in others:
                 other.check()
 
@@ -134,12 +138,12 @@ class Runner:
         issuers = [table.name for table in context.settings.root.issuer if table.ocsp.enabled]
         watch = ClockWatch(clock, context.ledger, reports)
         if not issuers:  # CRLs alone (P-02)
-            self._turn_by_turn(lambda: bool(watch.trusted()), IDLE, context, reports, stop)
+            self._turn_by_turn(lambda: bool(watch.trusted()), IDLE, context, clock, reports, stop)
             return
         with Pool(self._file, context.settings.root.signer.worker_count, clock) as pool:
             log.info("signing", issuers=issuers)
             self._turn_by_turn(
-                Turns(context, pool, issuers, reports, watch).turn, POLL, context, reports, stop
+                Turns(context, pool, issuers, reports, watch).turn, POLL, context, clock, reports, stop
             )
 
     def _turn_by_turn(
@@ -147,13 +151,17 @@ class Runner:
         turn: Callable[[], object],
         pause: float,
         context: Context,
+        clock: SteadyClock,
         reports: Reports,
         stop: threading.Event,
     ) -> None:
-        """Turn after turn, and once a minute what is late."""
-        watched = context.clock.monotonic()
+        """Turn after turn; every few seconds a word to `status`, and once a minute what is late."""
+        watched, told = clock.monotonic(), 0.0
         while not stop.wait(pause):
-            now = context.clock.monotonic()
+            now = clock.monotonic()
+            if now - told >= TELL:
+                _tell_status(context, clock, reports)
+                told = now
             if now - watched >= WATCH:
                 _watch(context, reports)
                 watched = now
@@ -179,6 +187,12 @@ class Runner:
     def _run_renewals(self, reports: Reports, stop: threading.Event) -> None:
         with Context.open(self._file) as context:
             renew_for_ever(context, stop, reports.renewal)
+
+
+def _tell_status(context: Context, clock: SteadyClock, reports: Reports) -> None:
+    """By the machine's clock, whether it is trusted or not."""
+    with suppress(LedgerError):  # which others tell
+        run_state.write(context.settings.state_directory, reports.state(clock.machine.now()))
 
 
 def _watch(context: Context, reports: Reports) -> None:

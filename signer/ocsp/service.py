@@ -113,6 +113,11 @@ class IssuerService:
         return self._share.busy or self._timetable.busy or self._reconciliation.waits
 
     @property
+    def waiting(self) -> int:
+        """Pages that are to be signed and that the pool has no place for yet."""
+        return self._share.waiting
+
+    @property
     def faulty(self) -> dict[int, str]:
         """Pages that could not be signed, and why. They are tried again every minute."""
         return self._faults.pages

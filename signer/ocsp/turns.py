@@ -119,6 +119,7 @@ class Turns:
             service = self._open(issuer, "issuer ready")
         self._reports.signed(issuer.name, service.step())
         self._reports.faulty(issuer.name, service.faulty)
+        self._reports.queue(issuer.name, service.waiting)
         now = self._clock.monotonic()
         if now >= issuer.patrol_at:
             service.patrol()

@@ -5,15 +5,26 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.serialization import Encoding, load_pem_private_key
 
+from signer import run_state
 from signer.commands.status import status
+from signer.ocsp.batch import Pool
+from signer.run_state import IssuerState, RunState
+from signer.steady import SteadyClock
+from store.clock import SystemClock
+from store.schema import Head
+from tests.integration.service import Service
+from tests.signer.audits import settle_pages
 from tests.signer.intakes import Ca
 from tests.signer.ledgers import NOW
-from tests.signer.works import FakeClock, Works
+from tests.signer.loops import Loop
+from tests.signer.processes import wait_until
+from tests.signer.works import DAY, FakeClock, Works, row_in_page
 
 
 class Watch:
@@ -35,6 +46,7 @@ class Watch:
 
 @pytest.fixture
 def watch(works: Works, capsys: pytest.CaptureFixture[str]) -> Watch:
+    works.context.settings.state_directory.mkdir(exist_ok=True)
     return Watch(works, capsys)
 
 
@@ -78,3 +90,134 @@ def test_a_renewed_ca_certificate_is_no_fault(watch: Watch) -> None:
     builder = builder.add_extension(x509.BasicConstraints(True, None), critical=True)
     replace_certificate(watch.works, builder.sign(key, hashes.SHA256()))
     assert watch.look(code=0)["issuers"][0]["fault"] is None
+
+
+STATE = RunState(
+    process=4711,
+    at=NOW,
+    clock_trusted=True,
+    troubles=[],
+    issuers=[
+        IssuerState(
+            "demo",
+            queue=5,
+            faulty_pages=0,
+            oldest_response_age=77_000,
+            late_responses=0,
+            stale_responses=0,
+        )
+    ],
+)
+
+
+def test_what_run_says_of_itself(watch: Watch) -> None:
+    directory = watch.works.context.settings.state_directory
+    assert watch.look(code=0)["run"] is None and watch.look(code=0)["issuers"][0]["queue"] is None
+    run_state.write(directory, STATE)
+    found = watch.look(code=0)
+    assert found["run"] == {
+        "process": 4711,
+        "at": "2026-09-21T14:13:20Z",
+        "clock_trusted": True,
+        "troubles": [],
+    }
+    (issuer,) = found["issuers"]
+    assert (issuer["queue"], issuer["faulty_pages"], issuer["oldest_response_seconds"]) == (5, 0, 77_000)
+    watch.works.clock.pass_time(61)  # type: ignore[attr-defined]
+    watch.look(code=1)
+    assert "(process 4711) has said nothing since 2026-09-21T14:13:20Z" in watch.remarks()
+    run_state.remove(directory)
+    watch.look(code=0)
+    (directory / "run.json").write_text("{")
+    watch.look(code=0)
+
+
+@pytest.mark.parametrize(
+    ("trouble", "says"),
+    [
+        ({"troubles": ["clock: it jumped: nothing is signed"]}, "clock: it jumped"),
+        ({"issuers": [msgspec.structs.replace(STATE.issuers[0], late_responses=3)]}, "3 responses are not renewed"),
+        ({"issuers": [msgspec.structs.replace(STATE.issuers[0], stale_responses=4)]}, "4 responses are past"),
+    ],
+)  # fmt: skip
+def test_what_run_cannot_do(watch: Watch, trouble: dict[str, Any], says: str) -> None:
+    run_state.write(watch.works.context.settings.state_directory, msgspec.structs.replace(STATE, **trouble))
+    watch.look(code=1)
+    assert says in watch.remarks()
+
+
+def test_a_store_that_is_not_reconciled(watch: Watch) -> None:
+    watch.works.add_some(8)
+    settle_pages(watch.works)
+    found = watch.look(code=0)["store"]
+    assert (found["unreconciled"], found["head_of_demo"]) == ([], "1.1")
+    watch.works.context.writer.write_head("demo", Head(1, b"5" * 40))
+    assert watch.look(code=1)["store"]["unreconciled"] == ["demo"]
+    assert "demo: not reconciled with this primary" in watch.remarks()
+
+
+def test_a_change_that_waits_too_long(watch: Watch) -> None:
+    watch.works.add_some(8)
+    watch.works.clock.pass_time(300)  # type: ignore[attr-defined]
+    assert watch.look(code=0)["issuers"][0]["waiting_seconds"] == 300
+    watch.works.clock.pass_time(1)  # type: ignore[attr-defined]
+    watch.look(code=1)
+    assert "demo: changes wait to be signed for 301 s" in watch.remarks()
+
+
+def test_a_schedule_that_is_behind(watch: Watch) -> None:
+    settle_pages(watch.works)
+    watch.works.ledger.set_checkpoint(watch.works.issuer.id, NOW // DAY * DAY, 0)
+    watch.works.clock.seconds = NOW // DAY * DAY + 4_000  # type: ignore[attr-defined]
+    assert watch.look(code=1)["issuers"][0]["behind_seconds"] == 4_000
+    assert "pages are signed 4,000 s after they fell due" in watch.remarks()
+
+
+def test_a_responder_certificate_that_ends(watch: Watch) -> None:
+    settle_pages(watch.works)
+    end = watch.look(code=0)["issuers"][0]["responder_not_after"]
+    watch.works.clock.seconds = int(datetime.fromisoformat(end).timestamp()) - 3 * DAY  # type: ignore[attr-defined]
+    watch.look(code=1)
+    assert f"the responder certificate ends at {end}" in watch.remarks()
+
+
+def test_pages_that_are_laid_out_anew(watch: Watch) -> None:
+    works = watch.works
+    assert watch.look(code=0)["issuers"][0]["repaging"] is None
+    works.ledger.begin_layout(works.issuer.id, 4)
+    assert watch.look(code=0)["issuers"][0]["repaging"] == "16 pages are filled"
+    works.ledger.put_in_force(works.issuer.id, NOW, actor="me")
+    assert watch.look(code=0)["issuers"][0]["repaging"] == "4 pages are removed"
+
+
+def test_run_counts_what_it_has_to_tell(works: Works, clock: FakeClock) -> None:
+    works.add(row_in_page(page, 1) for page in range(4))
+    works.damage(row_in_page(2, 1).serial)
+    steady = SteadyClock(clock)
+    with Pool(works.file, 1, steady) as pool:
+        loop = Loop(works, pool, steady)
+        with loop.context:
+            loop.rest()
+            clock.pass_time(100)
+            loop.rest()
+            state = loop.reports.state(clock.now())
+            assert state.of("demo") == IssuerState("demo", 0, 1, 100, 0, 0)
+            assert "page 2: a certificate in it cannot be signed" in state.troubles[0]
+            clock.seconds += DAY
+            loop.rest()
+            assert not loop.reports.state(clock.now()).clock_trusted
+
+
+@pytest.mark.slow
+def test_a_real_run(tmp_path: Path, store_url: str, capsys: pytest.CaptureFixture[str]) -> None:
+    works = Works(tmp_path, store_url, SystemClock())
+    with works.context:
+        watch = Watch(works, capsys)
+        works.add_some(8)
+        directory = works.context.settings.state_directory
+        with Service(tmp_path, 0).signing() as process:
+            wait_until(lambda: run_state.read(directory) is not None, 60)
+            wait_until(lambda: works.ledger.pending_changes(works.issuer.id) == 0, 60)
+            found = watch.look(code=0)
+            assert found["run"]["process"] == process.pid and found["run"]["clock_trusted"]
+        assert run_state.read(directory) is None
