@@ -13,6 +13,7 @@ from bench.sign.session import NAMES, Plan, measure
 from store.errors import OcspeedError
 
 QUICK = 3  # turns
+QUICK_RSA = 1_000
 QUICK_FILLED = 62_500
 
 app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
@@ -21,13 +22,13 @@ app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
 @app.command()
 def main(
     quick: Annotated[
-        bool, typer.Option("--quick", help="3 turns, 62,500 filled: for direction only.")
+        bool, typer.Option("--quick", help="3 turns, 1,000 RSA, 62,500 filled: for direction only.")
     ] = False,
     save: Annotated[bool, typer.Option("--save", help="Also write bench/results/sign-DATE.json.")] = False,
     row: Annotated[list[str] | None, typer.Option("--row", help=f"Only these: {', '.join(NAMES)}.")] = None,
     pairs: Annotated[int | None, typer.Option("--pairs", min=1, help="Runs of each contender.")] = None,
     certificates: Annotated[int, typer.Option("--certificates", min=1, help="Of a P-256 pass.")] = 31_250,
-    rsa: Annotated[int, typer.Option("--rsa-certificates", min=1, help="Of an RSA-2048 pass.")] = 1_000,
+    rsa: Annotated[int | None, typer.Option("--rsa-certificates", min=1, help="Of an RSA-2048 pass.")] = None,
     filled: Annotated[
         int | None, typer.Option("--filled", min=4, help="Certificates whose memory is measured.")
     ] = None,
@@ -38,7 +39,7 @@ def main(
     size = filled or (QUICK_FILLED if quick else Plan().filled)
     plan = Plan(
         certificates=certificates,
-        rsa_certificates=rsa,
+        rsa_certificates=rsa or (QUICK_RSA if quick else Plan().rsa_certificates),
         pairs=pairs or (QUICK if quick else Plan().pairs),
         filled=size,
         rsa_filled=size // 4,

@@ -1,7 +1,8 @@
 """`python -m bench.sign.bare OCSP.TOML ISSUER KEY PART PARTS`: signs what an issuer's responses in the store say, and nothing else.
 
 Two lines of input: `load` reads every PARTS-th page, from page PART on, and makes the octets again that were signed
-there; `sign` signs them by the calls that the signer uses (signer.keys.file) and throws the signatures away.
+there; `sign` signs them by the calls that the signer uses (signer.keys.file), with digests by hashlib, and throws the
+signatures away.
 """
 
 import hashlib
