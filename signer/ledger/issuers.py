@@ -125,7 +125,9 @@ def add_template(connection: Connection, issuer_id: int, content: bytes) -> Stor
     slot = known[-1].slot + 1 if known else 0  # never given back: old records still name them
     if slot > MAX_SLOT:
         raise LedgerError(
-            "all 256 template slots of this issuer are taken", remedy="a new page epoch is needed"
+            "all 256 template slots of this issuer are taken: it had so many responder certificates and validities",
+            remedy="put back one that it had and that is still valid, which signs as before; "
+            "docs/operations.md, responder certificates, says how it gets 256 more",
         )
     values = {"issuer_id": issuer_id, "slot": slot, "content": content}
     statement = insert(schema.template).values(values).returning(schema.template.c.number)

@@ -193,8 +193,10 @@ def test_templates_are_numbered_once(ledger: Ledger, r1: LedgerIssuer) -> None:
 def test_slots_end_at_one_octet(ledger: Ledger, r1: LedgerIssuer) -> None:
     for number in range(256):
         assert ledger.add_template(r1.id, bytes([number])).slot == number
-    with pytest.raises(LedgerError, match="256 template slots"):
+    with pytest.raises(LedgerError, match="256 template slots") as caught:
         ledger.add_template(r1.id, b"more")
+    assert caught.value.remedy is not None and caught.value.remedy.startswith("put back one that it had")
+    assert ledger.add_template(r1.id, bytes([7])).slot == 7
 
 
 @pytest.mark.conformance("C-15", "C-21", "R-21")

@@ -14,6 +14,7 @@ from _fastpath.crl_reader import Crl
 from _fastpath.ocsp import SingleResponse
 from _fastpath.page import encode_record, page_number
 from _fastpath.template import Template
+from signer.commands.certificates import import_file
 from signer.commands.restore import Sources, restore
 from signer.ledger.backup import backup
 from signer.ledger.errors import LedgerError
@@ -404,6 +405,31 @@ def test_a_store_in_which_as_many_pages_have_another_number_is_anothers(town: To
     town.works.context.client.hset("ocsp:issuer:demo", "page_bits", "3")
     with pytest.raises(LedgerError, match="8 pages in the store, 4 in the ledger, both of page epoch 1"):
         town.restore()
+
+
+def test_an_issuer_without_template_slots_gets_new_ones(
+    town: Town, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As docs/operations.md says: a ledger of nothing is restored with the CRLs, and the CA's records imported."""
+    works = town.works
+    for number in range(255):
+        works.ledger.add_template(works.issuer.id, bytes([number]))
+    with pytest.raises(LedgerError, match="256 template slots"):
+        works.ledger.add_template(works.issuer.id, b"more")
+    revoked = town.revoked()
+    works.context.client.flushdb()
+    town.copy = tmp_path / "empty.db"
+    (tmp_path / "nothing").touch()
+    with monkeypatch.context() as changed:
+        changed.setenv("OCSP__LEDGER__URL", "sqlite:///empty.db")
+        import_file(
+            works.file, tmp_path / "nothing", issuer="demo", format="ndjson", dry_run=False, keep_going=False,
+            as_json=True, quiet=True, clock=town.clock,
+        )  # fmt: skip
+    assert town.restore(Sources(store=False))["epoch"] > epoch_of(town.at_backup)
+    works.add(town.old)
+    assert len(works.ledger.templates(works.issuer.id)) == 0
+    town.check(revoked)
 
 
 def killed(town: Town, function: str, line: int) -> bool:
