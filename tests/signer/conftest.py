@@ -14,6 +14,8 @@ from obstore.store import MemoryStore
 from _fastpath.certid import IssuerID
 from signer.ledger.ledger import Ledger
 from signer.ledger.values import CrlPlan, LedgerIssuer, SeriesSpec
+from signer.ocsp.batch import Pool
+from signer.ocsp.service import IssuerService, open_service
 from store.embedded import EmbeddedStore
 from store.model import Issuer, public_key_bits, subject_name
 from store.objects import ObjectStore, open_object_store
@@ -107,3 +109,14 @@ def works(tmp_path: Path, store_url: str, clock: FakeClock) -> Iterator[Works]:
     made = Works(tmp_path, store_url, clock)
     with made.context:
         yield made
+
+
+@pytest.fixture
+def pool(works: Works, clock: FakeClock) -> Iterator[Pool]:
+    with Pool(works.file, 1, clock) as pool:
+        yield pool
+
+
+@pytest.fixture
+def service(works: Works, pool: Pool) -> IssuerService:
+    return open_service(works.context, "demo", pool)

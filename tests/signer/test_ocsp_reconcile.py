@@ -1,7 +1,6 @@
 """What a primary lacks is found by the headers of its pages, signed, and then its head is written (A2)."""
 
 import time
-from collections.abc import Iterator
 
 import pytest
 
@@ -11,19 +10,9 @@ from signer.ocsp.faults import RETRY_INTERVAL
 from signer.ocsp.service import IssuerService, open_service
 from store.errors import StoreError
 from store.schema import HEAD_FIELD, Head, issuer_key
-from tests.signer.works import DAY, FakeClock, Works, row_in_page
+from tests.signer.works import DAY, FakeClock, Works, quietly, row_in_page
 
 OTHER = b"5" * 40
-
-
-def quietly(count: int) -> None:
-    """Progress that nobody looks at."""
-
-
-@pytest.fixture
-def pool(works: Works, clock: FakeClock) -> Iterator[Pool]:
-    with Pool(works.file, 1, clock) as pool:
-        yield pool
 
 
 def opened(works: Works, pool: Pool) -> IssuerService:

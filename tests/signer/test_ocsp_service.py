@@ -3,7 +3,6 @@
 import os
 import signal
 import time
-from collections.abc import Iterator
 from concurrent.futures import wait
 from multiprocessing import resource_tracker
 
@@ -19,22 +18,7 @@ from store.clock import SystemClock
 from store.errors import ConfigError
 from tests.signer.ledgers import NOW
 from tests.signer.processes import wait_until, workers_of
-from tests.signer.works import DAY, FakeClock, Works, row_in_page
-
-
-def quietly(count: int) -> None:
-    """Progress that nobody looks at."""
-
-
-@pytest.fixture
-def pool(works: Works, clock: FakeClock) -> Iterator[Pool]:
-    with Pool(works.file, 1, clock) as pool:
-        yield pool
-
-
-@pytest.fixture
-def service(works: Works, pool: Pool) -> IssuerService:
-    return open_service(works.context, "demo", pool)
+from tests.signer.works import DAY, FakeClock, Works, quietly, row_in_page
 
 
 def pages_of(works: Works) -> list[bytes]:

@@ -45,12 +45,6 @@ def signed(works: Works) -> Works:
 
 
 @pytest.fixture
-def pool(signed: Works, clock: FakeClock) -> Iterator[Pool]:
-    with Pool(signed.file, 1, clock) as pool:
-        yield pool
-
-
-@pytest.fixture
 def service(signed: Works, pool: Pool) -> IssuerService:
     return open_service(signed.context, "demo", pool)
 

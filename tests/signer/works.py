@@ -27,7 +27,7 @@ from store.reader import StoreReader
 from store.writer import PageWriter
 from tests.signer.ledgers import NOW, certificate_rows, revoke
 
-__all__ = ["FakeClock", "OffsetClock", "Works", "plain_config", "row_in_page"]
+__all__ = ["FakeClock", "OffsetClock", "Works", "plain_config", "quietly", "row_in_page"]
 
 DAY = 86_400
 URL_PATTERN = "http://crl.example/{issuer}/{series}-{index}.crl"
@@ -44,6 +44,10 @@ signer = {{ key = "responder.key", certificate = "responder.pem" }}
 ocsp = {{ page_bits = {page_bits} }}
 crl = {{ key = "ca.key", shards = {shards}, url = "http://crl.example/{{issuer}}/{{series}}-{{index}}.crl" }}
 """
+
+
+def quietly(count: int) -> None:
+    """Progress that nobody looks at."""
 
 
 def plain_config(name: str) -> str:
