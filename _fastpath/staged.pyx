@@ -236,7 +236,7 @@ cdef Py_ssize_t put_values(
     at = put_place(values, at + 3, row, shards, placed_by)
     if shape == PLACED:
         return at
-    put_value(values, at, <int64_t>number_at(row + TIME_AT, 8) - (<int64_t>1 << TIME_BIAS_BITS))
+    put_value(values, at, <int64_t>(number_at(row + TIME_AT, 8) - (<uint64_t>1 << TIME_BIAS_BITS)))
     put_value(values, at + 1, row[REASON_AT])
     return at + 2
 

@@ -25,6 +25,7 @@ from _fastpath.replies import Command, ReplyQueue, Surprise
 from _fastpath.template import Template
 from responder.counters import Counters, bounds_of, slot_of
 from tests.fastpath import test_head
+from tests.fuzz import intake
 from tests.property import crl_differences, request_readers, response_readers
 from tests.property.responses import raw_signature, said, signer
 
@@ -239,5 +240,8 @@ TARGETS = {
     "template": Target(
         lambda: [signer(kind).template.encode() for kind in ("secp256r1", "rsa-2048")], check_template
     ),
+    "index": Target(intake.index_files, intake.check_index),
+    "csv": Target(intake.csv_files, intake.check_csv),
+    "rows": Target(intake.packed_files, intake.check_rows),
     "replies": Target(lambda: [b"\x05" + one for one in REPLIES], check_replies),
 }
