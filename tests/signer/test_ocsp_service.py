@@ -107,6 +107,31 @@ def test_lost_pages_in_steps(works: Works, service: IssuerService, store_url: st
     works.check_store()
 
 
+def test_nothing_is_with_the_pool_once_it_is_held(
+    works: Works, service: IssuerService, store_url: str
+) -> None:
+    """A page that it still writes would be missed by who copies pages."""
+    works.add_some(30)
+    step_until_idle(service)
+    with redis.Redis.from_url(store_url) as client:
+        client.delete(*pages_of(works))
+    service.enqueue_missing()
+    service.step()
+    assert not service.hold()
+    wait_until(lambda: bool(service.step()) and service.hold())
+    assert not list(service.missing_pages())
+    with redis.Redis.from_url(store_url) as client:
+        client.delete(*pages_of(works))
+    service.enqueue_missing()
+    for _ in range(30):
+        service.step()
+        time.sleep(0.01)
+    assert len(list(service.missing_pages())) == 4
+    service.release()
+    step_until_idle(service)
+    works.check_store()
+
+
 def test_the_first_steps_sign_each_page_once(works: Works, service: IssuerService) -> None:
     works.add_some(30)
     service.enqueue_missing()
