@@ -6,23 +6,15 @@ from types import TracebackType
 from typing import Self
 
 import redis
-from cryptography.hazmat.primitives.serialization import Encoding
 
 from _fastpath.template import Template
-from signer.config import IssuerTable, Settings, SignerTable, load_settings
+from signer.config import IssuerTable, Settings, load_settings
 from signer.crl.build import CrlSigner
 from signer.crl.catalogue import Catalogue
 from signer.crl.job import CrlJob
 from signer.crl.service import CrlService
 from signer.crl.targets import Target, Targets
-from signer.keys.file import check_profile, load_key
-from signer.keys.responder_certificate import (
-    OcspSigner,
-    check_ca_as_signer,
-    check_responder_certificate,
-    key_matches,
-)
-from signer.keys.responders import responder_tables
+from signer.keys.responder_certificate import OcspSigner
 from signer.keys.source import KeySource
 from signer.ledger.errors import LedgerError
 from signer.ledger.ledger import Ledger
@@ -30,11 +22,12 @@ from signer.ledger.values import LedgerIssuer, StoredTemplate
 from signer.ocsp.ages import Ages, slots_of
 from signer.ocsp.pages import PageSigner
 from signer.ocsp.responses import ResponseSigner
+from signer.signers import Signers
 from store.clock import Clock, SystemClock
 from store.connection import EMBEDDED, Endpoint
 from store.embedded import EmbeddedStore
 from store.errors import ConfigError, StoreFormatError
-from store.model import Issuer, load_certificate, subject_name
+from store.model import Issuer, subject_name
 from store.objects import open_object_store
 from store.primary import OnePrimary
 from store.reader import StoreReader
@@ -75,9 +68,9 @@ class Context:
         self._embedded: EmbeddedStore | None = None
         self._client: redis.Redis | None = None
         self._primary = OnePrimary()
-        self._keys = KeySource(self.clock)
         self._closing = ExitStack()
-        self._closing.callback(self._keys.close)
+        self._signers = Signers(settings, KeySource(self.clock))
+        self._closing.callback(self._signers.close)
 
     @classmethod
     def open(
@@ -166,57 +159,11 @@ class Context:
 
     def responder(self, name: str) -> tuple[OcspSigner, list[ConfigError]]:
         """The same, and what is wrong with certificates in its directory that would have come first."""
-        tables, unfit = responder_tables(self.settings.ocsp_signer(name))
-        for table in tables:
-            try:
-                return self._fit_signer(name, table), unfit
-            except ConfigError as error:
-                unfit.append(error)
-        raise unfit[-1] if len(tables) == 1 else unfit[0]
-
-    def _fit_signer(self, name: str, signer: SignerTable) -> OcspSigner:
-        table, issuer, now = self.settings.issuer(name), self.issuer(name), self.clock.now()
-        path = signer.certificate or table.certificate
-        certificate = load_certificate(path)
-        opened = self._keys.open(signer, certificate)
-        key = opened.key
-        if signer.certificate is None and opened.certificate is not None:
-            path, certificate = opened.path, opened.certificate
-        if not key_matches(key, certificate):
-            raise ConfigError(
-                f"{opened.path}: issuer {name}: not the key of {path}",
-                remedy=f"correct `signer.{'key' if signer.key else 'file'}` or `signer.certificate`",
-            )
-        check_profile(opened.path, key, self.settings.root.profile)
-        if certificate == issuer.certificate:
-            check_ca_as_signer(path, certificate, now)
-        else:
-            check_responder_certificate(path, certificate, issuer, now)
-        # The CA signing itself embeds its certificate, or GnuTLS cannot find the signer (D-09).
-        return OcspSigner(key, certificate, certificate.public_bytes(Encoding.DER))
+        return self._signers.responder(name, self.clock.now())
 
     def crl_signer(self, name: str) -> CrlSigner:
         """The CA's key for CRLs. Raises ConfigError when config names none that is the CA's."""
-        table, issuer = self.settings.issuer(name), self.issuer(name)
-        if table.crl.offline:
-            raise ConfigError(
-                f"issuer {name}: its CRLs are signed elsewhere: `crl.offline` is true",
-                remedy=f"bring them with `ocsp-signer import-signed --issuer {name} FILE`",
-            )
-        if table.crl.key is not None:
-            path, key = table.crl.key, load_key(table.crl.key, table.crl.passphrase_file)
-        else:
-            source = table.crl.signer or table.signer
-            assert source is not None  # config has one of the three
-            opened = self._keys.open(source, issuer.certificate)
-            path, key = opened.path, opened.key
-        if not key_matches(key, issuer.certificate):
-            raise ConfigError(
-                f"{path}: issuer {name}: not the key of {table.certificate}; CRLs are signed by the CA itself",
-                remedy="name the CA's key as `crl.key`",
-            )
-        check_profile(path, key, self.settings.root.profile)
-        return CrlSigner(issuer.certificate, key)
+        return self._signers.crl_signer(name)
 
     def response_signer(self, name: str) -> ResponseSigner:
         """Signs single responses of one issuer. Its template is numbered in the ledger."""
