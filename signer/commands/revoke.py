@@ -96,7 +96,7 @@ def revoke(
         def source() -> Iterator[Revocation]:
             if request.everything:
                 return (Revocation(serial, time, number) for serial in ledger.living(found, now))
-            return iter(typed) if typed else _staged(staging)
+            return iter(typed) if typed else staging.revocations()
 
         with bar("look up", None, quiet=quiet) as advance:
             planned = ledger.plan_mass_revocation(found, source(), now, advance)
@@ -148,14 +148,7 @@ def _stage(
     """Read the file whole, sorted as the ledger is, before anything is looked up."""
     size = path.stat().st_size if os.path.isfile(path) else None
     with bar("read", size, quiet=quiet) as advance:
-        for one in read_revocations(path, number, time, now, latest, advance):
-            staging.add(one.serial, 0, one.revocation_time, one.reason)
-
-
-def _staged(staging: Staging) -> Iterator[Revocation]:
-    for row in staging.merged():
-        assert row.revocation_time is not None
-        yield Revocation(row.serial, row.revocation_time, row.reason)
+        staging.add_revocations(read_revocations(path, number, time, now, latest, advance))
 
 
 def _batch(issuer: str, request: RevokeRequest, planned: MassOutcome) -> Batch:

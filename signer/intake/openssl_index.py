@@ -14,7 +14,7 @@ from signer.intake.memo import Memo
 from signer.intake.rows import ImportRow, RowError, fit_reason, fit_time, named_reason
 from signer.ledger.values import KEY_COMPROMISE, UNSPECIFIED
 
-__all__ = ["OpensslIndex", "parse_serial"]
+__all__ = ["MAX_SERIAL", "OpensslIndex", "parse_serial"]
 
 FIELDS = 6
 GOOD_OR_EXPIRED = (b"V", b"E")

@@ -1,12 +1,15 @@
 """What is to be revoked, as people write it: serials, reasons by name or number, RFC 3339 times, or a file of them."""
 
-import itertools
 import re
+from binascii import unhexlify
 from collections.abc import Callable, Iterator
+from functools import partial
+from io import BytesIO
 from pathlib import Path
 
+from _fastpath.certid import minimal_serial
 from signer.intake.lines import BYTE_ORDER_MARK
-from signer.intake.openssl_index import parse_serial
+from signer.intake.openssl_index import MAX_SERIAL, parse_serial
 from signer.intake.rows import REASONS, RowError, fit_time, reason_number
 from signer.ledger.values import ALLOWED_REASONS, REASON_NAMES, Revocation
 from signer.text import moment, printable
@@ -16,10 +19,11 @@ __all__ = ["allowed_reason", "fit_date", "parse_date", "read_revocations", "type
 
 ALLOWED_NAMES = ", ".join(REASON_NAMES[number] for number in sorted(ALLOWED_REASONS))
 SHOWN = 20  # bad lines
-LINES = 1_000  # between two words about progress
+BLOCK = 1 << 16  # octets read at a time
 MAX_LINE = 4_096  # octets, with what ends it: room for a remark
 
-_PLAIN = re.compile(rb"[0-9A-Fa-f]+\r?\n?").fullmatch  # nothing but a serial: most lines of the longest files
+# Nothing but serials of whole octets: most lines of the longest files.
+_PLAIN = re.compile(rf"(?:(?:[0-9A-Fa-f]{{2}}){{1,{MAX_SERIAL}}}\r?\n)+".encode()).fullmatch
 
 
 def typed_serial(text: str) -> bytes:
@@ -71,49 +75,54 @@ def read_revocations(
     """
     bad: list[str] = []
     count = 0
-    octets = 0
-    for number, line in _lines(path):
-        octets += len(line)
-        if number % LINES == 0:
-            progress(octets)
-            octets = 0
-        try:
-            if _PLAIN(line):
-                yield Revocation(parse_serial(line.rstrip()), time, reason)
-                continue
-            text = line.decode(errors="replace").partition("#")[0].strip()
-            if text:
-                yield _parse(text, reason, time, now, latest)
-        except RowError as error:
-            count += 1
-            if count <= SHOWN:
-                bad.append(f"{printable(str(path))}:{number}: {error}")
-    progress(octets)
+    parse = partial(_parse, reason=reason, time=time, now=now, latest=latest)
+    for first, block in _blocks(path):
+        plain = block.removeprefix(BYTE_ORDER_MARK) if first == 1 else block
+        if _PLAIN(plain):
+            yield from [Revocation(minimal_serial(unhexlify(one)), time, reason) for one in plain.split()]
+        else:
+            for number, line in enumerate(BytesIO(plain), first):
+                where = f"{printable(str(path))}:{number}"
+                try:
+                    if text := _text(where, line):
+                        yield parse(text)
+                except RowError as error:
+                    count += 1
+                    if count <= SHOWN:
+                        bad.append(f"{where}: {error}")
+        progress(len(block))
     if bad:
         more = [f"... and {count - SHOWN} more"] if count > SHOWN else []
         raise UsageError("\n".join(bad + more), remedy="mend these lines; nothing was revoked")
 
 
-def _lines(path: Path) -> Iterator[tuple[int, bytes]]:
-    """With their numbers from 1. What has no end of line is not read on to look for one: it may have none at all."""
-    shown = printable(str(path))
+def _blocks(path: Path) -> Iterator[tuple[int, bytes]]:
+    """Many lines at a time, with the number of the first, from 1.
+
+    What has no end of line is not read on to look for one: it may have none at all.
+    """
+    number = 1
     try:
         with path.open("rb") as file:
-            for number in itertools.count(1):
-                line = file.readline(MAX_LINE + 1)
-                if not line:
-                    return
-                if len(line) > MAX_LINE:
-                    raise UsageError(
-                        f"{shown}:{number}: line: longer than {MAX_LINE} octets",
-                        remedy="write one serial[,reason[,date]] a line; nothing was revoked",
-                    )
-                yield number, line.removeprefix(BYTE_ORDER_MARK) if number == 1 else line
+            while block := file.read(BLOCK):
+                block += file.readline(MAX_LINE + 1)
+                yield number, block
+                number += block.count(b"\n")
     except (OSError, ValueError) as error:  # the second: a path that no file can have
         reason = error.strerror if isinstance(error, OSError) else error
         raise UsageError(
-            f"{shown}: cannot be read: {reason}", remedy="check the path; nothing was revoked"
+            f"{printable(str(path))}: cannot be read: {reason}", remedy="check the path; nothing was revoked"
         ) from None
+
+
+def _text(where: str, line: bytes) -> str:
+    """Without remark. Raises UsageError for a line that is too long."""
+    if len(line) > MAX_LINE:
+        raise UsageError(
+            f"{where}: line: longer than {MAX_LINE} octets",
+            remedy="write one serial[,reason[,date]] a line; nothing was revoked",
+        )
+    return line.decode(errors="replace").partition("#")[0].strip()
 
 
 def _parse(text: str, reason: int, time: int, now: int, latest: float) -> Revocation:

@@ -92,7 +92,7 @@ class Ledger:
 
     @contextmanager
     def _import(self) -> Iterator[Connection]:
-        """A write, in which constraints are not checked."""
+        """A write of very many rows, in which constraints are not checked: who writes has done that."""
         with translated(self._engine), self._importer.begin() as connection:
             yield connection
 
@@ -240,7 +240,7 @@ class Ledger:
         On a revoked certificate only an earlier time or keyCompromise changes anything (A6). What
         `plan_mass_revocation` refuses is refused on the way: plan it first.
         """
-        return mass_revocation.revoke(self._write, issuer_id, asked, now, batch, progress)
+        return mass_revocation.revoke(self._import, issuer_id, asked, now, batch, progress)
 
     def living(self, issuer_id: int, now: int) -> Iterator[bytes]:
         """Serials of certificates that are neither revoked nor expired, read in parts."""

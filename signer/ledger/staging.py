@@ -14,7 +14,7 @@ from typing import IO, NamedTuple
 
 from _fastpath.page import hash32
 from _fastpath.staged import ROW_SIZE, first_not_above, rows_up_to, sort_rows
-from signer.ledger.values import KEY_COMPROMISE, CertificateRow, PlacedBy, Placement
+from signer.ledger.values import KEY_COMPROMISE, CertificateRow, PlacedBy, Placement, Revocation
 
 __all__ = ["EXPIRED", "GOOD", "RANK", "REVOKED", "StagedRow", "Staging", "packed_rows", "unpacked"]
 
@@ -80,6 +80,27 @@ class Staging:
         self.placed |= placed
         if len(self._rows) >= RUN * ROW_SIZE:
             self._spill()
+
+    def add_revocations(self, revocations: Iterable[Revocation]) -> None:
+        """Without notAfter or placement; any number."""
+        source = iter(revocations)
+        while some := list(itertools.islice(source, READ)):
+            packed = [
+                _ROW.pack(
+                    hash32(serial), serial, len(serial), REVOKED, time + TIME_BIAS, reason, 0, 0, 0, 0, 0
+                )
+                for serial, time, reason in some
+            ]
+            self.extend(b"".join(packed))
+
+    def revocations(self) -> Iterator[Revocation]:
+        """What `add_revocations` was given, by (hash32, serial) and each serial once, as `merged` says."""
+        new = tuple.__new__
+        for part in self.parts():
+            yield from [
+                new(Revocation, (padded[:length], time - TIME_BIAS, reason))
+                for _, padded, length, _, time, reason, _, _, _, _, _ in _ROW.iter_unpack(part)
+            ]
 
     def merged(self, without: AbstractSet[int] = frozenset()) -> Iterator[CertificateRow]:
         """Each serial once: revoked if any of its rows is, at the earliest time, with the latest notAfter.

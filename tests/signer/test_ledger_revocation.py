@@ -5,7 +5,19 @@ from hypothesis import strategies as st
 from signer.ledger import revocation
 from signer.ledger.errors import LedgerError
 from signer.ledger.ledger import Ledger
-from signer.ledger.values import ALLOWED_REASONS, ChangeKind, LedgerIssuer, Outcome, Revocation
+from signer.ledger.values import (
+    ALLOWED_REASONS,
+    CA_SERIES,
+    ChangeKind,
+    CrlPlan,
+    LedgerIssuer,
+    Outcome,
+    PlacedBy,
+    Placement,
+    Revocation,
+    SeriesSpec,
+)
+from store.model import Issuer
 from tests.signer.ledgers import NOW, certificate_row, certificate_rows, revoke
 
 SERIAL = b"\x2f\x00\xa1"
@@ -123,6 +135,47 @@ def test_scattered_ones_are_revoked_in_the_order_asked(ledger: Ledger, r1: Ledge
     assert done.outcomes == {Outcome.REVOKED: 60}
     assert ledger.generation(r1.id) == before + 60
     assert [change.serial for change in ledger.changes(r1.id, before, 5_000)] == serials
+
+
+@pytest.mark.parametrize(
+    ("odd", "outcomes"),
+    [
+        pytest.param([Revocation(b"\x07", NOW, 4)], {Outcome.REJECTED: 1}, id="unknown"),
+        pytest.param([Revocation(SERIAL, NOW, 4)], {Outcome.ALREADY: 1}, id="revoked"),
+        pytest.param([Revocation(SERIAL, NOW - 9, 4)], {Outcome.UPDATED: 1}, id="earlier"),
+    ],
+)
+def test_one_among_many_that_is_not_simply_revoked(
+    ledger: Ledger, known: LedgerIssuer, odd: list[Revocation], outcomes: dict[Outcome, int]
+) -> None:
+    revoke(ledger, known.id, [Revocation(SERIAL, NOW - 3, 4)])
+    rows = certificate_rows(200)
+    ledger.add_certificates(known.id, rows, NOW)
+    asked = [Revocation(row.serial, NOW, 1) for row in rows]
+    done = revoke(ledger, known.id, [*asked[:90], *odd, *asked[90:]])
+    assert done.outcomes == {Outcome.REVOKED: 200, **outcomes}
+
+
+def test_the_same_one_twice_among_many(ledger: Ledger, r1: LedgerIssuer) -> None:
+    rows = certificate_rows(200)
+    ledger.add_certificates(r1.id, rows, NOW)
+    asked = [Revocation(row.serial, NOW, 4) for row in rows]
+    done = revoke(ledger, r1.id, [*asked, asked[0], Revocation(rows[1].serial, NOW, 1)])
+    assert done.outcomes == {Outcome.REVOKED: 200, Outcome.ALREADY: 1, Outcome.UPDATED: 1}
+    found = ledger.find(r1.id, rows[1].serial)
+    assert found is not None and found.reason == 1
+
+
+def test_a_certificate_of_a_ca_among_many_needs_a_reason(ledger: Ledger, issuer: Issuer) -> None:
+    plan = CrlPlan((SeriesSpec("http://crl.example/{index}.crl", 4),), ca_url="http://crl.example/ca.crl")
+    r1 = ledger.ensure_issuer(issuer, 4, plan, NOW)
+    rows = certificate_rows(200)
+    rows[50] = rows[50]._replace(placement=Placement(CA_SERIES, 0, PlacedBy.CERTIFICATE))
+    ledger.add_certificates(r1.id, rows, NOW)
+    with pytest.raises(LedgerError, match="is a CA's certificate: its revocation needs a reason"):
+        revoke(ledger, r1.id, [Revocation(row.serial, NOW) for row in rows])
+    done = revoke(ledger, r1.id, [Revocation(row.serial, NOW, 4) for row in rows])
+    assert done.outcomes == {Outcome.REVOKED: 200}
 
 
 def test_those_that_fill_their_pages_are_one_change_a_commit(ledger: Ledger, r1: LedgerIssuer) -> None:
