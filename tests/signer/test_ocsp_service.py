@@ -107,6 +107,21 @@ def test_lost_pages_in_steps(works: Works, service: IssuerService, store_url: st
     works.check_store()
 
 
+def test_pages_that_the_pool_failed_at_wait_again(works: Works, service: IssuerService) -> None:
+    """Until they are signed the schedule has not come to them."""
+    works.add_some(30)
+    text = works.file.read_text()
+    works.file.write_text("[")
+    with pytest.raises(ConfigError):
+        for _ in range(10_000):
+            service.step()
+            time.sleep(0.001)
+    assert works.ledger.checkpoint(works.issuer.id) is None
+    works.file.write_text(text)
+    step_until_idle(service)
+    works.check_store()
+
+
 def test_nothing_is_with_the_pool_once_it_is_held(
     works: Works, service: IssuerService, store_url: str
 ) -> None:
