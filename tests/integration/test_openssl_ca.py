@@ -267,3 +267,17 @@ def test_a_pass_before_the_import_says_so_and_makes_nothing(tmp_path: Path) -> N
     for command in (("sign",), ("crl", "build")):
         assert "other" in service.signer(*command, expect=1).stderr
     assert not (tmp_path / "objects").exists()
+
+
+def test_every_published_crl_is_on_the_floor(imported: Service, authorities: dict[str, OpensslCa]) -> None:
+    """A2: the responder's own reader takes what the signer publishes."""
+    url = f"http://127.0.0.1:{imported.admin_port}/metrics"
+    expected = {f'crl_floor_crls{{issuer="{name}"}} {ca.shard_count}.0' for name, ca in authorities.items()}
+    expected |= {f'crl_floor_entries{{issuer="{name}"}} {REVOKED}.0' for name in authorities}
+    expected |= {f'crl_floor_missing{{issuer="{name}"}} 0.0' for name in authorities}
+    deadline = time.monotonic() + 20
+    while not expected <= (found := set(urllib.request.urlopen(url).read().decode().splitlines())):
+        assert time.monotonic() < deadline, sorted(line for line in found if "floor" in line)
+        time.sleep(0.1)
+    log = (imported.directory / "serve.log").read_text()
+    assert "no floor" not in log and "floor is not" not in log
