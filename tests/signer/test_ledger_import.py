@@ -6,6 +6,7 @@ import sys
 from collections.abc import Sequence
 from contextlib import closing
 from pathlib import Path
+from threading import Thread
 
 import pytest
 
@@ -15,7 +16,17 @@ from signer.ledger.engine import CHECKED_BEFORE, WRITE, open_engine
 from signer.ledger.errors import LedgerError
 from signer.ledger.ledger import Ledger
 from signer.ledger.staging import RUN, Staging
-from signer.ledger.values import Change, ChangeKind, CrlPlan, LedgerIssuer, PlacedBy, Placement, SeriesSpec
+from signer.ledger.values import (
+    Change,
+    ChangeKind,
+    CrlPlan,
+    ImportEntry,
+    LedgerIssuer,
+    PlacedBy,
+    Placement,
+    SeriesSpec,
+)
+from signer.ledger.write_back import AHEAD, MOST, WriteBack
 from store.model import Issuer
 from tests.signer.ledgers import NOW, YEAR, certificate_row, certificate_rows
 
@@ -250,6 +261,32 @@ def test_the_wal_does_not_grow_with_an_import(
     )
     assert len(sizes) == 15
     assert sizes[-1] < 3 * sizes[0]
+
+
+@pytest.mark.parametrize(("most", "commits"), [(MOST, AHEAD), (0, 1)], ids=["commits", "pages"])
+def test_an_import_that_is_far_ahead_waits(
+    ledger: Ledger, ledger_url: str, monkeypatch: pytest.MonkeyPatch, most: int, commits: int
+) -> None:
+    monkeypatch.setattr("signer.ledger.write_back.MOST", most)
+    engine = open_engine(ledger_url)
+    write_back = WriteBack(engine)
+    for _ in range(commits):
+        write_back.committed()
+    waiting = Thread(target=write_back.wait, daemon=True)
+    waiting.start()
+    waiting.join(0.3)
+    assert waiting.is_alive()
+    with write_back:
+        waiting.join(60)
+    assert not waiting.is_alive()
+    engine.dispose()
+
+
+def test_an_import_of_many_commits_is_one_in_the_journal(ledger: Ledger, r1: LedgerIssuer) -> None:
+    entry = ImportEntry("somebody", {"file": "index.txt"})
+    ledger.add_certificates(r1.id, certificate_rows(12_000), NOW, entry=entry)
+    told = [(one.actor, one.event) for one in ledger.journal_entries() if one.event.startswith("import")]
+    assert told == [("somebody", "import begun"), ("somebody", "import done")]
 
 
 def test_what_an_import_committed_is_written_back_at_its_end(
