@@ -121,6 +121,10 @@ class Context:
             self._client = client
         return self._client
 
+    def accept_primary(self) -> None:
+        """Take whichever is there, until one is required."""
+        self._primary.release()
+
     def require_primary(self, replication_id: bytes) -> None:
         """Whatever leads to another server raises StoreError from now on: for who writes on behalf of another process."""
         self._primary.require(self.client, replication_id)
@@ -170,7 +174,9 @@ class Context:
         table, signer = self.settings.issuer(name), self.ocsp_signer(name)
         stored = self.ledger.add_template(self.ledger_issuer(name).id, _template(table, signer).encode())
         algorithms = table.ocsp.algorithms
-        return ResponseSigner(self.issuer(name), stored, signer.key, algorithms, signer.not_after)
+        return ResponseSigner(
+            self.issuer(name), stored, signer.key, algorithms, signer.not_after, table.ocsp.cycle
+        )
 
     def page_signer(self, name: str) -> PageSigner:
         """Signs pages of one issuer."""

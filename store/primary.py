@@ -54,6 +54,10 @@ class OnePrimary:
             self._wanted = wanted
             client.connection_pool.disconnect()
 
+    def release(self) -> None:
+        """Use whichever primary is there."""
+        self._wanted = None
+
     def greet(self, connection: Any) -> None:
         """What redis-py calls as a connection is made. Raises OtherPrimary."""
         connection.on_connect()

@@ -41,6 +41,7 @@ class Terms:
     slot: int  # of the template
     layout: Layout
     primary: bytes  # its replication id
+    keeps: bool = True  # last responses as they are stored, unless the store lost some
 
 
 def chunks_of(ranges: Iterable[PageRange], workers: int) -> Iterator[PageRange]:
@@ -75,7 +76,7 @@ class _Worker:
         if not _agrees(signer, terms):
             raise ResponderChanged(terms.issuer)
         began = context.clock.monotonic()
-        tally = signer.sign_range(pages)
+        tally = signer.sign_range(pages, keeps=terms.keeps)
         tally.seconds.append(context.clock.monotonic() - began)
         return tally
 

@@ -49,6 +49,8 @@ def _is_last(signer: ResponseSigner, row: CertificateRow, stored: bytes) -> bool
         record.template_slot == signer.slot
         and (said.revocation_time, said.reason) == (row.revocation_time, row.reason)
         and said.next_update >= row.not_after
+        # What was signed earlier had been renewed since, unless signing was away: it is of a store that was put back.
+        and said.this_update >= row.not_after - LAST_SIGNED - signer.cycle
         and _has_all(record, signer.certid_algorithms)
     )
 

@@ -112,13 +112,17 @@ class PageSigner:
         """First and last hash32 of a page's certificates."""
         return page << self._shift, ((page + 1) << self._shift) - 1
 
-    def sign_range(self, pages: PageRange) -> Tally:
-        """Bring pages to the ledger's present state. Faults are of single pages; errors stop the issuer."""
+    def sign_range(self, pages: PageRange, *, keeps: bool = True) -> Tally:
+        """Bring pages to the ledger's present state. Faults are of single pages; errors stop the issuer.
+
+        `keeps`: last responses stay as they are stored. Of a store that was put back they may be older than what clients
+        have seen (R-20).
+        """
         tally = Tally()
         not_before: dict[int, int] = {}
         pending = [pages]
         for _ in range(ATTEMPTS):
-            moved = [page for run in pending for page in self._attempt(run, not_before, tally)]
+            moved = [page for run in pending for page in self._attempt(run, not_before, tally, keeps)]
             if not moved:
                 return tally
             pending = ranges_of(sorted(moved))
@@ -162,13 +166,13 @@ class PageSigner:
             return Tally(current=1)
         return self.sign_range(PageRange(page, page))
 
-    def _attempt(self, pages: PageRange, not_before: dict[int, int], tally: Tally) -> list[int]:
+    def _attempt(self, pages: PageRange, not_before: dict[int, int], tally: Tally, keeps: bool) -> list[int]:
         """Sign and put once; returns the pages that have to be read again."""
         # Read before the snapshot: the status is known correct at this instant (R-06).
         this_update = self._clock.now()
         first, last = pages.first << self._shift, ((pages.last + 1) << self._shift) - 1
         snapshot = self._ledger.snapshot(self.issuer.id, first, last)
-        kept = self._kept(snapshot, this_update)
+        kept = self._kept(snapshot, this_update) if keeps else {}
         drafts = []
         for page, certificates in self._by_page(pages, snapshot):
             at = not_before.get(page, this_update)

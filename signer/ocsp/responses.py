@@ -39,8 +39,11 @@ class ResponseSigner:
         key: SigningKey,
         certid_algorithms: tuple[int, ...],
         signer_not_after: int,
+        cycle: int = 86_400,
     ) -> None:
+        """`cycle`: seconds between two responses of a certificate."""
         self.issuer = issuer
+        self.cycle = cycle
         self.slot = stored.slot
         self.template = Template.decode(stored.content)
         self.certid_algorithms = certid_algorithms

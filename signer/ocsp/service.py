@@ -73,16 +73,19 @@ class IssuerService:
 
     def sign_due(self, progress: Callable[[int], None]) -> Tally:
         """Sign what changed, what the schedule wants and what the store has lost; then stop."""
+        lacking = self._reconciliation.begin(self._tail.read)
+        self._tail.reopen(lacking)
         tally = self._follow_tail()
         tally.faults.clear()  # their pages are open, and tried once more
         position, read = self._timetable.due, self._tail.read
         pages = self._timetable.pages_until(position)
         pages.update(self.missing_pages(), self._tail.open_pages)
-        tally.add(self._sign(ranges_of(sorted(pages)), progress))
+        tally.add(self._sign(ranges_of(sorted(pages)), progress, keeps=not lacking))
         self._tail.settle(pages - {fault.page for fault in tally.faults}, read)
         if not tally.faults:
             self._timetable.reach(position)
-        self._reconcile(read, tally)
+        if self._reconciliation.waits:
+            self._reconciliation.finish()
         return tally
 
     def _reconcile(self, read: int, tally: Tally) -> None:
@@ -92,8 +95,10 @@ class IssuerService:
             tally.add(self._sign(ranges_of(sorted(lacking)), lambda pages: None))
             self._reconciliation.finish()
 
-    def _sign(self, ranges: Iterable[PageRange], progress: Callable[[int], None]) -> Tally:
-        return self._pool.sign(self._terms, ranges, progress)
+    def _sign(
+        self, ranges: Iterable[PageRange], progress: Callable[[int], None], *, keeps: bool = True
+    ) -> Tally:
+        return self._pool.sign(replace(self._terms, keeps=keeps), ranges, progress)
 
     def _follow_tail(self) -> Tally:
         """Steps until nothing new was committed."""
@@ -123,6 +128,11 @@ class IssuerService:
         return self._faults.pages
 
     @property
+    def primary(self) -> bytes:
+        """Replication id of the one that it was opened with."""
+        return self._terms.primary
+
+    @property
     def read(self) -> int:
         """Generation up to which changes were looked at."""
         return self._tail.read
@@ -148,6 +158,7 @@ class IssuerService:
     def enqueue_missing(self) -> int:
         """Put what the store lacks into the queue of `step`, which then writes the head; how many pages it is."""
         missing = self._reconciliation.begin(self._tail.read)
+        self._tail.reopen(missing)
         self._share.put(missing, Rank.LOST)
         return len(missing)
 

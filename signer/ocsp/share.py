@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable, Iterator
 from concurrent.futures import BrokenExecutor, Future
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from signer.errors import WorkersLost
 from signer.ocsp.batch import CHUNK_PAGES, Pool, Terms
@@ -72,7 +72,8 @@ class PoolShare:
         """Fill the places in the pool, the most pressing pages first. Raises WorkersLost, ClockStopped."""
         places = 0 if self._held else self._pool.places
         while len(self._pending) < places and (chunk := self._queue.first()) is not None:
-            future = self._pool.submit(self._terms, chunk.pages)
+            terms = replace(self._terms, keeps=chunk.rank is not Rank.LOST)
+            future = self._pool.submit(terms, chunk.pages)
             self._pending[future] = (chunk, read)
             self._queue.remove(chunk)  # not before the pool has it
 

@@ -92,6 +92,11 @@ class Tail:
         """Sorted; they have to be signed whole."""
         return sorted(self._open)
 
+    def reopen(self, pages: Iterable[int]) -> None:
+        """The store lacks changes of these pages that were read: no later one may pass for all that came before it."""
+        for page in pages:
+            self._open.setdefault(page, _Span(self._read + 1, self._read))
+
     def take_wanted(self) -> list[int]:
         """Open pages that nobody was told of yet, sorted."""
         wanted = sorted(self._wanted)

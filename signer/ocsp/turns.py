@@ -80,8 +80,11 @@ class Turns:
 
     @property
     def busy(self) -> bool:
-        """Whether the next turn has something to do for certain."""
-        return any(issuer.retry_at is not None and issuer.busy for issuer in self._issuers)
+        """Whether the next turn has something to do, for certain and without waiting."""
+        now = self._clock.monotonic()
+        return any(
+            issuer.retry_at is not None and now >= issuer.retry_at and issuer.busy for issuer in self._issuers
+        )
 
     def turn(self) -> None:
         """To be called many times a second: what was committed is signed by the next turn."""
@@ -117,6 +120,8 @@ class Turns:
             self._context.ensure_store()
             issuer.responder = self._context.ocsp_signer(issuer.name).certificate
             service = self._open(issuer, "issuer ready")
+        # What is signed into another one, before that is looked at, would hide what it lacks.
+        self._context.require_primary(service.primary)
         self._reports.signed(issuer.name, service.step())
         self._reports.faulty(issuer.name, service.faulty)
         self._reports.queue(issuer.name, service.waiting)
@@ -129,7 +134,9 @@ class Turns:
             self._open(issuer, "re-paged")
 
     def _open(self, issuer: _Issuer, event: str) -> IssuerService:
+        self._context.accept_primary()
         service = open_service(self._context, issuer.name, self._pool)
+        self._context.require_primary(service.primary)
         missing = service.enqueue_missing()
         log.info(event, issuer=issuer.name, pages=service.page_count, missing_pages=missing)
         self._reports.lateness.watch(issuer.name, service.ages)

@@ -20,6 +20,7 @@ from store.writer import install_functions
 from tests.integration.relay import Relay
 from tests.integration.test_lost_store import Server
 from tests.signer.loops import Loop
+from tests.signer.processes import wait_until
 from tests.signer.works import DAY, Works, row_in_page
 
 
@@ -119,6 +120,12 @@ def test_a_process_that_is_led_elsewhere_writes_nothing(town: Town) -> None:
     town.works.check_store()
 
 
+def rests_untroubled(loop: Loop) -> bool:
+    """A second after a trouble it tries again."""
+    loop.rest()
+    return not loop.reports.troubles()
+
+
 def test_a_signer_that_is_behind_its_processes_follows_them(town: Town) -> None:
     """It is connected to the old primary when the first of them comes to the new one."""
     steady = SteadyClock(town.works.clock)
@@ -128,7 +135,7 @@ def test_a_signer_that_is_behind_its_processes_follows_them(town: Town) -> None:
             loop.context.client.ping()
             town.lead(town.new)
             town.issue()
-            loop.rest()
+            wait_until(lambda: rests_untroubled(loop))
     town.works.context.disconnect()
     town.works.check_store()
 

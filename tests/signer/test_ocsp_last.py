@@ -54,6 +54,33 @@ def test_the_last_one_stays(
     works.check_store()
 
 
+@pytest.mark.parametrize(("begun", "kept"), [(40 * HOUR, True), (40 * HOUR + 1, False)])
+def test_one_from_before_the_last_cycle_is_of_a_store_that_was_put_back(
+    works: Works, clock: FakeClock, signer: PageSigner, begun: int, kept: bool
+) -> None:
+    """It had been renewed since, and its thisUpdate may not go back for long (R-20)."""
+    (row,) = works.add([row_in_page(0, 1, not_after=NOW + begun)])
+    signer.sign_range(ALL)
+    clock.seconds = row.not_after - 10 * HOUR
+    signer.sign_range(ALL)
+    assert times(works, row) == (NOW if kept else clock.now(), row.not_after)
+
+
+@pytest.mark.conformance("R-20")
+def test_none_is_kept_of_a_store_that_was_put_back(
+    works: Works, clock: FakeClock, signer: PageSigner
+) -> None:
+    """Clients may have seen a newer one."""
+    (row,) = works.add([row_in_page(0, 1, not_after=NOW + 20 * HOUR)])
+    signer.sign_range(ALL)
+    clock.pass_time(8 * HOUR)
+    signer.sign_range(ALL)
+    assert times(works, row) == (NOW, row.not_after)
+    clock.pass_time(1)
+    signer.sign_range(ALL, keeps=False)
+    assert times(works, row) == (clock.now(), row.not_after)
+
+
 def test_it_leaves_with_its_certificate(works: Works, clock: FakeClock, signer: PageSigner) -> None:
     works.add([row_in_page(0, 1, not_after=NOW + 10 * HOUR)])
     signer.sign_range(ALL)

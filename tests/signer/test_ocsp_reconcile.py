@@ -93,6 +93,25 @@ def test_what_was_lost_is_signed_before_the_head(works: Works, pool: Pool, whole
     works.check_store()
 
 
+@pytest.mark.parametrize("whole_pass", [False, True], ids=["run", "sign"])
+def test_a_new_change_does_not_pass_for_what_the_page_lacks(
+    works: Works, pool: Pool, whole_pass: bool
+) -> None:
+    """All in one second: a revocation that the store lost, and one of the same page that nobody signed yet."""
+    rows = [row_in_page(1, number) for number in range(3)]
+    works.add(rows)
+    opened(works, pool).sign_all(quietly)
+    works.revoke(rows[0].serial)
+    fail_over(works, 1)
+    works.revoke(rows[1].serial)
+    service = opened(works, pool)
+    if whole_pass:
+        service.sign_due(quietly)
+    else:
+        run_until_reconciled(works, service)
+    works.check_store()
+
+
 def test_a_signer_whose_clock_is_behind_the_stores_writes_the_revocations(
     works: Works, pool: Pool, clock: FakeClock
 ) -> None:
