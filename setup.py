@@ -13,6 +13,7 @@ MODULES = (
     "ocsp",
     "page",
     "digest",
+    "imported",
     "signing",
     "crl",
     "crl_reader",

@@ -70,6 +70,7 @@ cdef Entry make_entry(
     int64_t not_before,
     int64_t not_after,
 )
+cdef Entry make_whole_entry(bytes body, said)
 cdef str fault_of(Entry entry, int64_t now)
 cdef bytes write_answer(
     Entry entry, const uint8_t* date, int64_t now, int64_t cap, bint not_modified, bint closes

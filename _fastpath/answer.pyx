@@ -85,19 +85,16 @@ cdef inline Py_ssize_t octets_needed(uint64_t number) noexcept nogil:
     return used
 
 
-cdef inline uint8_t* put_entity_tag(
+cdef inline Py_ssize_t put_tag(
     uint8_t* out, const uint8_t* raw_signature, Py_ssize_t taken, uint64_t template_number
 ) noexcept nogil:
-    """H-07: in quotes, hex of the signature's first octets and of the template number in few."""
-    cdef uint8_t number[8]
+    """What H-07 makes the entity tag of: first octets of the signature, template number in few. How many."""
     cdef Py_ssize_t used = octets_needed(template_number)
-    cdef int index
-    for index in range(8):
-        number[index] = <uint8_t>(template_number >> (56 - 8 * index))
-    out[0] = b'"'
-    out = put_hex(put_hex(out + 1, raw_signature, taken), number + 8 - used, used)
-    out[0] = b'"'
-    return out + 1
+    cdef Py_ssize_t index
+    out = put_bytes(out, raw_signature, taken)
+    for index in range(used):
+        out[index] = <uint8_t>(template_number >> (8 * (used - 1 - index)))
+    return taken + used
 
 
 cdef inline const uint8_t* signature_of(const RecordView* view, int hash_algorithm) noexcept nogil:
@@ -121,6 +118,8 @@ cdef Entry make_entry(
     cdef ResponseLayout layout
     cdef Entry entry
     cdef Py_ssize_t size
+    cdef uint8_t tag[ETAG_OCTETS + 8]
+    cdef Py_ssize_t taken
     if signature == NULL:
         return None
     size = lay_out_response(
@@ -134,19 +133,33 @@ cdef Entry make_entry(
     entry.revoked = view.status.revoked
     entry.not_before = not_before
     entry.not_after = not_after
-    fill(entry, size, signature, min(ETAG_OCTETS, template.signature_size), template_number)
+    taken = min(ETAG_OCTETS, template.signature_size)
+    fill(entry, size, tag, put_tag(tag, signature, taken, template_number))
     put_response(<uint8_t*>PyBytes_AS_STRING(entry.text) + entry.body_at, &layout, template)
     return entry
 
 
-cdef int fill(
-    Entry entry, Py_ssize_t body_size, const uint8_t* signature, Py_ssize_t taken, uint64_t template_number
-) except -1:
-    """Write everything but the body, which follows."""
+cdef Entry make_whole_entry(bytes body, said):
+    """The entry of a response that was imported; `said` is a store.imported.Admitted."""
+    cdef Entry entry = Entry.__new__(Entry)
+    cdef bytes tag = said.digest
+    entry.this_update = said.this_update
+    entry.produced_at = said.produced_at
+    entry.next_update = said.next_update
+    entry.revoked = said.revoked
+    entry.not_before = said.not_before
+    entry.not_after = said.not_after
+    fill(entry, PyBytes_GET_SIZE(body), <const uint8_t*>PyBytes_AS_STRING(tag), PyBytes_GET_SIZE(tag))
+    put_all(<uint8_t*>PyBytes_AS_STRING(entry.text) + entry.body_at, body)
+    return entry
+
+
+cdef int fill(Entry entry, Py_ssize_t body_size, const uint8_t* tag, Py_ssize_t tag_size) except -1:
+    """Write everything but the body, which follows. The entity tag is the hex of `tag`."""
     cdef uint8_t* out
     # No parameters: nginx compares the media type whole (K-05).
     cdef const char* content = b"content-type: application/ocsp-response\r\ncontent-length: "
-    entry.etag_size = 2 + 2 * (taken + octets_needed(template_number))
+    entry.etag_size = 2 + 2 * tag_size
     entry.freshness = 57 + decimal_size(body_size) + 2
     entry.etag = entry.freshness + 15 + IMF_FIXDATE_SIZE + 8
     entry.body_at = entry.etag + entry.etag_size + 11 + IMF_FIXDATE_SIZE + 25
@@ -154,8 +167,8 @@ cdef int fill(
     out = <uint8_t*>PyBytes_AS_STRING(entry.text)
     out = put_text(put_decimal(put_text(out, content, 57), body_size), b"\r\n", 2)
     out = put_imf_fixdate(put_text(out, b"last-modified: ", 15), entry.produced_at)
-    out = put_entity_tag(put_text(out, b"\r\netag: ", 8), signature, taken, template_number)
-    out = put_imf_fixdate(put_text(out, b"\r\nexpires: ", 11), entry.next_update)
+    out = put_hex(put_text(out, b"\r\netag: \"", 9), tag, tag_size)
+    out = put_imf_fixdate(put_text(out, b"\"\r\nexpires: ", 12), entry.next_update)
     put_text(out, b"\r\ncache-control: max-age=", 25)
     return 0
 

@@ -33,6 +33,7 @@ cdef class View:
     cdef int algorithms  # bit 1 << hash algorithm
     cdef dict signers  # by slot
     cdef dict refused  # causes by slot
+    cdef object imported  # (body, hash algorithm, serial) -> store.imported.Admitted or None
     cdef bint holds  # while it is the one among the views
 
 
@@ -86,6 +87,8 @@ cdef class StatusSource:
     )
     cdef object judge(self, Lookup lookup, bytes record, int64_t now)
     cdef bint is_below_floor(self, Page page) except -1
+    cdef bint is_on_floor(self, Lookup lookup, Entry entry) except -1
+    cdef object judge_imported(self, Lookup lookup, bytes record, int64_t now)
 
 
 cdef bytes cache_key(const CertIDView* cert_id)

@@ -36,7 +36,11 @@ class Signer:
 
 @final
 class View:
-    """What the store said of an issuer at one time. It holds until the source has another."""
+    """What the store said of an issuer at one time. It holds until the source has another.
+
+    `imported` is given the body of a response that was imported whole, the hash algorithm and the serial that were
+    asked for; its store.imported.Admitted, or None if it must not be served.
+    """
 
     def __init__(
         self,
@@ -48,6 +52,7 @@ class View:
         algorithms: Iterable[int],
         signers: Mapping[int, Signer],
         refused: Mapping[int, Any],
+        imported: Callable[[bytes, int, bytes], Any],
     ) -> None: ...
     @property
     def name(self) -> str: ...

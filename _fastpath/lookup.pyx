@@ -9,13 +9,16 @@ from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_FromStringAndSize, PyBytes
 from cpython.object cimport PyObject
 from libc.stdint cimport uint8_t, uint32_t
 
-from _fastpath.answer cimport decimal_size, fault_of, make_entry, put_decimal
+from _fastpath.answer cimport decimal_size, fault_of, make_entry, make_whole_entry, put_decimal
 from _fastpath.certid cimport HASH_SHA1, HASH_SHA256, CertID
 from _fastpath.der cimport put_bytes
+from _fastpath.imported cimport ImportedView, read_imported, response_of_kind
 from _fastpath.page cimport (
+    RECORD_DAMAGED,
     RECORD_OK,
     PageHeader,
     RecordView,
+    is_raw,
     page_of,
     read_record,
     record_error,
@@ -83,6 +86,7 @@ cdef class View:
         algorithms,
         dict signers not None,
         dict refused not None,
+        imported,
     ):
         self.name = name
         self.issuer = issuer
@@ -92,6 +96,7 @@ cdef class View:
             self.algorithms |= 1 << <int>algorithm
         self.signers = signers
         self.refused = refused
+        self.imported = imported
 
 
 cdef class Waiter:
@@ -387,6 +392,8 @@ cdef class StatusSource:
         cdef Signer signer
         cdef int status
         cdef int slot = slot_of(record)
+        if is_raw(record):
+            return self.judge_imported(lookup, record, now)
         if slot < 0:
             return self.condemn(lookup, record_error(-slot, record))
         found = view.signers.get(slot)
@@ -405,14 +412,47 @@ cdef class StatusSource:
         )
         if entry is None:
             return "no_signature"
-        if not entry.revoked and self.floor is not None and self.floor.has(
-            view.issuer, octets(lookup.serial), PyBytes_GET_SIZE(lookup.serial)
-        ):
-            self.below_floor(view.name, lookup.serial)
+        if self.is_on_floor(lookup, entry):
             return "floor"
         if not signer.passes(entry, lookup.sent_at):
             return "bad_signature"
         if fault_of(entry, now) is None:  # what may not be sent would be read anew at each request
+            self.cache.put(lookup.key, entry, lookup.page_key)
+        return entry
+
+    cdef bint is_on_floor(self, Lookup lookup, Entry entry) except -1:
+        """Whether it says good of a serial on the floor, which is told."""
+        cdef View view = lookup.view
+        if entry.revoked or self.floor is None or not self.floor.has(
+            view.issuer, octets(lookup.serial), PyBytes_GET_SIZE(lookup.serial)
+        ):
+            return False
+        self.below_floor(view.name, lookup.serial)
+        return True
+
+    cdef object judge_imported(self, Lookup lookup, bytes record, int64_t now):
+        """The same of a record of whole responses: each is verified, for there is no sample of few (C2)."""
+        cdef View view = lookup.view
+        cdef ImportedView fields
+        cdef Entry entry
+        cdef int status = read_imported(
+            octets(record), PyBytes_GET_SIZE(record), view.issuer,
+            octets(lookup.serial), PyBytes_GET_SIZE(lookup.serial), &fields,
+        )
+        if status != RECORD_OK:
+            return self.condemn(lookup, record_error(status, record))
+        body = response_of_kind(&fields, lookup.hash_algorithm)
+        if body is None:
+            return "no_signature"
+        said = view.imported(body, lookup.hash_algorithm, lookup.serial)
+        if said is None:
+            return "bad_signature"
+        entry = make_whole_entry(body, said)
+        if entry.revoked != fields.revoked:
+            return self.condemn(lookup, record_error(RECORD_DAMAGED, record))
+        if self.is_on_floor(lookup, entry):
+            return "floor"
+        if fault_of(entry, now) is None:
             self.cache.put(lookup.key, entry, lookup.page_key)
         return entry
 

@@ -10,7 +10,7 @@ from _fastpath.template cimport Template
 cdef enum RecordStatus:
     RECORD_OK = 0
     RECORD_DAMAGED = 1  # length or checksum is not that of the record asked for, or it says what cannot be
-    RECORD_UNKNOWN_FORMAT = 2  # another format number, or an imported whole response
+    RECORD_UNKNOWN_FORMAT = 2  # another format number, or whole responses where none are read
 
 
 cdef struct RecordView:
@@ -35,6 +35,10 @@ cdef class Record:
     cdef readonly bytes sha256_signature
 
 
+cdef bint has_right_checksum(
+    const uint8_t* record, Py_ssize_t size, IssuerID issuer, const uint8_t* serial, Py_ssize_t serial_size
+) noexcept nogil
+cdef bint is_raw(bytes record) noexcept
 cdef int read_record(
     const uint8_t* record,
     Py_ssize_t record_size,

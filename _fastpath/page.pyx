@@ -51,6 +51,7 @@ cdef enum:  # flags of a record
     SIGNED = 0x06  # HAS_SHA1 or HAS_SHA256: a record has at least one signature
     HAS_NEXT_UPDATE = 0x08
     FORMAT_AND_RAW = 0xF0  # bits 5 to 7: format number - 1; bit 4: imported whole responses
+    RAW = 0x10  # of these, in a record that `_fastpath.imported` reads
 
 cdef enum:  # offsets and sizes in a record
     SLOT = 1
@@ -103,6 +104,18 @@ cdef inline uint32_t record_crc(
     crc = ocspeed_crc32c(crc, serial, <size_t>serial_size)
     crc = ocspeed_crc32c(crc, record, CHECKSUM)
     return ocspeed_crc32c(crc, record + FIXED_SIZE, <size_t>(record_size - FIXED_SIZE))
+
+
+cdef bint has_right_checksum(
+    const uint8_t* record, Py_ssize_t size, IssuerID issuer, const uint8_t* serial, Py_ssize_t serial_size
+) noexcept nogil:
+    """Whether a record of any kind, and at least of FIXED_SIZE octets, is that of the issuer's serial."""
+    return get_u32(record + CHECKSUM) == record_crc(issuer.crc_seed, serial, serial_size, record, size)
+
+
+cdef bint is_raw(bytes record) noexcept:
+    """Whether a record says that it is of imported whole responses."""
+    return PyBytes_GET_SIZE(record) > 0 and octets(record)[0] & FORMAT_AND_RAW == RAW
 
 
 cdef inline const uint8_t* octets(bytes data) noexcept:

@@ -1,9 +1,9 @@
 """The issuers that are answered for: pinned in the configuration, with what the store says of each."""
 
 import asyncio
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
-from functools import partial
+from functools import lru_cache, partial
 
 import structlog
 
@@ -16,6 +16,7 @@ from responder.counters import Counters
 from responder.errors import LookupFailed, TryLater, TryLaterCause
 from responder.lookup import StoreLink
 from store.errors import StoreFormatError
+from store.imported import Admitted, Unfit, admit
 from store.model import Issuer
 from store.primary import names
 from store.schema import KEY_PREFIX, IssuerRecord, issuer_key, page_prefix, template_key
@@ -27,6 +28,7 @@ log = structlog.get_logger()
 
 RELOAD_INTERVAL = 1.0  # seconds between two reloads that a record asks for
 SAMPLE_INTERVAL = 0.01  # seconds between two signatures that are verified, by template (C2): 80 us each
+IMPORTED = 1_000  # responses signed elsewhere that are known to be right, by issuer
 MAX_RELOADS = 3  # in a row, while invalidations keep coming
 PAGE_PREFIX = KEY_PREFIX + b"page:"
 
@@ -75,6 +77,11 @@ class Issuers:
         self._counters = counters
         self._sample_interval = 0.0 if verify_all else SAMPLE_INTERVAL
         self._timeout = timeout
+        self._imported = {
+            # Looked at once, also where nothing is cached: reading takes ten times as long as verifying.
+            pinned.issuer.name: lru_cache(IMPORTED)(partial(self._admit_imported, pinned.issuer))
+            for pinned in self.pinned
+        }
         self._replication_id = b""  # of the primary that is used
         for pinned in self.pinned:
             self._set(pinned, None)
@@ -206,7 +213,8 @@ class Issuers:
                 signers[slot] = admitted
             else:
                 refused[slot] = admitted
-        return IssuerView(record, _compiled(issuer, record, signers, refused), loop.time())
+        compiled = _compiled(issuer, record, signers, refused, self._imported[issuer.name])
+        return IssuerView(record, compiled, loop.time())
 
     def _admit(self, issuer: Issuer, number: int, value: bytes | None) -> Signer | TryLaterCause:
         """The signer of a template, or why it must not be served."""
@@ -240,9 +248,26 @@ class Issuers:
             log.error("signature does not verify", issuer=issuer, template=trusted.number)
         return verified
 
+    def _admit_imported(
+        self, issuer: Issuer, body: bytes, hash_algorithm: int, serial: bytes
+    ) -> Admitted | None:
+        """What has to be known of a response that was signed elsewhere; None if it must not be served (C2)."""
+        try:
+            admitted = admit(issuer, body, hash_algorithm, serial)
+        except Unfit as error:
+            self._counters.add("ocsp_signature_checks_total", "failed")
+            log.error("imported response refused", issuer=issuer.name, serial=serial.hex(), reason=str(error))
+            return None
+        self._counters.add("ocsp_signature_checks_total", "ok")
+        return admitted
+
 
 def _compiled(
-    issuer: Issuer, record: IssuerRecord, signers: dict[int, Signer], refused: dict[int, TryLaterCause]
+    issuer: Issuer,
+    record: IssuerRecord,
+    signers: dict[int, Signer],
+    refused: dict[int, TryLaterCause],
+    imported: Callable[[bytes, int, bytes], Admitted | None],
 ) -> View:
     return View(
         issuer.name,
@@ -252,6 +277,7 @@ def _compiled(
         algorithms=[number for number in record.certid_algorithms if number in (SHA1, SHA256)],
         signers=signers,
         refused=refused,
+        imported=imported,
     )
 
 

@@ -134,11 +134,20 @@ def watch(
 @app.command("import-signed", epilog="Example: ocsp-signer import-signed --issuer root root.crl")
 def import_signed(
     issuer: OneIssuer,
-    files: Annotated[list[Path], typer.Argument(metavar="FILE...", help="CRLs, DER or PEM.")],
+    files: Annotated[
+        list[Path],
+        typer.Argument(
+            metavar="FILE...", help="CRLs, DER or PEM, and OCSP responses, DER; or a directory of them."
+        ),
+    ],
     config: Config = DEFAULT_CONFIG,
     json: Json = False,
 ) -> None:
-    """Publish CRLs that an offline CA signed, as they are, once all of them passed what can be checked."""
+    """Publish CRLs and serve OCSP responses that an offline CA signed, as they are.
+
+    Nothing is taken unless every file passes what can be checked. A response
+    needs ocsp.responses = "imported", and its certificate in the ledger.
+    """
     from signer.commands import signed
     from store.logs import configure
 

@@ -2,7 +2,7 @@
 confirms the time.
 """
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 
 from signer.config import IssuerTable
 from signer.errors import ClockStopped
@@ -18,11 +18,14 @@ __all__ = ["ClockWatch", "clock_to_record_by", "clock_to_sign_by", "witness"]
 LOOK = 1.0  # seconds between looks for a confirmation, while the clock is in doubt
 
 
-def witness(ledger: Ledger, tables: Iterable[IssuerTable]) -> Witness:
+def witness(ledger: Ledger, tables: Sequence[IssuerTable]) -> Witness:
     """By the ledger: its checkpoints and CRLs. Not by the store, in which one damaged header could stop everything."""
     cycles = {table.name: table.ocsp.cycle for table in tables}
     known = [issuer for issuer in ledger.issuers() if issuer.name in cycles]
-    signed = [time for issuer in known for time in _signed(ledger, issuer, cycles[issuer.name])]
+    here = {table.name for table in tables if not table.crl.offline}
+    signed = [
+        time for issuer in known for time in _signed(ledger, issuer, cycles[issuer.name], issuer.name in here)
+    ]
     recorded = [time for issuer in known if (time := ledger.changed_at(issuer.id)) is not None]
     confirmed = ledger.confirmed_clock()
     return Witness(
@@ -30,8 +33,10 @@ def witness(ledger: Ledger, tables: Iterable[IssuerTable]) -> Witness:
     )
 
 
-def _signed(ledger: Ledger, issuer: LedgerIssuer, cycle: int) -> Iterator[int]:
-    yield from (crl.this_update for crl in ledger.publications(issuer.id))
+def _signed(ledger: Ledger, issuer: LedgerIssuer, cycle: int, crls: bool) -> Iterator[int]:
+    """`crls`: its CRLs are signed here, and not brought from elsewhere, months old."""
+    if crls:
+        yield from (crl.this_update for crl in ledger.publications(issuer.id))
     checkpoint = ledger.checkpoint(issuer.id)
     if checkpoint is not None:
         start, page = checkpoint

@@ -127,6 +127,9 @@ class OcspTable(Section, frozen=True):
     """How long responses live. A duration counts both ends: nextUpdate = thisUpdate + validity - 1 s (B2)."""
 
     enabled: bool = True  # false: CRLs only (P-02)
+    responses: Literal["signed", "imported"] = (
+        "signed"  # imported: signed elsewhere, brought by `import-signed`
+    )
     validity: Duration = Duration(96 * HOUR)
     cycle: Duration = Duration(24 * HOUR)
     certid_hashes: tuple[Literal["sha1", "sha256"], ...] = ("sha1", "sha256")
@@ -258,9 +261,13 @@ class IssuerTable(IssuerSection, frozen=True):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        if self.signer is None and self.ocsp.enabled:
+        if self.signer is None and self.signs_responses:
             raise ValueError(
                 "`signer` is missing: it signs OCSP responses; without OCSP write ocsp.enabled = false"
+            )
+        if self.signer is not None and self.imports_responses:
+            raise ValueError(
+                '`signer` does not go with ocsp.responses = "imported": they are signed elsewhere'
             )
         renewed = self.signer is not None and self.signer.renew_command is not None
         if self.signer is not None and renewed and self.signer.renew_before <= self.ocsp.validity:
@@ -268,10 +275,20 @@ class IssuerTable(IssuerSection, frozen=True):
         of_ca = self.signer is not None and self.signer.directory is None
         if not (of_ca or self.crl.key or self.crl.signer or self.crl.offline):
             raise ValueError("`crl.key` is missing: CRLs are signed with the CA's key")
-        if self.crl.offline and self.ocsp.enabled:
+        if self.crl.offline and self.signs_responses:
             raise ValueError(
-                "`crl.offline` goes with ocsp.enabled = false: what is not here cannot sign responses"
+                '`crl.offline` goes with ocsp.enabled = false, or with ocsp.responses = "imported": '
+                "what is not here cannot sign responses"
             )
+
+    @property
+    def signs_responses(self) -> bool:
+        return self.ocsp.enabled and self.ocsp.responses == "signed"
+
+    @property
+    def imports_responses(self) -> bool:
+        """Whether they are signed elsewhere and only served here."""
+        return self.ocsp.enabled and self.ocsp.responses == "imported"
 
 
 class SignerSection(Section, frozen=True):
@@ -400,13 +417,23 @@ class Settings:
         with self.document.naming(["issuer", self.root.issuer.index(table), "certificate"]):
             return load_issuer(name, table.certificate)
 
-    def ocsp_signer(self, name: str) -> SignerTable:
-        """Raises ConfigError for an issuer whose responses nobody signs."""
+    def with_ocsp(self, name: str) -> IssuerTable:
+        """Raises ConfigError for an issuer that has no responses."""
         table = self.issuer(name)
-        if table.signer is None or not table.ocsp.enabled:
+        if not table.ocsp.enabled:
             raise ConfigError(
                 f"{self.file}: issuer {name} has no OCSP: ocsp.enabled is false",
                 remedy="its CRLs are built by `ocsp-signer crl build` and `ocsp-signer run`",
+            )
+        return table
+
+    def ocsp_signer(self, name: str) -> SignerTable:
+        """Raises ConfigError for an issuer whose responses are not signed here."""
+        table = self.with_ocsp(name)
+        if table.signer is None:
+            raise ConfigError(
+                f'{self.file}: issuer {name} signs no responses here: ocsp.responses is "imported"',
+                remedy=f"bring them with `ocsp-signer import-signed --issuer {name} FILE`",
             )
         return table.signer
 

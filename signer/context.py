@@ -20,7 +20,8 @@ from signer.ledger.errors import LedgerError
 from signer.ledger.ledger import Ledger
 from signer.ledger.values import LedgerIssuer, StoredTemplate
 from signer.ocsp.ages import Ages, slots_of
-from signer.ocsp.pages import PageSigner
+from signer.ocsp.imported import ImportedPages
+from signer.ocsp.pages import Pages, PageSigner
 from signer.ocsp.responses import ResponseSigner
 from signer.signers import Signers
 from store.clock import Clock, SystemClock
@@ -39,6 +40,7 @@ __all__ = ["Context", "page_bits_for"]
 CERTIFICATES_A_PAGE = 64
 MINIMUM_PAGE_BITS = 6
 UNPLANNED_PAGE_BITS = 10
+FEW_PAGE_BITS = 0  # an offline CA issued a handful of certificates: one page
 
 
 def page_bits_for(certificates: int) -> int:
@@ -154,7 +156,8 @@ class Context:
         """The issuer's row, added at its first use; `certificates` is how many it is about to get."""
         table = self.settings.issuer(name)
         bits = table.ocsp.page_bits
-        bits = page_bits_for(certificates) if bits is None else bits
+        if bits is None:
+            bits = FEW_PAGE_BITS if table.imports_responses else page_bits_for(certificates)
         return self.ledger.ensure_issuer(self.issuer(name), bits, table.crl.plan, self.clock.now())
 
     def ocsp_signer(self, name: str) -> OcspSigner:
@@ -177,6 +180,13 @@ class Context:
         return ResponseSigner(
             self.issuer(name), stored, signer.key, algorithms, signer.not_after, table.ocsp.cycle
         )
+
+    def pages(self, name: str) -> Pages:
+        """Writes pages of one issuer."""
+        if self.settings.issuer(name).imports_responses:
+            issuer = self.issuer(name)
+            return ImportedPages(issuer, self.ledger, self.ledger_issuer(name), self.writer, self.clock)
+        return self.page_signer(name)
 
     def page_signer(self, name: str) -> PageSigner:
         """Signs pages of one issuer."""

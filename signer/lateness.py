@@ -8,6 +8,7 @@ from signer.ledger.ledger import Ledger
 from signer.ledger.values import LedgerIssuer
 from signer.ocsp.ages import Ages
 from signer.ocsp.schedule import due_at, due_position
+from signer.ocsp.waning import Waning, waning
 
 __all__ = ["Late", "Lateness", "schedule_behind"]
 
@@ -50,7 +51,9 @@ class Lateness:
 
     def __init__(self, ledger: Ledger, tables: Iterable[IssuerTable]) -> None:
         self._ledger = ledger
-        self._cycles = {table.name: table.ocsp.cycle for table in tables if table.ocsp.enabled}
+        with_ocsp = [table for table in tables if table.ocsp.enabled]
+        self._cycles = {table.name: table.ocsp.cycle for table in with_ocsp}
+        self._importing = {table.name for table in with_ocsp if table.imports_responses}
         self._ages: dict[str, Ages] = {}
 
     def watch(self, issuer: str, ages: Ages) -> None:
@@ -68,6 +71,15 @@ class Lateness:
         for name, late in self.all(now):
             for words in late.alarms(self._cycles[name]):
                 yield name, words
+        for name, imported in self.imported(now):
+            for words in imported.alarms():
+                yield name, words
+
+    def imported(self, now: int) -> Iterator[tuple[str, Waning]]:
+        """Of every issuer whose responses are signed elsewhere. Raises LedgerError."""
+        for issuer in self._ledger.issuers():
+            if issuer.name in self._importing:
+                yield issuer.name, waning(self._ledger, issuer.id, now)
 
     def _of(self, issuer: LedgerIssuer, now: int) -> Late:
         since, ages = self._ledger.waiting_since(issuer.id), self._ages.get(issuer.name)

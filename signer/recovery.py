@@ -9,12 +9,14 @@ from typing import TypeVar
 from cryptography import x509
 
 from _fastpath.errors import FastpathError
+from _fastpath.imported import decode_imported_record, is_imported_record
 from _fastpath.page import PageHeader, hash32, record_slot
 from _fastpath.template import Template
 from signer.context import Context
 from signer.crl.catalogue import Catalogue, Shard
 from signer.crl.read import ReadCrl, read_crl
 from signer.intake.rows import fit_reason
+from signer.intake.signed import to_keep
 from signer.ledger.errors import LedgerError
 from signer.ledger.generations import epoch_of
 from signer.ledger.ledger import Ledger
@@ -30,8 +32,10 @@ from signer.ledger.values import (
     Placement,
     Publication,
     Serials,
+    SignedResponse,
 )
 from signer.stored import KnownTemplate, says_more
+from store.imported import Unfit, read_response
 from store.reader import StoreReader
 from store.schema import IssuerRecord
 
@@ -53,12 +57,17 @@ class Seen:
     unknown: int = 0  # statements about serials that the ledger does not have
     unrevoked: int = 0  # revocations that it does not have, or later, or without the reason keyCompromise
     unsigned: int = 0  # records that say good of what it has as revoked: they are signed anew
+    responses: int = 0  # signed elsewhere, that it does not have or only an older one of
     unproven: Serials = field(default_factory=Serials)  # records that nobody entitled signed: not taken over
 
     @property
+    def lacking(self) -> int:
+        """What the ledger has not of what CRLs and store prove."""
+        return self.unknown + self.unrevoked + self.responses
+
+    @property
     def agrees(self) -> bool:
-        """Whether the ledger has all that CRLs and store prove."""
-        return not (self.unknown or self.unrevoked)
+        return not self.lacking
 
 
 @dataclass(slots=True)
@@ -69,6 +78,7 @@ class News:
     rows: Staging
     publications: list[Publication] = field(default_factory=list)
     templates: dict[int, tuple[int, bytes]] = field(default_factory=dict)  # slot -> number, content
+    responses: list[SignedResponse] = field(default_factory=list)  # signed elsewhere
     revocations: int = 0  # among the rows, known once they are recorded
 
     def add(self, row: CertificateRow, *, known: bool) -> None:
@@ -264,6 +274,8 @@ class _StoredPages:
 
     def _row(self, serial: bytes, octets: bytes) -> CertificateRow | None:
         """What a record says; None if it is damaged or of an unknown template."""
+        if is_imported_record(octets):
+            return self._imported_row(serial, octets)
         try:
             response = self._templates[record_slot(octets)].decode(serial, octets).response
         except (FastpathError, KeyError, ValueError):
@@ -272,14 +284,39 @@ class _StoredPages:
             hash32(serial), serial, UNKNOWN_END, response.revocation_time, response.reason or 0
         )
 
+    def _imported_row(self, serial: bytes, octets: bytes) -> CertificateRow | None:
+        """Of whole responses, each of which has to be right; those that are later than the ledger's are news."""
+        try:
+            bodies = decode_imported_record(self._issuer.id, serial, octets).items()
+            said = [read_response(self._issuer, body) for _, body in bodies]
+        except (FastpathError, Unfit):
+            return None
+        if any(
+            (one.hash_algorithm, one.serial) != (of, serial)
+            for one, (of, _) in zip(said, bodies, strict=True)
+        ):
+            return None
+        for one in said:
+            kept = self._context.ledger.signed_response(self._issuer_id, serial, one.hash_algorithm)
+            if kept is None or kept.this_update < one.this_update:
+                self._news.responses.append(to_keep(one))
+                self._news.seen.responses += 1
+        time, reason = min((one.status for one in said if one.revoked), default=(None, 0))
+        return CertificateRow(hash32(serial), serial, UNKNOWN_END, time, reason)
+
+    def _proves(self, serial: bytes, octets: bytes) -> bool:
+        """Whether the CA, or a responder of it, signed what a record says."""
+        if is_imported_record(octets):
+            return True  # or it had no row
+        template = self._templates[record_slot(octets)]
+        return template.proves(template.decode(serial, octets))
+
     def _compare(self, rows: dict[bytes, tuple[CertificateRow, bytes]]) -> None:
         """Only news has to be proven: what the ledger says too needs no signature."""
         seen = self._news.seen
         ordered = sorted(row for row, _ in rows.values())
         for row, known in _missing(self._context.ledger, self._issuer_id, ordered, seen):
-            octets = rows[row.serial][1]
-            template = self._templates[record_slot(octets)]
-            if template.proves(template.decode(row.serial, octets)):
+            if self._proves(row.serial, rows[row.serial][1]):
                 self._news.add(row, known=known)
             else:
                 seen.unproven.add(row.serial)
@@ -294,7 +331,9 @@ def adopt(
         restored.put_template(issuer_id, slot, number, content)
     for publication in news.publications:
         ledger.add_publication(publication)
-    return ledger.add_certificates(issuer_id, news.merged(), now, says_good=False, entry=entry)
+    outcome = ledger.add_certificates(issuer_id, news.merged(), now, says_good=False, entry=entry)
+    ledger.put_signed_responses(issuer_id, news.responses, [], now, [])
+    return outcome
 
 
 T = TypeVar("T")

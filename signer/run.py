@@ -103,7 +103,7 @@ class Runner:
             if any(table.ocsp.enabled for table in context.settings.root.issuer):
                 context.ensure_store()
             for table in context.settings.root.issuer:
-                if table.ocsp.enabled:
+                if table.signs_responses:
                     context.ocsp_signer(table.name)
                 if not table.crl.offline:
                     context.crl_signer(table.name)

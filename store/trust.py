@@ -1,6 +1,7 @@
 """Whether what comes out of the store was signed for a pinned CA (C2)."""
 
 from dataclasses import dataclass
+from typing import TypeGuard
 
 from cryptography import x509
 from cryptography.exceptions import InvalidSignature
@@ -15,7 +16,7 @@ from _fastpath.ocsp import split_response
 from _fastpath.template import Template
 from store.model import Issuer, public_key_bits, subject_name
 
-__all__ = ["TrustedTemplate", "Untrusted", "trust_template"]
+__all__ = ["ALGORITHMS", "TrustedTemplate", "Untrusted", "responder_of", "trust_template", "verifies"]
 
 SignerKey = rsa.RSAPublicKey | ec.EllipticCurvePublicKey | ed25519.Ed25519PublicKey
 
@@ -47,22 +48,38 @@ class TrustedTemplate:
 
     def verifies(self, body: bytes) -> bool:
         """Whether a response assembled with this template carries a signature of its signer."""
-        _, digest = ALGORITHMS[self.template.signature_algorithm]
-        try:
-            tbs_response_data, algorithm, signature = split_response(body)
-            if algorithm != self.template.signature_algorithm:
-                return False
-            if isinstance(self.public_key, ed25519.Ed25519PublicKey):
-                self.public_key.verify(signature, tbs_response_data)
-                return True
-            assert digest is not None  # of all others
-            if isinstance(self.public_key, rsa.RSAPublicKey):
-                self.public_key.verify(signature, tbs_response_data, padding.PKCS1v15(), digest)
-            else:
-                self.public_key.verify(signature, tbs_response_data, ec.ECDSA(digest))
-        except (InvalidSignature, MalformedDer):
+        return _is_signed_by(self.public_key, self.template.signature_algorithm, body)
+
+
+def _is_signed_by(public_key: SignerKey, signature_algorithm: bytes, body: bytes) -> bool:
+    """Whether a response has a signature of this algorithm by this key, which fits it."""
+    _, digest = ALGORITHMS[signature_algorithm]
+    try:
+        tbs_response_data, algorithm, signature = split_response(body)
+        if algorithm != signature_algorithm:
             return False
-        return True
+        if isinstance(public_key, ed25519.Ed25519PublicKey):
+            public_key.verify(signature, tbs_response_data)
+            return True
+        assert digest is not None  # of all others
+        if isinstance(public_key, rsa.RSAPublicKey):
+            public_key.verify(signature, tbs_response_data, padding.PKCS1v15(), digest)
+        else:
+            public_key.verify(signature, tbs_response_data, ec.ECDSA(digest))
+    except (InvalidSignature, MalformedDer):
+        return False
+    return True
+
+
+def verifies(signer: x509.Certificate, signature_algorithm: bytes, body: bytes) -> bool:
+    """Whether a response has a signature of this algorithm by the key of a certificate."""
+    key = signer.public_key()
+    return _fits(key, signature_algorithm) and _is_signed_by(key, signature_algorithm, body)
+
+
+def _fits(key: object, signature_algorithm: bytes) -> TypeGuard[SignerKey]:
+    kind, _ = ALGORITHMS.get(signature_algorithm, (None, None))
+    return kind is not None and isinstance(key, kind)
 
 
 def trust_template(issuer: Issuer, number: int, template: Template) -> TrustedTemplate:
@@ -70,13 +87,12 @@ def trust_template(issuer: Issuer, number: int, template: Template) -> TrustedTe
 
     Its signer is the CA, or has a responder certificate that the CA issued itself (RFC 6960 section 4.2.2.2).
     """
-    certificate = _signer_certificate(issuer, template)
+    certificate = responder_of(issuer, template.certificates)
     signer = IssuerID(subject_name(certificate), public_key_bits(certificate))
     if signer.key_hash_sha1 != template.responder_key_hash:
         raise Untrusted("the responder ID is not that of the signer's key")
-    kind, _ = ALGORITHMS.get(template.signature_algorithm, (None, None))
     key = certificate.public_key()
-    if kind is None or not isinstance(key, SignerKey) or not isinstance(key, kind):
+    if not _fits(key, template.signature_algorithm):
         raise Untrusted("the signature algorithm does not fit the signer's key")
     return TrustedTemplate(
         number,
@@ -87,12 +103,13 @@ def trust_template(issuer: Issuer, number: int, template: Template) -> TrustedTe
     )
 
 
-def _signer_certificate(issuer: Issuer, template: Template) -> x509.Certificate:
+def responder_of(issuer: Issuer, octets: bytes) -> x509.Certificate:
+    """The certificate that these octets are, if it may answer for the CA; none, or its own, is the CA. Raises Untrusted."""
     ca = issuer.certificate
-    if template.certificates in (b"", ca.public_bytes(Encoding.DER)):
+    if octets in (b"", ca.public_bytes(Encoding.DER)):
         return ca
     try:
-        certificate = x509.load_der_x509_certificate(template.certificates)
+        certificate = x509.load_der_x509_certificate(octets)
         certificate.verify_directly_issued_by(ca)
         usages = certificate.extensions.get_extension_for_class(x509.ExtendedKeyUsage).value
     except x509.ExtensionNotFound:

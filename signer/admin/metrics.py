@@ -1,7 +1,7 @@
 """What /metrics of the signer says: counters of this process, and the CRLs as the ledger has them."""
 
 import platform
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from importlib.metadata import version
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
@@ -32,6 +32,15 @@ OCSP_GAUGES = {
         "waiting",
     ),
     "ocsp_schedule_behind_seconds": ("Since the oldest page fell due that is not signed", "behind"),
+}
+IMPORTED_GAUGES = {
+    "ocsp_imported_responses": ("Responses signed elsewhere that are served", "responses"),
+    "ocsp_imported_next_update_timestamp_seconds": ("When the first of them ends", "first_end"),
+    "ocsp_imported_ending_responses": ("How many of them are to be replaced by now", "ending"),
+    "ocsp_imported_contradicted_certificates": (
+        "Certificates revoked since their imported response said good",
+        "contradicted",
+    ),
 }
 SIGN_SECONDS = (0.01, 0.03, 0.1, 0.3, 1, 3, 10, 30)
 
@@ -118,17 +127,12 @@ class _Ledger(Collector):
         yield from self._ocsp()
 
     def _ocsp(self) -> Iterable[Metric]:
-        families = {
-            name: GaugeMetricFamily(name, text, labels=["issuer"]) for name, (text, _) in OCSP_GAUGES.items()
-        }
+        now = self._clock.now()
         try:
-            for issuer, late in self._lateness.all(self._clock.now()):
-                for name, (_, field) in OCSP_GAUGES.items():
-                    if (value := getattr(late, field)) is not None:
-                        families[name].add_metric([issuer], value)
+            yield from _gauges(OCSP_GAUGES, self._lateness.all(now))
+            yield from _gauges(IMPORTED_GAUGES, self._lateness.imported(now))
         except LedgerError:
             return  # /healthz says so
-        yield from families.values()
 
     def _crls(self) -> Iterable[Metric]:
         families = {
@@ -145,3 +149,15 @@ class _Ledger(Collector):
         except LedgerError:
             return  # /healthz says so
         yield from families.values()
+
+
+def _gauges(
+    gauges: Mapping[str, tuple[str, str]], found: Iterable[tuple[str, object]]
+) -> Iterable[GaugeMetricFamily]:
+    """One family each, with the field of that name of every issuer for which it is known."""
+    families = {name: GaugeMetricFamily(name, text, labels=["issuer"]) for name, (text, _) in gauges.items()}
+    for issuer, values in found:
+        for name, (_, field) in gauges.items():
+            if (value := getattr(values, field)) is not None:
+                families[name].add_metric([issuer], value)
+    return families.values()

@@ -120,7 +120,7 @@ class AnswerAudit:
             return f"not an OCSPResponse of ours: {error}"
         if self._subject.issuer.id.encode_cert_id(algorithm, serial) not in tbs:
             return f"answered about serial {response.serial_number:x} and its issuer"
-        if not any(one.trusted and one.trusted.verifies(body) for one in self._templates.values()):
+        if not self._is_proven(body):
             return "its signature is not that of a responder of this CA"
         if (said.revocation_time, said.reason) != (known.revocation_time, known.reason):
             states = ["good" if one.revocation_time is None else "revoked" for one in (said, known)]
@@ -128,6 +128,9 @@ class AnswerAudit:
         if not said.this_update <= self._clock.now() < said.next_update:
             return "answered with a response that is not in force"
         return None
+
+    def _is_proven(self, body: bytes) -> bool:
+        return any(one.trusted and one.trusted.verifies(body) for one in self._templates.values())
 
     def _changed(self, known: LedgerCertificate) -> bool:
         """Since the audit began."""

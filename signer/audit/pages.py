@@ -23,7 +23,7 @@ from store.model import Issuer
 from store.reader import StoreReader
 from store.schema import IssuerRecord
 
-__all__ = ["PageAudit", "Subject"]
+__all__ = ["PageAudit", "Read", "Subject"]
 
 PAGES_AT_A_TIME = 64
 REVOKED = 1  # flag in the first octet of a record, of whatever format
@@ -42,7 +42,7 @@ class Subject:
 
 
 @dataclass(frozen=True, slots=True)
-class _Read:
+class Read:
     """One page of the store, and then the ledger's rows of it."""
 
     page: int
@@ -150,7 +150,7 @@ class PageAudit:
                     kind = Kind.LAYOUT_UNKNOWN  # what its pages say is not compared
                 yield kind, f"{name} is {_shown(theirs)} in the store, not {_shown(ours)}"
 
-    def _read(self, first: int, last: int) -> list[_Read]:
+    def _read(self, first: int, last: int) -> list[Read]:
         """Pages `first` to `last`, both included."""
         name, epoch = self._issuer.name, self._issuer.page_epoch
         fields = [self._reader.fields(name, epoch, page) for page in range(first, last + 1)]
@@ -160,11 +160,11 @@ class PageAudit:
         rows, now, start, found = snapshot.rows, self._clock.now(), 0, []
         for page, (header, records) in enumerate(fields, first):
             end = bisect_left(rows, (page + 1) << self._shift, start, key=_hash32)
-            found.append(_Read(page, header, records, rows[start:end], snapshot.generation, now))
+            found.append(Read(page, header, records, rows[start:end], snapshot.generation, now))
             start = end
         return found
 
-    def _count(self, read: _Read, chosen: set[bytes], checked: Checked) -> None:
+    def _count(self, read: Read, chosen: set[bytes], checked: Checked) -> None:
         checked.pages += 1
         checked.certificates += len(read.rows)
         checked.records += len(read.records)
@@ -201,7 +201,7 @@ class PageAudit:
                 remedy="run the audit again",
             )
 
-    def _differences(self, read: _Read, chosen: set[bytes]) -> Iterator[Finding]:
+    def _differences(self, read: Read, chosen: set[bytes]) -> Iterator[Finding]:
         yield from self._of_header(read)
         left = dict(read.records)
         for row in read.rows:
@@ -215,7 +215,7 @@ class PageAudit:
         for serial, octets in left.items():
             yield self._of_stranger(read.page, serial, octets)
 
-    def _of_header(self, read: _Read) -> Iterator[Finding]:
+    def _of_header(self, read: Read) -> Iterator[Finding]:
         """C4: a page is whole when its header says how many records it has."""
         if read.header is None:
             kind, state = (
@@ -244,7 +244,7 @@ class PageAudit:
                 read.page,
             )
 
-    def _of_record(self, read: _Read, row: CertificateRow, octets: bytes, verify: bool) -> Iterator[Finding]:
+    def _of_record(self, read: Read, row: CertificateRow, octets: bytes, verify: bool) -> Iterator[Finding]:
         found = self._decoded(read.page, row.serial, octets)
         if isinstance(found, Finding):
             yield found

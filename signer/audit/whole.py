@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from signer.audit.answers import AnswerAudit
 from signer.audit.client import Client
 from signer.audit.crls import CrlAudit, Place
+from signer.audit.imported import ImportedAnswerAudit, ImportedPageAudit
 from signer.audit.pages import PageAudit, Subject
 from signer.audit.patience import Patience
 from signer.audit.report import Checked, Findings
@@ -66,11 +67,14 @@ def _look_at_store(
     context.ensure_store()
     with context.endpoint.client() as client:
         reader = StoreReader(client, context.endpoint.url)
-        pages = PageAudit(ledger, reader, subject, choice, patience, clock)
+        imports = context.settings.issuer(name).imports_responses
+        audit = ImportedPageAudit if imports else PageAudit
+        pages = audit(ledger, reader, subject, choice, patience, clock)
         with bars(f"pages of {name}", pages.page_count) as advance:
             pages.look(findings, checked, advance)
         rows = pages.to_ask.rows()
-        answers = AnswerAudit(ledger, reader, subject, pages.templates, patience, clock)
+        asking = ImportedAnswerAudit if imports else AnswerAudit
+        answers = asking(ledger, reader, subject, pages.templates, patience, clock)
         for url in urls:
             with Client(url) as asked, bars(f"answers of {url}", len(rows)) as advance:
                 answers.look(asked, rows, choice, findings, checked, advance)

@@ -104,6 +104,7 @@ certificate = "responder.pem" # a delegated responder's; leave it out if `key` i
 # cycle = "24h"               # how often every response is signed anew; less than validity / 2 and validity - 16 h
 # certid_hashes = ["sha1", "sha256"]
 # repage_above = 256         # certificates a page, on the average, from which `run` makes more pages; 0: never
+# responses = "signed"        # imported: signed elsewhere; `ocsp-signer import-signed` brings them, without [issuer.signer]
 # page_bits = 12              # default: chosen at the first import, about 64 certificates a page
 # url = "http://ocsp.example.com/" # as in the certificates; told to who reserves a serial
 

@@ -123,8 +123,7 @@ def _recover(
         after = _look(context, name, rest, sources, f"check {name}", quiet)
     if not after.seen.agrees:
         raise LedgerError(
-            f"issuer {name}: {after.seen.unknown + after.seen.unrevoked} statements of CRLs and store are still not "
-            "in the ledger",
+            f"issuer {name}: {after.seen.lacking} statements of CRLs and store are still not in the ledger",
             remedy="is a signer still at work somewhere? stop it and restore again; nothing was replaced",
         )
     return _described(name, context, news, after, outcome)
@@ -165,6 +164,7 @@ def _described(
         "crls_recorded": len(news.publications),
         "certificates_recovered": outcome.new,
         "revocations_recovered": news.revocations,
+        "responses_recovered": len(news.responses),
         "records_signed_anew": seen.unsigned,
         "records_unproven": seen.unproven.count,
         "unproven_serials": [serial.hex() for serial in seen.unproven.first],

@@ -42,7 +42,7 @@ def sign(
         context.clock = clock_to_sign_by(context.ledger, tables, context.clock)
         names = [issuer] if issuer else [table.name for table in tables if table.ocsp.enabled]
         for name in names:
-            context.settings.ocsp_signer(name)
+            context.settings.with_ocsp(name)
             context.ledger.issuer(name)  # a pass never adds an issuer: its certificates come first
         faults = 0
         with Pool(file, workers or context.settings.root.signer.worker_count, context.clock) as pool:

@@ -15,6 +15,7 @@ from signer.ledger.ledger import Ledger
 from signer.ledger.schema import EPOCH_SHIFT
 from signer.ledger.values import LedgerIssuer
 from signer.ocsp.ages import slots_of
+from signer.ocsp.waning import waning
 from signer.run_state import SILENT, IssuerState, RunState
 from signer.text import rfc3339
 from store.clock import Clock, SystemClock
@@ -117,6 +118,7 @@ def _issuer(
         **_signing(settings, ledger, found, table, run, now),
         **_crls(ledger, found),
         "crls_overdue": [one.url for one in late(ledger, found, table.crl if table else None, now)],
+        **_imported(ledger, found, table, now),
         "fault": _fault(settings, ledger, found.name) if table else None,
     }
 
@@ -153,6 +155,8 @@ def _signing(
     alarms, end = list(late.alarms(table.ocsp.cycle)), _responder_end(settings, ledger, found)
     if end is not None and end - now < table.ocsp.validity:
         alarms.append(f"the responder certificate ends at {rfc3339(end)}: install its successor")
+    if table.imports_responses:
+        alarms += waning(ledger, found.id, now).alarms()
     return {
         "waiting_seconds": late.waiting,
         "behind_seconds": late.behind,
@@ -173,6 +177,20 @@ def _responder_end(settings: Settings, ledger: Ledger, found: LedgerIssuer) -> i
     except OcspeedError:
         return None  # told as its fault
     return slots[max(slots)].signer_not_after if slots else None
+
+
+def _imported(ledger: Ledger, found: LedgerIssuer, table: IssuerTable | None, now: int) -> dict[str, Any]:
+    """Of an issuer whose responses are signed elsewhere."""
+    if table is None or not table.imports_responses:
+        return {}
+    imported = waning(ledger, found.id, now)
+    return {
+        "imported_responses": imported.responses,
+        "first_imported_next_update": rfc3339(imported.first_end),
+        "imported_ending": imported.ending,
+        "certificates_without_response": imported.without,
+        "revoked_without_response": imported.contradicted,
+    }
 
 
 def _fault(settings: Settings, ledger: Ledger, name: str) -> str | None:

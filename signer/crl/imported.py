@@ -5,12 +5,11 @@ from pathlib import Path
 
 from cryptography import x509
 from cryptography.hazmat.primitives.serialization import Encoding
-from cryptography.x509 import ocsp
 
 from _fastpath.errors import MalformedDer
 from signer.crl.build import CrlScope
 from signer.crl.catalogue import Catalogue, Shard
-from signer.crl.read import ReadCrl, read_crl, read_file
+from signer.crl.read import ReadCrl, read_crl
 from signer.crl.verify_crl import Sight, crl_faults
 from signer.ledger.values import Covers, Publication
 from store.clock import Clock
@@ -47,31 +46,20 @@ class SignedCrl:
     remarks: tuple[str, ...]
 
 
-def read_signed(path: Path) -> ReadCrl:
-    """The CRL of a file, DER or PEM. Raises UsageError for anything else."""
-    data = read_file(path)
+def read_signed(path: Path, data: bytes) -> ReadCrl:
+    """The CRL in a file's octets, DER or PEM. Raises UsageError for anything else."""
     if data.startswith(b"-----BEGIN"):
         try:
             data = x509.load_pem_x509_crl(data).public_bytes(Encoding.DER)
         except (ValueError, x509.InvalidVersion) as error:
             raise UsageError(f"{path}: no CRL in PEM: {error}", remedy="bring a CRL") from None
-    if _is_response(data):
-        raise UsageError(
-            f"{path}: an OCSP response; only CRLs can be brought",
-            remedy="leave the OCSP URL out of the certificates of this CA: their CRL says the same",
-        )
     try:
         return read_crl(data)
     except MalformedDer as error:
-        raise UsageError(f"{path}: not a CRL: {error}", remedy="bring a CRL, in DER or PEM") from None
-
-
-def _is_response(data: bytes) -> bool:
-    try:
-        ocsp.load_der_ocsp_response(data)
-    except ValueError:
-        return False
-    return True
+        raise UsageError(
+            f"{path}: neither a CRL nor an OCSPResponse: {error}",
+            remedy="bring CRLs, in DER or PEM, and OCSP responses, in DER",
+        ) from None
 
 
 def check_signed(

@@ -25,6 +25,7 @@ from signer.ledger import (
     positions,
     reservations,
     revocation,
+    signed,
 )
 from signer.ledger.engine import CHECKED_BEFORE, WRITE, open_engine, translated
 from signer.ledger.imports import Import
@@ -32,6 +33,7 @@ from signer.ledger.mass_revocation import Batch, MassOutcome
 from signer.ledger.staging import packed_rows
 from signer.ledger.values import (
     UNSPECIFIED,
+    AnsweredCertificate,
     CertificateCounts,
     CertificateRow,
     CertificateState,
@@ -49,6 +51,7 @@ from signer.ledger.values import (
     RevokeResult,
     SeriesRow,
     ShardSnapshot,
+    SignedResponse,
     Snapshot,
     StoredTemplate,
 )
@@ -245,6 +248,38 @@ class Ledger:
     def living(self, issuer_id: int, now: int) -> Iterator[bytes]:
         """Serials of certificates that are neither revoked nor expired, read in parts."""
         return mass_revocation.living(self._read, issuer_id, now)
+
+    # Responses that were signed elsewhere
+
+    def put_signed_responses(
+        self,
+        issuer_id: int,
+        responses: Sequence[SignedResponse],
+        revocations: Sequence[Revocation],
+        now: int,
+        entries: Sequence[ImportEntry],
+    ) -> None:
+        """Keep all of them and revoke what they say is revoked, journalled, in one commit.
+
+        Raises LedgerError for one that does not follow the one before.
+        """
+        with self._write() as connection:
+            signed.put(connection, issuer_id, responses, revocations, now)
+            for entry in entries:
+                chain.append(
+                    connection, now=now, actor=entry.actor, event="import-signed", detail=entry.detail
+                )
+
+    def signed_response(self, issuer_id: int, serial: bytes, hash_algorithm: int) -> SignedResponse | None:
+        with self._read() as connection:
+            return signed.latest(connection, issuer_id, serial, hash_algorithm)
+
+    def answered(
+        self, issuer_id: int, first_hash32: int = 0, last_hash32: int = 0xFFFFFFFF
+    ) -> tuple[int, list[AnsweredCertificate]]:
+        """The generation, and as of it every certificate in the range with its responses. For offline CAs: they have few."""
+        with self._read() as connection:
+            return signed.snapshot(connection, issuer_id, first_hash32, last_hash32)
 
     # The intake API
 

@@ -2,6 +2,7 @@
 
 from sqlalchemy import (
     BigInteger,
+    Boolean,
     CheckConstraint,
     Column,
     ForeignKey,
@@ -31,13 +32,14 @@ __all__ = [
     "metadata",
     "repaging",
     "reservation",
+    "signed_response",
     "tail",
     "template",
 ]
 
 EPOCH_SHIFT = 48  # a generation is epoch << 48 | counter; restoring a backup raises the epoch
 
-REVISION = "0004"  # of the migrations, the one that makes these tables
+REVISION = "0005"  # of the migrations, the one that makes these tables
 
 metadata = MetaData()
 
@@ -183,6 +185,26 @@ template = Table(
     UniqueConstraint("issuer_id", "slot", name="template_slot"),
     UniqueConstraint("issuer_id", "content", name="template_content"),
     sqlite_autoincrement=True,
+)
+
+# OCSP responses that an offline CA signed, octet for octet: one for each certificate and CertID hash algorithm.
+signed_response = Table(
+    "signed_response",
+    metadata,
+    Column("issuer_id", Integer, primary_key=True),
+    Column("hash32", BigInteger, primary_key=True, autoincrement=False),
+    Column("serial", LargeBinary, primary_key=True),
+    Column("hash_algorithm", Integer, primary_key=True, autoincrement=False),
+    Column("this_update", BigInteger, nullable=False),
+    Column("next_update", BigInteger, nullable=False),
+    Column("revoked", Boolean, nullable=False),
+    Column("imported_at", BigInteger, nullable=False),
+    Column("body", LargeBinary, nullable=False),
+    ForeignKeyConstraint(
+        ["issuer_id", "hash32", "serial"],
+        ["certificate.issuer_id", "certificate.hash32", "certificate.serial"],
+    ),
+    sqlite_with_rowid=False,
 )
 
 tail = Table(

@@ -14,6 +14,7 @@ __all__ = [
     "REASON_NAMES",
     "UNKNOWN_END",
     "UNSPECIFIED",
+    "AnsweredCertificate",
     "CertificateCounts",
     "CertificateRow",
     "CertificateState",
@@ -39,6 +40,7 @@ __all__ = [
     "SeriesSpec",
     "Serials",
     "ShardSnapshot",
+    "SignedResponse",
     "Snapshot",
     "StoredTemplate",
 ]
@@ -266,6 +268,30 @@ class Change:
     first_hash32: int
     last_hash32: int
     serial: bytes | None
+
+
+@dataclass(frozen=True, slots=True)
+class SignedResponse:
+    """An OCSP response that was signed elsewhere, of one certificate for one CertID hash algorithm."""
+
+    serial: bytes
+    hash_algorithm: int
+    this_update: int
+    next_update: int
+    revoked: bool
+    body: bytes
+
+
+class AnsweredCertificate(NamedTuple):
+    """A certificate, and its responses that were signed elsewhere, as of one generation."""
+
+    row: CertificateRow
+    responses: list[SignedResponse]
+
+    @property
+    def served(self) -> list[SignedResponse]:
+        """All but those that say good of a certificate that is revoked (A1, A8)."""
+        return [one for one in self.responses if one.revoked or not self.row.revoked]
 
 
 @dataclass(frozen=True, slots=True)

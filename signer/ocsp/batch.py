@@ -23,7 +23,7 @@ from typing import Self
 from signer.context import Context
 from signer.errors import ResponderChanged, WorkersLost
 from signer.ledger.values import Layout
-from signer.ocsp.pages import PageSigner, Tally
+from signer.ocsp.pages import Pages, Tally
 from signer.ocsp.schedule import PageRange
 from signer.steady import FollowingClock, SteadyClock
 from store.clock import Clock
@@ -64,7 +64,7 @@ class _Worker:
         self._config_file = config_file
         self._clock = clock
         self._context: Context | None = None
-        self._signers: dict[str, PageSigner] = {}
+        self._signers: dict[str, Pages] = {}
 
     def sign(self, terms: Terms, pages: PageRange) -> Tally:
         """Raises ResponderChanged where template or layout would be others, StoreError where the primary would."""
@@ -72,7 +72,7 @@ class _Worker:
         context.require_primary(terms.primary)
         signer = self._signers.get(terms.issuer)
         if signer is None or not _agrees(signer, terms):
-            signer = self._signers[terms.issuer] = context.page_signer(terms.issuer)
+            signer = self._signers[terms.issuer] = context.pages(terms.issuer)
         if not _agrees(signer, terms):
             raise ResponderChanged(terms.issuer)
         began = context.clock.monotonic()
@@ -91,7 +91,7 @@ class _Worker:
             self._context.close()
 
 
-def _agrees(signer: PageSigner, terms: Terms) -> bool:
+def _agrees(signer: Pages, terms: Terms) -> bool:
     return (signer.slot, signer.issuer.layout) == (terms.slot, terms.layout)
 
 

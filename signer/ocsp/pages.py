@@ -1,5 +1,6 @@
 """Pages from the ledger to the store: read at one generation, sign every row, put each page whole, settle refusals."""
 
+from abc import ABC, abstractmethod
 from bisect import bisect_left
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
@@ -24,7 +25,7 @@ from store.reader import StoreReader
 from store.schema import page_key
 from store.writer import PagePut, PageWriter, PutResult, PutStatus, RecordPut
 
-__all__ = ["Fault", "PageSigner", "Tally", "is_urgent"]
+__all__ = ["Fault", "PageSigner", "Pages", "Tally", "is_urgent"]
 
 MOVED = "the store is ahead of the ledger; unless an older ledger was put back, it is tried again"
 ATTEMPTS = 4  # how often a page that moved on underneath is read again
@@ -76,30 +77,20 @@ def is_urgent(change: Change) -> bool:
     return change.kind in (ChangeKind.REVOKE, ChangeKind.UPDATE)
 
 
-class PageSigner:
-    """Signs pages and single records of one issuer. For one thread."""
+class Pages(ABC):
+    """The pages of one issuer, written whole as the ledger has them, wherever their records come from. For one thread."""
 
-    def __init__(
-        self,
-        ledger: Ledger,
-        issuer: LedgerIssuer,
-        signer: ResponseSigner,
-        reader: StoreReader,
-        writer: PageWriter,
-        clock: Clock,
-    ) -> None:
+    def __init__(self, ledger: Ledger, issuer: LedgerIssuer, writer: PageWriter, clock: Clock) -> None:
         self.issuer = issuer
         self._ledger = ledger
-        self._signer = signer
-        self._reader = reader
         self._writer = writer
         self._clock = clock
         self._shift = 32 - issuer.page_bits
 
     @property
+    @abstractmethod
     def slot(self) -> int:
         """Of the template that records name: it says whose certificate they are signed under."""
-        return self._signer.slot
 
     @property
     def page_count(self) -> int:
@@ -128,6 +119,68 @@ class PageSigner:
             pending = ranges_of(sorted(moved))
         tally.faults += [Fault(page, MOVED) for page in moved]
         return tally
+
+    @abstractmethod
+    def sign_change(self, change: Change, *, in_order: bool = True) -> Tally:
+        """Bring the certificate of a change of one serial up to date, in the page it is in.
+
+        `in_order` says that the page has every earlier change.
+        """
+
+    @abstractmethod
+    def _attempt(self, pages: PageRange, not_before: dict[int, int], tally: Tally) -> list[int]:
+        """Make records and put them once; returns the pages that have to be read again."""
+
+    def _settle(
+        self, page: int, put: PagePut, result: PutResult, not_before: dict[int, int], tally: Tally
+    ) -> bool:
+        """Count what a put came to; True if the page has to be read and signed again."""
+        if result.status is PutStatus.WRITTEN:
+            tally.pages += 1
+            return False
+        if result.status is PutStatus.REVOKED_FELL or result.header is None:
+            tally.faults.append(
+                Fault(page, "the store knows of more revocations than the ledger: was it restored?")
+            )
+            return False
+        return self._settle_stale(page, put, result.header, not_before, tally)
+
+    def _settle_stale(
+        self, page: int, put: PagePut, header: PageHeader, not_before: dict[int, int], tally: Tally
+    ) -> bool:
+        ahead = header.this_update - put.this_update
+        if header.as_of >= put.as_of and ahead >= 0:
+            tally.current += 1
+            return False
+        if ahead > TOLERATED_AHEAD:
+            tally.faults.append(_clock_behind(page, ahead))
+            return False
+        not_before[page] = max(header.this_update, put.this_update)
+        return True
+
+    def _key(self, page: int) -> bytes:
+        return page_key(self.issuer.name, self.issuer.page_epoch, page)
+
+
+class PageSigner(Pages):
+    """Signs pages and single records of one issuer. For one thread."""
+
+    def __init__(
+        self,
+        ledger: Ledger,
+        issuer: LedgerIssuer,
+        signer: ResponseSigner,
+        reader: StoreReader,
+        writer: PageWriter,
+        clock: Clock,
+    ) -> None:
+        super().__init__(ledger, issuer, writer, clock)
+        self._signer = signer
+        self._reader = reader
+
+    @property
+    def slot(self) -> int:
+        return self._signer.slot
 
     def sign_change(self, change: Change, *, in_order: bool = True) -> Tally:
         """Sign the certificate of a change of one serial, into the page it is in.
@@ -248,36 +301,6 @@ class PageSigner:
             PagePut(self._key(draft.page), generation, draft.this_update, signed | draft.kept, draft.removed)
             for draft, signed in zip(drafts, records, strict=True)
         ]
-
-    def _settle(
-        self, page: int, put: PagePut, result: PutResult, not_before: dict[int, int], tally: Tally
-    ) -> bool:
-        """Count what a put came to; True if the page has to be read and signed again."""
-        if result.status is PutStatus.WRITTEN:
-            tally.pages += 1
-            return False
-        if result.status is PutStatus.REVOKED_FELL or result.header is None:
-            tally.faults.append(
-                Fault(page, "the store knows of more revocations than the ledger: was it restored?")
-            )
-            return False
-        return self._settle_stale(page, put, result.header, not_before, tally)
-
-    def _settle_stale(
-        self, page: int, put: PagePut, header: PageHeader, not_before: dict[int, int], tally: Tally
-    ) -> bool:
-        ahead = header.this_update - put.this_update
-        if header.as_of >= put.as_of and ahead >= 0:
-            tally.current += 1
-            return False
-        if ahead > TOLERATED_AHEAD:
-            tally.faults.append(_clock_behind(page, ahead))
-            return False
-        not_before[page] = max(header.this_update, put.this_update)
-        return True
-
-    def _key(self, page: int) -> bytes:
-        return page_key(self.issuer.name, self.issuer.page_epoch, page)
 
 
 def _contains(header: PageHeader | None, change: Change) -> bool:

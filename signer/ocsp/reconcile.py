@@ -11,7 +11,7 @@ import structlog
 
 from signer.ledger.ledger import Ledger
 from signer.ledger.values import Change, ChangeKind
-from signer.ocsp.pages import PageSigner
+from signer.ocsp.pages import Pages
 from signer.ocsp.schedule import PageRange, ranges_of
 from store.errors import StoreError
 from store.reader import StoreReader
@@ -28,7 +28,7 @@ PAGES_AT_A_TIME = 1_000
 class Reconciliation:
     """One issuer's, with the primary that it began with. For one thread. Every method may raise StoreError."""
 
-    def __init__(self, ledger: Ledger, signer: PageSigner, reader: StoreReader, writer: PageWriter) -> None:
+    def __init__(self, ledger: Ledger, signer: Pages, reader: StoreReader, writer: PageWriter) -> None:
         self._ledger = ledger
         self._signer = signer
         self._issuer = signer.issuer

@@ -9,7 +9,7 @@ from signer.ledger.values import LedgerIssuer
 from signer.ocsp.ages import Ages
 from signer.ocsp.batch import Pool, Terms
 from signer.ocsp.faults import RETRY_INTERVAL, Faults
-from signer.ocsp.pages import PageSigner, Tally
+from signer.ocsp.pages import Pages, Tally
 from signer.ocsp.queue import Rank
 from signer.ocsp.reconcile import Reconciliation
 from signer.ocsp.schedule import PageRange, ranges_of
@@ -34,7 +34,7 @@ class IssuerService:
     def __init__(
         self,
         ledger: Ledger,
-        signer: PageSigner,
+        signer: Pages,
         reader: StoreReader,
         announced: IssuerRecord,
         reconciliation: Reconciliation,
@@ -214,7 +214,7 @@ class IssuerService:
 
 def open_service(context: Context, name: str, pool: Pool) -> IssuerService:
     """Everything that keeps one issuer's responses fresh; the store is told of the issuer first."""
-    signer = context.page_signer(name)
+    signer = context.pages(name)
     announced = context.announce(name)
     reader = StoreReader(context.client, context.endpoint.url)
     terms = Terms(name, signer.slot, signer.issuer.layout, reader.replication_id())

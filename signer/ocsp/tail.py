@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 from signer.ledger.ledger import Ledger
 from signer.ledger.values import Change
-from signer.ocsp.pages import PageSigner, Tally, is_urgent
+from signer.ocsp.pages import Pages, Tally, is_urgent
 from signer.ocsp.schedule import PageRange, ranges_of
 
 __all__ = ["SAVE_EVERY", "Tail", "Work", "plan"]
@@ -71,7 +71,7 @@ class Tail:
     the pool. The position in the ledger stays before the first change of an open page, so that a restart reads it again.
     """
 
-    def __init__(self, ledger: Ledger, signer: PageSigner) -> None:
+    def __init__(self, ledger: Ledger, signer: Pages) -> None:
         self._ledger = ledger
         self._signer = signer
         self._issuer = signer.issuer

@@ -118,7 +118,7 @@ class Turns:
         service = issuer.service
         if service is None:
             self._context.ensure_store()
-            issuer.responder = self._context.ocsp_signer(issuer.name).certificate
+            issuer.responder = self._responder(issuer.name)
             service = self._open(issuer, "issuer ready")
         # What is signed into another one, before that is looked at, would hide what it lacks.
         self._context.require_primary(service.primary)
@@ -143,8 +143,16 @@ class Turns:
         issuer.service = service
         return service
 
+    def _responder(self, name: str) -> x509.Certificate | None:
+        """Whose certificate an issuer's responses are signed under; None if they are signed elsewhere."""
+        if self._context.settings.issuer(name).imports_responses:
+            return None
+        return self._context.ocsp_signer(name).certificate
+
     def _look_for_responder(self, issuer: _Issuer) -> None:
         """Begin to sign with a new certificate as soon as it is there; pages move to it as their time comes."""
+        if self._context.settings.issuer(issuer.name).imports_responses:
+            return
         try:
             signer, unfit = self._context.responder(issuer.name)
             validity = self._context.settings.issuer(issuer.name).ocsp.validity

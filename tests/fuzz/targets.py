@@ -14,25 +14,29 @@ from typing import Any
 
 from _fastpath import der
 from _fastpath.answer import assemble
-from _fastpath.certid import SHA1, SHA256
+from _fastpath.certid import SHA1, SHA256, IssuerID
 from _fastpath.crl_entries import first_difference, first_out_of_order, serials_absent
 from _fastpath.crl_reader import Crl
 from _fastpath.errors import FastpathError, MalformedRequest
 from _fastpath.http import decode_get_path
+from _fastpath.imported import decode_imported_record, encode_imported_record
 from _fastpath.ocsp import encode_response
 from _fastpath.page import PageHeader, crc32c, decode_record, encode_record
 from _fastpath.replies import Command, ReplyQueue, Surprise
 from _fastpath.template import Template
 from responder.counters import Counters, bounds_of, slot_of
+from store.imported import Unfit, read_response
 from tests.fastpath import test_head
 from tests.fuzz import intake
 from tests.property import crl_differences, request_readers, response_readers
 from tests.property.responses import raw_signature, said, signer
+from tests.store.offline import OfflineCA
 
 __all__ = ["TARGETS", "Target"]
 
 VECTORS = Path(__file__).parents[1] / "vectors"
 WAITING = 6  # commands without a reply
+OFFLINE = OfflineCA()
 COUNTERS = Counters.private()
 
 
@@ -123,15 +127,57 @@ def _records() -> list[bytes]:
     return [_record(None, 0), _record((1_780_000_000, 4), 0), _record((1_780_000_000, 0), 99)]
 
 
-def check_record(data: bytes) -> None:
-    """Its checksum put right, so that what is behind it is reached: both ways to read it agree."""
+def _imported() -> list[bytes]:
+    issuer, bodies = signer("secp256r1").issuer, _responses()[:2]
+    found = []
+    for responses in ({SHA1: bodies[0]}, {SHA256: bodies[1]}, dict(zip((SHA1, SHA256), bodies, strict=True))):
+        record = encode_imported_record(issuer, b"\x5a\x17", 1_790_000_000, False, responses)
+        found.append(b"\x02\x5a\x17" + record)
+    return found
+
+
+def _taken_apart(data: bytes, issuer: IssuerID) -> tuple[bytes, bytes] | None:
+    """A serial and its record, whose checksum is put right, so that what is behind it is reached."""
     serial, record = data[1 : 1 + data[0] % 21] if data else b"", data[1 + data[0] % 21 :] if data else b""
     if not serial or len(record) < 11 or (serial[0] == 0 and len(serial) > 1):
+        return None
+    covered = issuer.fingerprint + bytes([len(serial)]) + serial + record[:7] + record[11:]
+    return serial, record[:7] + crc32c(covered).to_bytes(4, "big") + record[11:]
+
+
+def check_imported(data: bytes) -> None:
+    """A record of whole responses is read in one way, and by no other reader; what it has is read or refused."""
+    authority = signer("secp256r1")
+    parts = _taken_apart(data, authority.issuer)
+    if parts is None:
         return
+    serial, record = parts
+    try:
+        responses = decode_imported_record(authority.issuer, serial, record)
+    except FastpathError:
+        return
+    this_update, revoked = int.from_bytes(record[2:6]), bool(record[0] & 1)
+    assert encode_imported_record(authority.issuer, serial, this_update, revoked, responses) == record
+    try:
+        decode_record(authority.issuer, authority.template, serial, record)
+    except FastpathError:
+        for body in responses.values():
+            try:
+                read_response(OFFLINE.issuer, body)
+            except Unfit:
+                continue
+        return
+    raise AssertionError("a record of two kinds")
+
+
+def check_record(data: bytes) -> None:
+    """Both ways to read it agree."""
     authority = signer("secp256r1")
     issuer, template = authority.issuer, authority.template
-    covered = issuer.fingerprint + bytes([len(serial)]) + serial + record[:7] + record[11:]
-    record = record[:7] + crc32c(covered).to_bytes(4, "big") + record[11:]
+    parts = _taken_apart(data, issuer)
+    if parts is None:
+        return
+    serial, record = parts
     answers = partial(assemble, template, 1, issuer)
     try:
         found = decode_record(issuer, template, serial, record)
@@ -236,6 +282,7 @@ TARGETS = {
     "head": Target(lambda: list(test_head.SEEDS), test_head.check),
     "path": Target(lambda: [base64.b64encode(one) for one in _requests()], check_path),
     "record": Target(_records, check_record),
+    "imported": Target(_imported, check_imported),
     "header": Target(lambda: [PageHeader(1 << 48 | 7, 1_790_000_000, 64, 3).encode()], check_header),
     "template": Target(
         lambda: [signer(kind).template.encode() for kind in ("secp256r1", "rsa-2048")], check_template

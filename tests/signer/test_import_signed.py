@@ -197,9 +197,9 @@ def test_what_is_told_and_published_all_the_same(ceremony: Ceremony) -> None:
 def test_other_files_are_refused_by_name(ceremony: Ceremony) -> None:
     path = ceremony.directory / "file"
     for data, message in (
-        (b"text", "not a CRL"),
+        (b"text", "neither a CRL nor an OCSPResponse"),
         (b"-----BEGIN X509 CRL-----\n", "no CRL in PEM"),
-        (b"", "not a CRL"),
+        (b"", "neither a CRL nor an OCSPResponse"),
     ):
         path.write_bytes(data)
         assert f"{path}: {message}" in ceremony.refused(path)
@@ -215,7 +215,7 @@ def test_an_ocsp_response_is_refused(ceremony: Ceremony) -> None:
         KEY, hashes.SHA256()
     )
     path.write_bytes(signed.public_bytes(Encoding.DER))
-    assert "an OCSP response; only CRLs can be brought" in ceremony.refused(path)
+    assert "issuer root has no OCSP responses that are brought" in ceremony.refused(path)
 
 
 def test_a_ca_that_signs_here_brings_nothing(ceremony: Ceremony) -> None:

@@ -84,9 +84,10 @@ def test_a_ledger_of_the_first_schema_is_upgraded(ledger: Ledger, ledger_url: st
         connection.execute("DROP INDEX certificate_by_revocation")
         connection.execute("DROP TABLE reservation")
         connection.execute("DROP TABLE repaging")
+        connection.execute("DROP TABLE signed_response")
         connection.execute("UPDATE alembic_version SET version_num = '0001'")
     connection.close()
-    with pytest.raises(LedgerError, match="has schema 0001, this release needs schema 0004"):
+    with pytest.raises(LedgerError, match="has schema 0001, this release needs schema 0005"):
         Ledger.open(ledger_url)
     with pytest.raises(LedgerError, match="has schema 0001") as caught:
         Ledger.open(ledger_url, create=True)  # what an import does
@@ -101,7 +102,7 @@ def test_a_ledger_of_a_later_release_is_left_alone(ledger: Ledger, ledger_url: s
         connection.execute("UPDATE alembic_version SET version_num = '9999'")
     connection.close()
     for upgrade in (False, True):
-        with pytest.raises(LedgerError, match="has schema 9999, this release knows 0004 and older ones"):
+        with pytest.raises(LedgerError, match="has schema 9999, this release knows 0005 and older ones"):
             Ledger.open(ledger_url, upgrade=upgrade)
 
 
@@ -118,7 +119,7 @@ def test_another_database_is_not_a_ledger(tmp_path: Path) -> None:
     with sqlite3.connect(path) as connection:
         connection.execute("CREATE TABLE t (x)")
     connection.close()
-    with pytest.raises(LedgerError, match="is not a ledger, this release needs schema 0004"):
+    with pytest.raises(LedgerError, match="is not a ledger, this release needs schema 0005"):
         Ledger.open(f"sqlite:///{path}")
 
 
