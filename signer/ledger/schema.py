@@ -107,7 +107,6 @@ Index(
     certificate.c.not_after,
     certificate.c.revoked_generation,
     sqlite_where=text("revocation_time IS NOT NULL"),
-    postgresql_where=text("revocation_time IS NOT NULL"),
 )
 
 # Which CRLs lack a revocation that was recorded since.
@@ -118,7 +117,6 @@ Index(
     certificate.c.series,
     certificate.c.shard_index,
     sqlite_where=text("revoked_generation IS NOT NULL"),
-    postgresql_where=text("revoked_generation IS NOT NULL"),
 )
 
 # Serials whose shard was told to the CA before their certificates are signed; gone once these are recorded.
