@@ -11,7 +11,7 @@ from signer.context import Context
 from signer.ocsp.ages import Ages
 from signer.ocsp.pages import PageSigner
 from signer.ocsp.reconcile import Reconciliation
-from signer.ocsp.service import IssuerService
+from signer.ocsp.timetable import Timetable
 from signer.steady import RecordingClock, SteadyClock
 from store.embedded import EmbeddedStore
 from tests.signer import failures
@@ -112,7 +112,7 @@ def no_clock_to_record_by(patch: Patch) -> None:
 
 def no_renewal(patch: Patch) -> None:
     """Neither the schedule nor the look at what is old."""
-    patch.setattr(IssuerService, "_plan_stretch", lambda self: False)
+    patch.setattr(Timetable, "step", lambda self, share: None)
     patch.setattr(Ages, "look", lambda self, now: [])
 
 
@@ -125,10 +125,6 @@ def no_rest(patch: Patch) -> None:
     patch.setattr(
         PageSigner, "_draft_of_the_rest", lambda self, page, rows, kept, now: self._draft(page, [], {}, 0)
     )
-
-
-def no_patrol(patch: Patch) -> None:
-    patch.setattr(IssuerService, "patrol", lambda self: None)
 
 
 def no_reconciliation(patch: Patch) -> None:
@@ -160,10 +156,9 @@ def no_regard_for_the_end(patch: Patch) -> None:
         (no_clock_to_record_by, SIGNER_ENDS, 2, [(DAY, failures.clock_a_day_ahead)], {"C-17"}),
         (no_renewal, SIGNER_ENDS, 3, [], {"R-16"}),
         (no_ages, 4 * DAY, 4, [(4 * DAY - 20 * HOUR, successor)], {"R-16"}),
-        (no_rest, SIGNER_ENDS, 4, [(DAY, failures.bad_row)], {"R-10", "R-16"}),
-        (no_patrol, SIGNER_ENDS, 2, [(DAY, failures.store_killed)], {"R-10"}),
+        (no_rest, SIGNER_ENDS, 4, [(DAY, failures.bad_row)], {"R-16"}),
         (no_reconciliation, SIGNER_ENDS, 2, [(HOUR * 12, failures.old_dump)], {"R-20"}),
-        (no_bounds, 2 * DAY, 2, [], {"R-12", "R-17"}),
+        (no_bounds, 2 * DAY, 2, [], {"R-17"}),
         (no_regard_for_the_end, SIGNER_ENDS, 2, [], {"R-18"}),
     ],
 )
