@@ -174,6 +174,11 @@ def schemas(url: str) -> tuple[str | None, str | None]:
 
 
 def _migrate(engine: Engine, path: Path, *, create: bool, upgrade: bool) -> None:
+    with engine.begin() as connection:
+        if _revision(connection) == REVISION:
+            return
+    from signer.ledger import upgrade as alembic  # takes a quarter of a second to load: not under the lock
+
     with engine.execution_options(**{WRITE: create or upgrade}).begin() as connection:
         found = _revision(connection)
         if found == REVISION:
@@ -182,8 +187,6 @@ def _migrate(engine: Engine, path: Path, *, create: bool, upgrade: bool) -> None
             raise LedgerError(
                 f"{path}: is not a ledger, this release needs schema {REVISION}", remedy=CREATE_REMEDY
             )
-        from signer.ledger import upgrade as alembic  # takes a quarter of a second to load
-
         if found is not None and not alembic.is_known(found):
             raise LedgerError(
                 f"{path}: has schema {found}, this release knows {REVISION} and older ones",
