@@ -1,6 +1,6 @@
 """Reading the store outside the request path."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
 import redis
@@ -10,10 +10,13 @@ from _fastpath.page import HEADER_FIELD, PageHeader
 from _fastpath.template import Template
 from store.connection import translated
 from store.errors import StoreFormatError
+from store.pipeline import replies
 from store.primary import replication_id
 from store.schema import IssuerRecord, issuer_key, page_key, template_key
 
 __all__ = ["StoreReader"]
+
+COMMANDS_AT_A_TIME = 2_000  # their replies have a few octets each
 
 
 class StoreReader:
@@ -71,12 +74,7 @@ class StoreReader:
 
     def records(self, wanted: Iterable[tuple[bytes, bytes]]) -> list[bytes | None]:
         """Single records by (page key, serial), in that order; None for what is not there."""
-        pipeline = self._client.pipeline(transaction=False)
-        for key, serial in wanted:
-            pipeline.hget(key, serial)
-        with translated(self._url):
-            found: list[bytes | None] = pipeline.execute()
-        return found
+        return list(self._replies(("HGET", key, serial) for key, serial in wanted))
 
     def records_of(self, issuer: str, page_epoch: int, pages: Iterable[int]) -> list[list[bytes]]:
         """The records that there are of each of `pages`."""
@@ -99,14 +97,13 @@ class StoreReader:
 
     def whole_headers(self, issuer: str, page_epoch: int, pages: Sequence[int]) -> list[PageHeader | None]:
         """The header of each page; None for one that is not whole."""
-        pipeline = self._client.pipeline(transaction=False)
-        for page in pages:
-            key = page_key(issuer, page_epoch, page)
-            pipeline.hget(key, HEADER_FIELD)
-            pipeline.hlen(key)
-        with translated(self._url):
-            replies: list[Any] = pipeline.execute()
-        return [_whole(*pair) for pair in zip(replies[::2], replies[1::2], strict=True)]
+        keys = [page_key(issuer, page_epoch, page) for page in pages]
+        commands = (command for key in keys for command in (("HGET", key, HEADER_FIELD), ("HLEN", key)))
+        found = list(self._replies(commands))
+        return [_whole(*pair) for pair in zip(found[::2], found[1::2], strict=True)]
+
+    def _replies(self, commands: Iterable[tuple[Any, ...]]) -> Iterator[Any]:
+        return replies(self._client, self._url, commands, COMMANDS_AT_A_TIME)
 
     def _hash(self, key: bytes) -> dict[bytes, bytes]:
         with translated(self._url):

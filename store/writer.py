@@ -2,18 +2,18 @@
 
 import hashlib
 import itertools
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from enum import IntEnum
 from pathlib import Path
 from typing import Any
 
-import hiredis
 import redis
 
 from _fastpath.page import PageHeader, encode_page
 from store.connection import translated
 from store.errors import StoreError
+from store.pipeline import replies
 from store.schema import HEAD_FIELD, Head, IssuerRecord, issuer_key, page_key, template_key
 
 __all__ = [
@@ -130,48 +130,13 @@ class PageWriter:
     def unlink_pages(self, issuer: str, page_epoch: int, pages: Iterable[int]) -> int:
         """Remove pages of a page epoch that is not in force; how many there were."""
         commands = (("UNLINK", page_key(issuer, page_epoch, page)) for page in pages)
-        return sum(reply for reply in self._pipelined(commands, UNLINKS_AT_A_TIME))
+        return sum(reply for reply in replies(self._client, self._url, commands, UNLINKS_AT_A_TIME))
 
     def _put(self, commands: Iterable[tuple[Any, ...]]) -> list[PutResult]:
         return [
             PutResult(PutStatus(status), PageHeader.decode(header) if header else None)
-            for status, header in self._pipelined(commands, PAGES_AT_A_TIME)
+            for status, header in replies(self._client, self._url, commands, PAGES_AT_A_TIME)
         ]
-
-    def _pipelined(self, commands: Iterable[tuple[Any, ...]], size: int) -> Iterator[Any]:
-        iterator = iter(commands)
-        while batch := [hiredis.pack_command(command) for command in itertools.islice(iterator, size)]:
-            with translated(self._url):
-                yield from self._exchange(b"".join(batch), len(batch))
-
-    def _exchange(self, octets: bytes, count: int) -> list[Any]:
-        """One write and its replies. redis-py's pipeline writes every page by itself and wakes the server each time."""
-        pool: Any = self._client.connection_pool
-        connection = pool.get_connection()
-
-        def once() -> list[Any]:
-            connection.send_packed_command([octets])
-            return [_reply(connection) for _ in range(count)]
-
-        try:
-            replies: list[Any] = connection.retry.call_with_retry(once, lambda error: connection.disconnect())
-        except BaseException:
-            connection.disconnect()  # what is still to come is nobody's
-            raise
-        finally:
-            pool.release(connection)
-        for reply in replies:
-            if isinstance(reply, redis.ResponseError):
-                raise reply
-        return replies
-
-
-def _reply(connection: Any) -> Any:
-    """The next reply, also if it is an error: those after it have to be read too."""
-    try:
-        return connection.read_response()
-    except redis.ResponseError as error:
-        return error
 
 
 def _stamp(as_of: int, this_update: int) -> tuple[int, int, int]:
