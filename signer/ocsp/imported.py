@@ -46,7 +46,8 @@ class ImportedPages(Pages):
         page = self.page_of(change.first_hash32)
         return self.sign_range(PageRange(page, page))
 
-    def _attempt(self, pages: PageRange, not_before: dict[int, int], tally: Tally) -> list[int]:
+    def _attempt(self, pages: PageRange, not_before: dict[int, int], tally: Tally, keeps: bool) -> list[int]:
+        """Nothing is made here, so `keeps` says nothing."""
         moved = []
         for page in range(pages.first, pages.last + 1):
             put = self._put_of(page, max(self._clock.now(), not_before.get(page, 0)))

@@ -128,7 +128,7 @@ class Pages(ABC):
         """
 
     @abstractmethod
-    def _attempt(self, pages: PageRange, not_before: dict[int, int], tally: Tally) -> list[int]:
+    def _attempt(self, pages: PageRange, not_before: dict[int, int], tally: Tally, keeps: bool) -> list[int]:
         """Make records and put them once; returns the pages that have to be read again."""
 
     def _settle(
