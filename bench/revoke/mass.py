@@ -14,7 +14,7 @@ from cryptography import x509
 from _fastpath.crl_reader import Crl
 from _fastpath.page import HEADER_FIELD, PageHeader
 from bench.child import ran
-from bench.revoke.place import Place, command, made, wait_until
+from bench.revoke.place import Place, command, made
 from bench.scale.answers import check_answers
 from bench.scale.corpus import ISSUER, SHARDS
 from bench.scale.watched import Failed
@@ -117,7 +117,7 @@ class _Signed(threading.Thread):
         self.seconds = 0.0
 
     def run(self) -> None:
-        wait_until(self._place.is_signed)
+        self._place.wait_until_signed()
         self.seconds = time.monotonic() - self._began
 
 

@@ -63,14 +63,15 @@ class Place:
             try:
                 with contextlib.closing(Intake(self)) as intake:
                     wait_until(lambda: _runs(process, log.name) and intake.answers())
-                wait_until(self.is_signed)
+                self.wait_until_signed()
                 yield Processes(process.pid)
             finally:
                 _end(process)
 
-    def is_signed(self) -> bool:
+    def wait_until_signed(self) -> None:
+        """Raises Failed. The ledger is opened once: that takes longer than to ask it."""
         with self.ledger() as (ledger, issuer):
-            return ledger.tail_position(issuer) >= ledger.generation(issuer)
+            wait_until(lambda: ledger.tail_position(issuer) >= ledger.generation(issuer))
 
     @contextlib.contextmanager
     def workers(self, count: int) -> Iterator[list[Responder]]:

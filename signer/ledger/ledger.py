@@ -228,7 +228,7 @@ class Ledger:
         self, issuer_id: int, asked: Iterable[Revocation], now: int, progress: Callable[[int], None]
     ) -> MassOutcome:
         """What `revoke_mass` would come to. Raises LedgerError for what it would refuse."""
-        return mass_revocation.plan(self._read, issuer_id, asked, now, progress)
+        return mass_revocation.plan(self._read, issuer_id, self._page_bits(issuer_id), asked, now, progress)
 
     def revoke_mass(
         self,
@@ -243,7 +243,9 @@ class Ledger:
         On a revoked certificate only an earlier time or keyCompromise changes anything (A6). What
         `plan_mass_revocation` refuses is refused on the way: plan it first.
         """
-        return mass_revocation.revoke(self._import, issuer_id, asked, now, batch, progress)
+        return mass_revocation.revoke(
+            self._import, issuer_id, self._page_bits(issuer_id), asked, now, batch, progress
+        )
 
     def living(self, issuer_id: int, now: int) -> Iterator[bytes]:
         """Serials of certificates that are neither revoked nor expired, read in parts."""

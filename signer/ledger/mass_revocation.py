@@ -11,6 +11,7 @@ from typing import Any
 
 from sqlalchemy import Connection, select, tuple_
 
+from _fastpath.page import page_number
 from signer import journal
 from signer.ledger import generations, issuers, revocation, schema
 from signer.ledger.values import REASON_NAMES, Outcome, Revocation, RevokeResult, Serials
@@ -22,6 +23,7 @@ EXPECT_ABOVE = 100  # more certificates than this have to be counted by who asks
 BATCH = 2_000  # revocations a commit, so that no other writer waits long
 # Entries go all over the index of the CRLs: its pages are kept at hand, and written back less often.
 SETTINGS = ("cache_size = -262144", "wal_autocheckpoint = 50000")  # 256 MiB; pages, 200 MiB
+IN_A_PAGE = 256  # or fewer that a commit may have beside, so that it ends where a page does
 COLLECT_AFTER = 100_000  # objects
 
 Transaction = Callable[[], AbstractContextManager[Connection]]
@@ -90,6 +92,7 @@ def new_batch_id() -> str:
 def plan(
     read: Transaction,
     issuer_id: int,
+    page_bits: int,
     asked: Iterable[Revocation],
     now: int,
     progress: Callable[[int], None],
@@ -97,7 +100,7 @@ def plan(
     """What `revoke` would come to. Raises LedgerError for what it would refuse."""
     found = MassOutcome()
     with _rarely_collected():
-        for some in _batches(asked):
+        for some in _batches(asked, page_bits):
             revocation.check(some, now)
             with read() as connection:
                 found.add(revocation.plan(connection, issuer_id, some))
@@ -108,6 +111,7 @@ def plan(
 def revoke(
     write: Transaction,
     issuer_id: int,
+    page_bits: int,
     asked: Iterable[Revocation],
     now: int,
     batch: Batch,
@@ -119,7 +123,7 @@ def revoke(
     """
     done = MassOutcome()
     with _rarely_collected():
-        for some in _batches(asked):
+        for some in _batches(asked, page_bits):
             revocation.check(some, now)
             with write() as connection:
                 done.add(_commit(connection, issuer_id, some, now, batch, begins=not done.changed))
@@ -183,7 +187,20 @@ def living(read: Transaction, issuer_id: int, now: int) -> Iterator[bytes]:
         place = (rows[-1].hash32, rows[-1].serial)
 
 
-def _batches(asked: Iterable[Revocation]) -> Iterator[list[Revocation]]:
+def _batches(asked: Iterable[Revocation], page_bits: int) -> Iterator[list[Revocation]]:
+    """Each ends where a page does, if that is near and they come by hash32: the page is signed once then."""
     source = iter(asked)
-    while some := list(itertools.islice(source, BATCH)):
+    ahead: list[Revocation] = []
+    while some := ahead + list(itertools.islice(source, BATCH - len(ahead))):
+        ahead = list(itertools.islice(source, IN_A_PAGE))
+        page = page_number(some[-1].serial, page_bits)
+        left = _first_elsewhere(ahead, page, page_bits)
+        if left < IN_A_PAGE:
+            some += ahead[:left]
+            del ahead[:left]
         yield some
+
+
+def _first_elsewhere(rows: list[Revocation], page: int, page_bits: int) -> int:
+    places = (at for at, one in enumerate(rows) if page_number(one.serial, page_bits) != page)
+    return next(places, len(rows))

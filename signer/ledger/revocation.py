@@ -25,6 +25,9 @@ from signer.ledger.values import (
 __all__ = ["Known", "apply", "check", "decide", "lookup", "plan", "write"]
 
 AT_ONCE = 500  # serials that one statement looks up
+CLOSE = (
+    2  # as many times their number are looked at in their hash32 range, before they are looked up one by one
+)
 MANY = 64  # revocations of one commit that may be one change over their hash32 range ...
 DENSE = 4  # ... if a page has more of them than this: it is signed whole then, and not change by change
 
@@ -51,6 +54,11 @@ class Known(NamedTuple):
 
 _known = partial(tuple.__new__, Known)
 _result = partial(tuple.__new__, RevokeResult)
+_BETWEEN = (
+    "SELECT serial FROM (SELECT serial, revocation_time, series FROM certificate "
+    "WHERE issuer_id = ? AND hash32 BETWEEN ? AND ? LIMIT ?) "
+    f"WHERE revocation_time IS NULL AND series <> {CA_SERIES}"
+)
 _LIVING = f"AND revocation_time IS NULL AND series <> {CA_SERIES}"
 
 
@@ -84,9 +92,23 @@ def lookup(connection: Connection, issuer_id: int, hashes: Sequence[int]) -> dic
 
 def _are_living(connection: Connection, issuer_id: int, serials: Sequence[bytes]) -> bool:
     """Whether these are distinct certificates of subscribers, and none is revoked: as a rule, where there are many."""
-    rows = _rows(connection, issuer_id, list(map(hash32, serials)), ("serial",), _LIVING)
-    living = {serial for (serial,) in rows}
-    return living.issuperset(serials) and len(set(serials)) == len(serials)
+    if len(set(serials)) != len(serials):
+        return False
+    hashes = list(map(hash32, serials))
+    # Where they are close together, all between the first and the last cost half as much to read.
+    between = _between(connection, issuer_id, min(hashes), max(hashes), CLOSE * len(hashes))
+    if between.issuperset(serials):
+        return True
+    return {serial for (serial,) in _rows(connection, issuer_id, hashes, ("serial",), _LIVING)}.issuperset(
+        serials
+    )
+
+
+def _between(connection: Connection, issuer_id: int, first: int, last: int, most: int) -> set[bytes]:
+    """Living certificates of subscribers in a range of hash32, of those first in it, of which `most` are looked at."""
+    with closing(connection.connection.cursor()) as cursor:
+        found = cursor.execute(_BETWEEN, (issuer_id, first, last, most)).fetchall()
+    return {serial for (serial,) in found}
 
 
 def decide(asked: Revocation, known: tuple[int | None, int]) -> RevokeResult:
