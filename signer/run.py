@@ -10,7 +10,7 @@ import structlog
 from signer import run_state
 from signer.admin.listener import admin_listener
 from signer.admin.metrics import Metrics
-from signer.clock_watch import ClockWatch, witness
+from signer.clock_watch import ClockWatch
 from signer.config import IssuerTable
 from signer.context import Context
 from signer.crl.alarm import late_issuers
@@ -27,6 +27,7 @@ from signer.restored import check_audited
 from signer.steady import RecordingClock, SteadyClock
 from signer.threads import Beside
 from signer.watch import IndexWatch, follow
+from signer.witness import witness
 from store.clock import Clock
 from store.errors import OcspeedError
 

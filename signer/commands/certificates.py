@@ -4,7 +4,6 @@ import os
 from pathlib import Path
 from typing import Any
 
-from signer.clock_watch import clock_to_record_by
 from signer.commands.output import print_json, print_text, remark
 from signer.context import Context
 from signer.intake.importer import ImportReport, StagedImport, stage
@@ -16,6 +15,7 @@ from signer.ledger.ledger import Ledger
 from signer.ledger.values import ImportEntry, Serials
 from signer.progress import bar
 from signer.text import printable
+from signer.witness import clock_to_record_by
 from store.clock import Clock, SystemClock
 
 __all__ = ["import_file"]

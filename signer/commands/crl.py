@@ -5,7 +5,6 @@ from contextlib import AbstractContextManager, nullcontext
 from dataclasses import asdict
 from pathlib import Path
 
-from signer.clock_watch import clock_to_sign_by
 from signer.commands.output import print_json, print_text, remark
 from signer.context import Context
 from signer.crl.job import ShardOutcome, ShardStatus
@@ -13,6 +12,7 @@ from signer.crl.targets import Target
 from signer.files import held
 from signer.progress import bar
 from signer.restored import check_audited
+from signer.witness import clock_to_sign_by
 from store.clock import Clock
 
 __all__ = ["build"]

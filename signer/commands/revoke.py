@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import Any
 
 from signer.cli_options import DEFAULT_CONFIG
-from signer.clock_watch import clock_to_record_by
 from signer.commands.output import print_json, print_text, remark
 from signer.config import load_settings
 from signer.intake.revocations import allowed_reason, fit_date, read_revocations, typed_serial
@@ -22,6 +21,7 @@ from signer.ledger.values import Outcome, Revocation, RevokeResult
 from signer.progress import bar
 from signer.steady import RecordingClock
 from signer.text import printable, rfc3339
+from signer.witness import clock_to_record_by
 from store.clock import Clock, SystemClock
 from store.errors import UsageError
 

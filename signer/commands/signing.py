@@ -7,7 +7,6 @@ from pathlib import Path
 from time import monotonic
 from typing import Any
 
-from signer.clock_watch import clock_to_sign_by
 from signer.commands.output import print_json, print_text, remark
 from signer.config import load_settings
 from signer.context import Context
@@ -19,6 +18,7 @@ from signer.ocsp.service import IssuerService, open_service
 from signer.progress import bar
 from signer.restored import check_audited
 from signer.run import Runner
+from signer.witness import clock_to_sign_by
 from store.clock import Clock
 from store.logs import configure
 

@@ -7,10 +7,10 @@ from typing import Any
 
 import msgspec
 
-from signer.clock_watch import clock_to_record_by
 from signer.commands.output import print_json, print_text, remark
 from signer.context import Context
 from signer.watch import IndexWatch, WatchReport, follow
+from signer.witness import clock_to_record_by
 from store.errors import OcspeedError
 
 __all__ = ["watch"]

@@ -10,7 +10,6 @@ from typing import Any
 
 import structlog
 
-from signer.clock_watch import witness
 from signer.commands.revoke import RevokeRequest, revoke
 from signer.intake.api import Answer, Intake, IntakeIssuer
 from signer.intake.commits import Committer
@@ -18,6 +17,7 @@ from signer.intake.scope import Shards
 from signer.ocsp.batch import Pool
 from signer.steady import RecordingClock, SteadyClock
 from signer.text import rfc3339
+from signer.witness import witness
 from store.embedded import EmbeddedStore
 from tests.signer.ledgers import NOW
 from tests.signer.loops import Loop

@@ -7,7 +7,6 @@ from typing import Any
 
 import pytest
 
-from signer.clock_watch import witness
 from signer.commands.certificates import import_file
 from signer.commands.resume import resume
 from signer.commands.revoke import RevokeRequest, revoke
@@ -18,6 +17,7 @@ from signer.ledger.deeds import Revoke
 from signer.ledger.values import Revocation
 from signer.steady import RecordingClock, SteadyClock
 from signer.text import rfc3339
+from signer.witness import witness
 from tests.signer.intakes import Brought, write_rows
 from tests.signer.ledgers import NOW
 from tests.signer.works import DAY, FakeClock, Works, row_in_page

@@ -9,7 +9,6 @@ import pytest
 from structlog.testing import capture_logs
 
 import signer.steady
-from signer.clock_watch import clock_to_sign_by, witness
 from signer.commands.crl import build
 from signer.commands.resume import resume
 from signer.commands.signing import sign
@@ -18,6 +17,7 @@ from signer.ocsp.batch import Pool
 from signer.ocsp.service import open_service
 from signer.run import Runner
 from signer.steady import SteadyClock
+from signer.witness import clock_to_sign_by, witness
 from store.clock import SystemClock
 from store.errors import UsageError
 from tests.signer.loops import Loop
