@@ -68,10 +68,12 @@ def _issuer_fault(reader: StoreReader, issuer: Issuer, now: int) -> str | None:
     header = reader.header(issuer.name, record.page_epoch, 0)
     if header is None:
         return "page 0 has no header; run `ocsp-signer sign --all`"
+    if not record.templates:
+        return None  # its responses were signed elsewhere and end each by itself
     templates = [reader.template(number) for number in record.templates.values()]
     validities = [template.validity for template in templates if template is not None]
     if not validities:
-        return "it has no template; run `ocsp-signer sign --all`"
+        return "none of its templates is there; run `ocsp-signer sign --all`"
     if header.count and now >= header.this_update + max(validities) - MARGIN:
         return "its responses have expired; run `ocsp-signer sign`"
     return None

@@ -5,7 +5,6 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 from cryptography import x509
-from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.serialization import Encoding
 from cryptography.x509 import ocsp
@@ -16,7 +15,7 @@ from _fastpath.errors import MalformedDer
 from _fastpath.imported import LARGEST_RESPONSE
 from _fastpath.ocsp import split_response
 from store.model import Issuer, public_key_bits, subject_name
-from store.trust import ALGORITHMS, Untrusted, responder_of, verifies
+from store.trust import ALGORITHMS, UNREADABLE, Untrusted, responder_of, verifies
 
 __all__ = ["Admitted", "ImportedResponse", "Unfit", "admit", "read_response"]
 
@@ -103,12 +102,7 @@ def read_response(issuer: Issuer, body: bytes) -> ImportedResponse:
         raise Unfit("size", f"{len(body):,} octets, {LARGEST_RESPONSE:,} are allowed")
     try:
         return _read(issuer, body)
-    except (
-        ValueError,
-        UnsupportedAlgorithm,
-        x509.DuplicateExtension,
-        x509.UnsupportedGeneralNameType,
-    ) as error:
+    except UNREADABLE as error:
         raise Unfit("OCSPResponse", f"cannot be read: {error}") from None
 
 

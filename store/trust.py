@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from typing import TypeGuard
 
 from cryptography import x509
-from cryptography.exceptions import InvalidSignature
+from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec, ed25519, padding, rsa
 from cryptography.hazmat.primitives.serialization import Encoding
@@ -16,7 +16,15 @@ from _fastpath.ocsp import split_response
 from _fastpath.template import Template
 from store.model import Issuer, public_key_bits, subject_name
 
-__all__ = ["ALGORITHMS", "TrustedTemplate", "Untrusted", "responder_of", "trust_template", "verifies"]
+__all__ = [
+    "ALGORITHMS",
+    "UNREADABLE",
+    "TrustedTemplate",
+    "Untrusted",
+    "responder_of",
+    "trust_template",
+    "verifies",
+]
 
 SignerKey = rsa.RSAPublicKey | ec.EllipticCurvePublicKey | ed25519.Ed25519PublicKey
 
@@ -30,6 +38,15 @@ ALGORITHMS: dict[bytes, tuple[type[SignerKey], hashes.HashAlgorithm | None]] = {
     bytes.fromhex("300d06092a864886f70d01010c0500"): (rsa.RSAPublicKey, hashes.SHA384()),
     bytes.fromhex("300d06092a864886f70d01010d0500"): (rsa.RSAPublicKey, hashes.SHA512()),
 }
+
+# What cryptography raises for octets that are no certificate or response, or of a kind that it does not know.
+UNREADABLE = (
+    ValueError,
+    UnsupportedAlgorithm,
+    x509.DuplicateExtension,
+    x509.InvalidVersion,
+    x509.UnsupportedGeneralNameType,
+)
 
 
 class Untrusted(Exception):
@@ -112,9 +129,11 @@ def responder_of(issuer: Issuer, octets: bytes) -> x509.Certificate:
         certificate = x509.load_der_x509_certificate(octets)
         certificate.verify_directly_issued_by(ca)
         usages = certificate.extensions.get_extension_for_class(x509.ExtendedKeyUsage).value
+        # Read when they are asked for.
+        _ = certificate.public_key(), certificate.not_valid_before_utc, certificate.not_valid_after_utc
     except x509.ExtensionNotFound:
         raise Untrusted("the responder certificate has no extendedKeyUsage") from None
-    except (ValueError, TypeError, InvalidSignature) as error:
+    except (*UNREADABLE, TypeError, InvalidSignature) as error:
         reason = str(error) or "its signature is not the CA's"
         raise Untrusted(f"the responder certificate is not one of the CA: {reason}") from None
     if ExtendedKeyUsageOID.OCSP_SIGNING not in usages:

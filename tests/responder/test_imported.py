@@ -15,6 +15,7 @@ from _fastpath.certid import SHA1, SHA256, serial_from_int
 from _fastpath.imported import decode_imported_record, encode_imported_record
 from _fastpath.ocsp import TRY_LATER, UNAUTHORIZED
 from _fastpath.page import page_number
+from responder.admin import check_readiness
 from responder.config import load_settings
 from responder.counters import Counters
 from signer.audit.client import encode_request
@@ -127,6 +128,15 @@ def test_openssl_takes_them(vault: Vault, tmp_path: Path) -> None:
             ["openssl", "ocsp", *ca, *what], capture_output=True, text=True, timeout=30, check=True
         )
         assert f"0x{serial:x}: {status}" in done.stdout and "Response verify OK" in done.stderr
+
+
+@pytest.mark.parametrize("offline", ["p256"], indirect=True)
+def test_an_issuer_without_templates_is_ready(vault: Vault, tmp_path: Path) -> None:
+    settings, clock = load_settings(tmp_path / "ocsp.toml"), FakeClock()
+    clock.seconds = now()
+    assert check_readiness(settings, clock).issuers == {"root": "ok"}
+    vault.client.delete(page_key("root", 1, 0))
+    assert "page 0 has no header" in check_readiness(settings, clock).issuers["root"]
 
 
 @pytest.mark.conformance("Q-05", "R-08", "R-11", "H-06")

@@ -47,6 +47,11 @@ def forged(body: bytes) -> bytes:
     return body.replace(b"\x02\x02\x5a\x17", b"\x02\x02\x5a\x18")
 
 
+def of_version_2(body: bytes) -> bytes:
+    """The certificate in it, which the response's signature does not cover."""
+    return body.replace(bytes.fromhex("a003020102"), bytes.fromhex("a003020101"))
+
+
 def without_ocsp() -> tuple[x509.Certificate, ec.EllipticCurvePrivateKey]:
     return ROOT.delegate(DELEGATE_KEY, for_ocsp=False), DELEGATE_KEY
 
@@ -86,6 +91,10 @@ UNFIT: dict[str, tuple[Callable[[], bytes], str]] = {
     "a responder of another CA": (
         lambda: ROOT.response(SERIAL, signer=(OTHER.delegate(DELEGATE_KEY), DELEGATE_KEY)),
         "certs: the responder certificate is not one of the CA",
+    ),
+    "a certificate of a version that there is not": (
+        lambda: of_version_2(ROOT.response(SERIAL, signer=DELEGATE)),
+        "certs: the responder certificate is not one of the CA: 1 is not a valid X509 version",
     ),
     "a responder that is not there": (
         lambda: ROOT.response(SERIAL, signer=DELEGATE, embeds=False),
