@@ -52,7 +52,7 @@ def read(directory: Path) -> RunState | None:
     """None if there is none: no `run` is at work, or it came to its end."""
     try:
         return msgspec.json.decode(_path(directory).read_bytes(), type=RunState)
-    except (OSError, msgspec.DecodeError):
+    except (OSError, msgspec.DecodeError, UnicodeDecodeError):
         return None
 
 

@@ -201,7 +201,7 @@ def decode_manifest(data: bytes) -> Manifest:
     """Read a manifest back. Raises StoreFormatError, naming the field."""
     try:
         return msgspec.json.decode(data, type=Manifest)
-    except (msgspec.DecodeError, RecursionError) as error:
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         raise StoreFormatError(
             f"the manifest of a CRL set cannot be read: {error}",
             remedy="run `ocsp-signer crl build`, which writes it anew",
@@ -213,7 +213,7 @@ def object_store_faults(path: str) -> Iterator[None]:
     """Turn what obstore and the file system raise into StoreUnavailable, naming `path`."""
     try:
         yield
-    except (BaseError, OSError) as error:
+    except (BaseError, ValueError, OSError) as error:  # ValueError: of a path that can be none
         raise StoreUnavailable(
             f"object store: {path}: {_first_line(error)}",
             remedy="check `objects.target`, its credentials and its rights",

@@ -143,7 +143,7 @@ def _targets(manifest: Manifest) -> tuple[Target, ...]:
 def _urls(source: str, data: bytes) -> list[str]:
     try:
         return msgspec.json.decode(data, type=list[str])
-    except msgspec.DecodeError as error:
+    except (msgspec.DecodeError, UnicodeDecodeError) as error:
         raise SourceError(
             f"{source}: not a JSON array of URLs: {error}", remedy="name a CCADB array or a manifest"
         ) from None

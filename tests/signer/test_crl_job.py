@@ -402,9 +402,12 @@ def test_an_older_ledger_publishes_nothing(press: Press, clock: FakeClock) -> No
     assert press.entries() == set(serials)
 
 
-def test_a_damaged_manifest_keeps_no_crl_back_and_is_written_anew(press: Press, clock: FakeClock) -> None:
+@pytest.mark.parametrize("manifest", [b"{", b'{"issuer":"\xff"}'])
+def test_a_damaged_manifest_keeps_no_crl_back_and_is_written_anew(
+    press: Press, clock: FakeClock, manifest: bytes
+) -> None:
     press.build()
-    (press.directory / "manifest.json").write_bytes(b"{")
+    (press.directory / "manifest.json").write_bytes(manifest)
     clock.pass_time(60)
     press.build()
     assert [shard.crl_number for shard in press.manifest.shards] == [2, 2, 2]

@@ -420,3 +420,11 @@ def test_a_list_that_is_nested_without_end(text: str, tmp_path: Path) -> None:
     path.write_text(text)
     with pytest.raises(SourceError, match="cannot be read|not a JSON array"):
         sets_of_text(path, Fetcher(Limits(), FakeClock()))
+
+
+@pytest.mark.parametrize("data", [b'{"issuer":"\xff"}', b'["\xff"]'])
+def test_a_list_that_is_not_utf_8(data: bytes, tmp_path: Path) -> None:
+    path = tmp_path / "list.json"
+    path.write_bytes(data)
+    with pytest.raises(SourceError, match="utf-8"):
+        sets_of_text(path, Fetcher(Limits(), FakeClock()))

@@ -114,6 +114,7 @@ def test_manifest_comes_back_as_written() -> None:
     [
         (b"", "truncated"),
         (b'{"issuer": "r1", "generated_at": 1}', "shards"),
+        (MANIFEST.encode().replace(b"http", b"\xff"), "utf-8"),
         (MANIFEST.encode().replace(b'"size": 400', b'"size": "400"'), r"\$\.shards\[0\]\.size"),
     ],
 )
@@ -125,6 +126,14 @@ def test_manifests_that_cannot_be_read(data: bytes, message: str) -> None:
 def test_crls_that_are_no_shards_have_names() -> None:
     paths = [crl_path("r1", number, 0) for number in (0, 65_533, *UNSHARDED)]
     assert paths == ["crl/r1/0-0.crl", "crl/r1/65533-0.crl", "crl/r1/full.crl", "crl/r1/ca.crl"]
+
+
+@pytest.mark.parametrize("path", ["crl/r1/../../x", "crl/r1/\0", "crl/r1/a\nb", "crl//x"])
+def test_paths_that_can_be_none(objects: ObjectStore, path: str) -> None:
+    with pytest.raises(StoreUnavailable, match="Could not parse path"):
+        read_object(objects, path)
+    with pytest.raises(StoreUnavailable, match="Could not parse path"):
+        asyncio.run(read_object_async(objects, path))
 
 
 def test_what_is_too_large_is_not_read(objects: ObjectStore, monkeypatch: pytest.MonkeyPatch) -> None:
