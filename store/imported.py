@@ -124,6 +124,7 @@ def _read(issuer: Issuer, body: bytes) -> ImportedResponse:
     signer = _signer(issuer, response, certificates)
     if not verifies(signer, signature_algorithm, body):
         raise Unfit("signature", f"not that of {signer.subject.rfc4514_string()}")
+    _check_certificates(issuer, certificates)
     this_update, produced_at, next_update = _times(response, single)
     revocation_time, reason = _status(single)
     return ImportedResponse(
@@ -212,6 +213,15 @@ def _signer(
             except Untrusted as error:
                 raise Unfit("certs", str(error)) from None
     raise Unfit("responderID", f"names neither {issuer.name} nor a responder whose certificate is there")
+
+
+def _check_certificates(issuer: Issuer, certificates: tuple[x509.Certificate, ...]) -> None:
+    """The response's signature does not cover them: each is the CA's own, octet for octet, or one that it signed."""
+    for certificate in certificates:
+        try:
+            responder_of(issuer, certificate.public_bytes(Encoding.DER))
+        except Untrusted as error:
+            raise Unfit("certs", str(error)) from None
 
 
 def _is_named(response: ocsp.OCSPResponse, certificate: x509.Certificate) -> bool:

@@ -48,6 +48,11 @@ def _files(paths: Iterable[Path]) -> Iterator[Path]:
     """Of a directory all files in it, by name."""
     for path in paths:
         if not path.is_dir():
+            if path.exists() and not path.is_file():
+                raise UsageError(
+                    f"{path}: neither a regular file nor a directory",
+                    remedy="write what comes out of it into a file, and name that",
+                )
             yield path
             continue
         found = sorted(one for one in path.iterdir() if one.is_file() and not one.name.startswith("."))

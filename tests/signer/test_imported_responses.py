@@ -1,6 +1,7 @@
 """`import-signed` of OCSP responses: made by cryptography and by `openssl ocsp`, refused or kept, written, told of, audited."""
 
 import json
+import os
 import subprocess
 import threading
 from dataclasses import dataclass
@@ -204,6 +205,10 @@ HOSTILE: dict[str, tuple[Any, str]] = {
         lambda: ROOT.response(FIRST).replace(b"\x02\x02\x10\x01", b"\x02\x02\x10\x02"),
         "signature: not that of CN=Offline root",
     ),
+    "a damaged certificate in it": (
+        lambda: ROOT.response(FIRST).replace(b"Offline root", b"Offline rooT"),
+        "certs: the responder certificate is not one of the CA",
+    ),
     "unsigned": (lambda: ROOT.response(FIRST, embeds=False)[:-8] + bytes(8), "signature: not that of"),
     "nonce": (
         lambda: ROOT.response(FIRST, extension=x509.OCSPNonce(bytes(16))),
@@ -324,6 +329,10 @@ def test_they_are_brought_only_where_they_are_wanted(ceremony: Ceremony, tmp_pat
     empty.mkdir()
     with pytest.raises(UsageError, match="no files"):
         ceremony.bring_files(empty)
+    os.mkfifo(empty / "fifo")
+    with pytest.raises(UsageError, match=r"fifo: neither a regular file nor a directory") as caught:
+        ceremony.bring_files(empty / "fifo")
+    assert caught.value.remedy
     signed = ceremony.config.read_text().replace(
         'ocsp = { responses = "imported" }', "ocsp = { enabled = false }"
     )

@@ -1,11 +1,13 @@
 """Responses that were signed elsewhere: what is read of them, and what makes them unfit."""
 
 import hashlib
+import re
 from collections.abc import Callable
 
 import pytest
 from cryptography import x509
 from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.serialization import Encoding
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -110,6 +112,29 @@ def test_what_is_unfit(case: str) -> None:
     with pytest.raises(Unfit) as caught:
         read_response(ROOT.issuer, make())
     assert str(caught.value).startswith(message)
+
+
+@pytest.mark.filterwarnings("ignore:Parsed a serial number")
+def test_every_certificate_in_it_is_whole() -> None:
+    """Its signature does not cover them."""
+    body, embedded = ROOT.response(SERIAL), ROOT.certificate.public_bytes(Encoding.DER)
+    start = body.index(embedded)
+    for at in range(start, start + len(embedded)):
+        flipped = bytearray(body)
+        flipped[at] ^= 1
+        with pytest.raises(Unfit, match=r"^(certs|OCSPResponse): "):
+            read_response(ROOT.issuer, bytes(flipped))
+
+
+@pytest.mark.filterwarnings("ignore:Parsed a serial number")
+@pytest.mark.parametrize("time", [b"20260230000000Z", b"00000101000000Z", b"2026010100000\xffZ"])
+def test_times_that_there_are_not(time: bytes) -> None:
+    body = ROOT.response(SERIAL, embeds=False)
+    times = [found.start() for found in re.finditer(rb"20\d{12}Z", body)]
+    assert len(times) == 3
+    for at in times:
+        with pytest.raises(Unfit):
+            read_response(ROOT.issuer, body[:at] + time + body[at + len(time) :])
 
 
 RESPONSE = ROOT.response(SERIAL, signer=DELEGATE)
