@@ -7,7 +7,7 @@ from pathlib import Path
 import structlog
 
 from _fastpath.lookup import StatusSource
-from responder.floor_file import DamagedFloor, map_floor
+from responder.floor_file import DamagedFloor, FileVersion, map_floor, version_of
 
 __all__ = ["FloorWatch"]
 
@@ -16,8 +16,6 @@ log = structlog.get_logger()
 WATCH_INTERVAL = 1.0  # seconds
 BATCH = 64  # pages of the cache that are looked through at a time: some milliseconds
 
-_Version = tuple[int, int, int]  # inode, time of change, size
-
 
 class FloorWatch:
     """Gives a worker's lookups the newest floor, and takes out of its cache what is on it."""
@@ -25,7 +23,8 @@ class FloorWatch:
     def __init__(self, path: Path, source: StatusSource) -> None:
         self._path = path
         self._source = source
-        self._version: _Version | None = None
+        self._version: FileVersion | None = None
+        self._refused: FileVersion | None = None
         self._task: asyncio.Task[None] | None = None
 
     def start(self) -> None:
@@ -46,20 +45,21 @@ class FloorWatch:
                 await self._clean()
 
     def _take_up(self) -> bool:
-        """Whether there is another floor than before. One that went away stays."""
+        """Whether there is another floor than before. One that went away stays; one that is refused is tried again."""
         try:
-            found = os.stat(self._path)
+            version = version_of(os.stat(self._path))
         except OSError:
             return False
-        version = found.st_ino, found.st_mtime_ns, found.st_size
         if version == self._version:
             return False
-        self._version = version
         try:
             self._source.floor = map_floor(self._path)
         except (DamagedFloor, OSError) as error:
-            log.error("floor cannot be used", path=str(self._path), reason=str(error))
+            if version != self._refused:
+                log.error("floor cannot be used", path=str(self._path), reason=str(error))
+            self._refused = version
             return False
+        self._version, self._refused = version, None
         return True
 
     async def _clean(self) -> None:

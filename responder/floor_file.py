@@ -20,10 +20,12 @@ from _fastpath.floor import Floor, sorted_hashes
 __all__ = [
     "FLOOR_FILE",
     "DamagedFloor",
+    "FileVersion",
     "FloorState",
     "FollowedCrl",
     "map_floor",
     "read_floor",
+    "version_of",
     "write_floor",
 ]
 
@@ -32,6 +34,9 @@ MAGIC = b"ocspeed floor 1\n"
 BEGINNING = struct.Struct("=16s16sQQ")
 WORD = 8
 DIGEST = 32
+
+
+FileVersion = tuple[int, int, int]  # inode, time of change, size
 
 
 class DamagedFloor(Exception):
@@ -55,7 +60,7 @@ class FollowedCrl(msgspec.Struct, frozen=True, kw_only=True):
         return int(self.crl_number, 16)
 
 
-Followed = tuple[FollowedCrl, bytes | memoryview]  # and its hashes
+Followed = tuple[FollowedCrl, bytes]  # and its hashes
 
 
 @dataclass(slots=True)
@@ -85,13 +90,21 @@ class _Mapped:
     whole: memoryview
 
 
+def version_of(found: os.stat_result) -> FileVersion:
+    """What differs once somebody wrote the file."""
+    return found.st_ino, found.st_mtime_ns, found.st_size
+
+
 def _mapped(path: Path) -> _Mapped:
     """Raises DamagedFloor or OSError."""
     with path.open("rb") as file:
         size = os.fstat(file.fileno()).st_size
         if size < BEGINNING.size + DIGEST:
             raise DamagedFloor("it is too short")
-        whole = memoryview(mmap.mmap(file.fileno(), size, access=mmap.ACCESS_READ))
+        try:
+            whole = memoryview(mmap.mmap(file.fileno(), size, access=mmap.ACCESS_READ))
+        except ValueError as error:
+            raise DamagedFloor("it was cut off this moment") from error
     magic, key, table, count = BEGINNING.unpack_from(whole)
     if magic != MAGIC:
         raise DamagedFloor("it is of another format")
@@ -113,17 +126,31 @@ def read_floor(path: Path) -> FloorState:
     mapped = _mapped(path)
     if hashlib.sha256(mapped.whole[:-DIGEST]).digest() != mapped.whole[-DIGEST:]:
         raise DamagedFloor("its octets are not those that were written")
-    crls = msgspec.json.decode(mapped.table, type=list[FollowedCrl])
     state = FloorState(mapped.key)
     place = 0
-    for crl in crls:
+    for crl in _table(mapped):
         end = place + WORD * crl.entries
-        state.followed[crl.issuer, crl.scope] = crl, mapped.by_crl[place:end]
+        # A copy: who cuts the file off later ends workers alone.
+        state.followed[crl.issuer, crl.scope] = crl, bytes(mapped.by_crl[place:end])
         place = end
     return state
 
 
-def write_floor(path: Path, state: FloorState) -> None:
+def _table(mapped: _Mapped) -> list[FollowedCrl]:
+    """Raises DamagedFloor."""
+    try:
+        crls = msgspec.json.decode(mapped.table, type=list[FollowedCrl])
+        sound = all(crl.entries >= 0 and crl.number >= 0 for crl in crls)
+    except (msgspec.DecodeError, ValueError, RecursionError) as error:
+        raise DamagedFloor(f"its table cannot be read: {error}") from error
+    entries = sum(crl.entries for crl in crls)
+    scopes = {(crl.issuer, crl.scope) for crl in crls}
+    if not sound or WORD * entries != len(mapped.by_crl) or len(scopes) != len(crls):
+        raise DamagedFloor("its table is of other hashes")
+    return crls
+
+
+def write_floor(path: Path, state: FloorState) -> FileVersion:
     """Put it in the place of the one before, readable by this user alone. Raises OSError."""
     draft = path.with_suffix(".new")
     descriptor = os.open(draft, os.O_CREAT | os.O_TRUNC | os.O_WRONLY, 0o600)
@@ -132,13 +159,15 @@ def write_floor(path: Path, state: FloorState) -> None:
         _write(file, state)
         file.flush()
         os.fsync(descriptor)
+        version = version_of(os.fstat(descriptor))
     draft.rename(path)
+    return version
 
 
 def _write(file: IO[bytes], state: FloorState) -> None:
     table = msgspec.json.encode(list(state.crls))
     table += b" " * (-len(table) % WORD)
-    parts = [hashes for _, hashes in state.followed.values()]
+    parts: list[bytes | memoryview] = [hashes for _, hashes in state.followed.values()]
     beginning = BEGINNING.pack(MAGIC, state.key, len(table), state.entries)
     digest = hashlib.sha256()
     for part in (beginning, table, sorted_hashes(parts), *parts):

@@ -15,7 +15,16 @@ import structlog
 
 from responder.crl_trust import UntrustedCrl
 from responder.floor_crls import follow, is_followed
-from responder.floor_file import FLOOR_FILE, DamagedFloor, FloorState, FollowedCrl, read_floor, write_floor
+from responder.floor_file import (
+    FLOOR_FILE,
+    DamagedFloor,
+    FileVersion,
+    FloorState,
+    FollowedCrl,
+    read_floor,
+    version_of,
+    write_floor,
+)
 from store.clock import Clock
 from store.config import ObjectTarget
 from store.errors import OcspeedError, StoreError
@@ -71,6 +80,7 @@ class FloorKeeper:
         self._state: FloorState | None = None  # as long as the lock is not ours
         self._lock: IO[bytes] | None = None
         self._unwritten = False
+        self._version: FileVersion | None = None  # as it was read or written; None: there is none
         # By path, what was found last: its tag without data, and why it was refused, or nothing.
         self._looked: dict[str, tuple[StoredObject, str]] = {}
         self._bare: frozenset[str] = frozenset()  # issuers of which no CRL is published
@@ -88,6 +98,8 @@ class FloorKeeper:
         except OSError as error:
             log.error("no floor: its file cannot be kept", path=str(self.path), reason=str(error))
             return
+        except Exception:
+            log.exception("floor could not be renewed")  # the next round tries again
         self._thread.start()
         if not self.path.exists() and not self._began.wait(FIRST_ROUND):
             log.warning("serving without a floor: the published CRLs are not read yet")
@@ -124,6 +136,9 @@ class FloorKeeper:
             except OcspeedError as error:
                 missing = 0
                 faults.append(f"{issuer.name}: {error.message}")
+            except Exception as error:
+                missing = 0
+                self._unforeseen(issuer.name, error, faults)
             status.append(self._status_of(state, issuer, missing))
             if not status[-1].crls:
                 bare.add(issuer.name)
@@ -142,13 +157,14 @@ class FloorKeeper:
                 fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except BlockingIOError:
                 return False
+            self._state = self._read()
             stack.pop_all()
         self._lock = lock
-        self._state = self._read()
         return True
 
     def _read(self) -> FloorState:
         try:
+            version = version_of(self.path.stat())
             state = read_floor(self.path)
         except FileNotFoundError:
             return FloorState()
@@ -156,6 +172,7 @@ class FloorKeeper:
             log.error("floor is lost and made anew", path=str(self.path), reason=str(error))
             self.path.unlink(missing_ok=True)  # no worker is to map it
             return FloorState()
+        self._version = version
         log.info("floor read", crls=len(state.followed), entries=state.entries)
         configured = {issuer.id.fingerprint.hex() for issuer in self._sources().issuers}
         state.followed = {key: value for key, value in state.followed.items() if key[0] in configured}
@@ -177,6 +194,8 @@ class FloorKeeper:
                 self._look_at(state, issuer, store, path)
             except (StoreError, UntrustedCrl) as error:
                 faults.append(f"{path}: {error.args[0]}")
+            except Exception as error:
+                self._unforeseen(path, error, faults)
         self._forget_ended(state, issuer, published)
         absent = [
             path
@@ -251,11 +270,29 @@ class FloorKeeper:
         next_update = min((crl.next_update for crl in crls), default=0)
         return FloorOf(issuer.name, len(crls), entries, next_update, missing)
 
-    def _write(self, state: FloorState, faults: list[str]) -> None:
-        if not self._unwritten and (self.path.exists() or not state.followed):
-            return
+    def _unforeseen(self, what: str, error: Exception, faults: list[str]) -> None:
+        """The others are followed all the same; its traceback is told as often as the fault."""
+        fault = f"{what}: {type(error).__name__}: {error}"
+        if fault not in self._faults and len(faults) < TOLD:
+            log.error("CRL could not be looked at", of=what, exc_info=error)
+        faults.append(fault)
+
+    def _is_ours(self, state: FloorState) -> bool:
+        """Whether the file is the one that was read or written last."""
         try:
-            write_floor(self.path, state)
+            found = version_of(self.path.stat())
+        except FileNotFoundError:
+            return not state.followed
+        if found == self._version:
+            return True
+        log.error("floor was changed by somebody else and is written anew", path=str(self.path))
+        return False
+
+    def _write(self, state: FloorState, faults: list[str]) -> None:
+        try:
+            if not self._unwritten and self._is_ours(state):
+                return
+            self._version = write_floor(self.path, state)
         except OSError as error:
             self._unwritten = True
             faults.append(f"{self.path}: cannot be written: {error.strerror}")

@@ -2,10 +2,12 @@
 
 import asyncio
 import datetime
+import hashlib
 import shutil
 from collections.abc import AsyncIterator, Callable, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import httpx
 import pytest
@@ -18,7 +20,7 @@ from structlog.testing import capture_logs
 from structlog.typing import EventDict
 
 from _fastpath.certid import SHA1, SHA256, serial_from_int
-from responder import floor, floor_crls
+from responder import floor, floor_crls, floor_keeper
 from responder.app import Application
 from responder.config import Settings
 from responder.counters import Counters
@@ -325,6 +327,59 @@ def test_a_manifest_that_says_nothing(host: Host, ca: CA, manifest: bytes) -> No
     assert host.floor() == set(DOOMED[1:])
 
 
+@pytest.mark.parametrize("path", ["crl/demo/../../x", "crl/demo/\0", "crl/demo/a\nb"])
+def test_paths_that_can_be_none_keep_nothing_else_back(
+    host: Host, ca: CA, clock: FakeClock, path: str
+) -> None:
+    host.publish(crl(ca, 2, DOOMED[1:], next_update=NOW + 60))
+    host.name_all({path: 1, PATH: 2})
+    clock.seconds += 61
+    faults = host.round()[0]["faults"]
+    assert len(faults) == 3 and "Could not parse path" in faults[0] and "expired" in faults[2]
+    assert host.floor() == set(DOOMED[1:])
+
+
+@pytest.mark.parametrize("broken", ["follow", "decode_manifest"])
+def test_what_nobody_foresaw_is_a_fault_of_its_issuer(
+    host: Host, ca: CA, clock: FakeClock, monkeypatch: pytest.MonkeyPatch, broken: str
+) -> None:
+    """The other one is followed, what was found is written, and what is wrong is told once."""
+    other = CA("broken", "Broken CA").issuer
+    sources = FloorSources((other, ca.issuer), str(host.objects))
+    monkeypatch.setattr(host.keeper, "_sources", lambda: sources)
+    works = getattr(floor_keeper, broken)
+
+    def fails(*given: Any) -> Any:
+        if other in given or b"broken" in given:
+            raise KeyError("nobody foresaw it")
+        return works(*given)
+
+    monkeypatch.setattr(floor_keeper, broken, fails)
+    shard = PublishedShard(
+        url="http://c.example/x",
+        path="crl/broken/0-0.crl",
+        series=0,
+        shard_index=0,
+        crl_number=1,
+        this_update=NOW,
+        next_update=NOW,
+        entries=0,
+        size=0,
+        sha256="",
+    )
+    manifest = Manifest(issuer="broken", generated_at=NOW, shards=[shard]).encode()
+    host.publish(b"broken" if broken == "decode_manifest" else manifest, "crl/broken/manifest.json")
+    host.publish(crl(ca, 1), "crl/broken/0-0.crl")
+    host.publish(crl(ca, 2, DOOMED[1:], next_update=NOW + 60))
+    host.name_all({PATH: 2})
+    clock.seconds += 61
+    lines = host.round()
+    assert [line["event"] for line in lines].count("CRL could not be looked at") == 1
+    assert "nobody foresaw it" in lines[-1]["faults"][0] and "expired" in lines[-1]["faults"][-1]
+    assert host.floor() == set(DOOMED[1:])
+    assert host.round() == []
+
+
 def test_paths_elsewhere_are_not_read(host: Host) -> None:
     host.name_all({PATH: 1, "archive/0-0/1.crl": 1})
     assert "elsewhere" in host.round()[0]["faults"][0]
@@ -397,6 +452,51 @@ def test_a_damaged_file_is_told_and_made_anew(
     assert host.floor() == set(DOOMED)
 
 
+@pytest.mark.parametrize("again", [False, True])
+@pytest.mark.parametrize("kind", ["empty", "lengthened", "hash"])
+def test_a_file_that_somebody_changed_is_written_anew(
+    host: Host, keeper_of: Callable[[], FloorKeeper], kind: str, again: bool
+) -> None:
+    """In the next round, also one that was read and not written: nothing of it is mapped any more."""
+    path = host.keeper.path
+    if again:
+        host.keeper.stop()
+        host.keeper = keeper_of()
+        assert host.round() == []
+    before = path.read_bytes()
+    path.write_bytes(damaged(before)[kind])
+    assert [line["event"] for line in host.round()] == [
+        "floor was changed by somebody else and is written anew"
+    ]
+    assert path.read_bytes() == before
+    assert host.round() == []
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        (b'"entries"', b'"entriex"'),
+        (b'"entries":24', b'"entries":23'),
+        (b'"crl_number":"1"', b'"crl_number":"x"'),
+        (b'"path":"crl', b'"path":"\xff\xff\xff'),
+        (b'[{"', b'{{"'),
+    ],
+)
+def test_a_table_that_says_something_else(
+    host: Host, keeper_of: Callable[[], FloorKeeper], change: tuple[bytes, bytes]
+) -> None:
+    """With the digest over it, as who writes the directory can make it."""
+    path = host.keeper.path
+    host.keeper.stop()
+    data = path.read_bytes()[:-32].replace(*change)
+    path.write_bytes(data + hashlib.sha256(data).digest())
+    host.keeper = keeper_of()
+    with capture_logs() as logs:
+        host.keeper.start()
+        wait_until(lambda: path.exists() and host.floor() == set(DOOMED))
+    assert "floor is lost and made anew" in [line["event"] for line in logs]
+
+
 @pytest.mark.parametrize("kind", ["empty", "short", "cut", "lengthened", "other", "lies"])
 def test_workers_map_nothing_of_another_length(host: Host, kind: str) -> None:
     """They do not read it all: it was checked by who wrote it."""
@@ -430,6 +530,50 @@ async def test_a_worker_keeps_the_floor_that_it_has(host: Host, worker: Applicat
     host.keeper._unwritten = True
     host.round()
     await eventually(lambda: worker.source.floor is not before)
+
+
+def test_a_start_without_sources_goes_on(
+    host: Host, keeper_of: Callable[[], FloorKeeper], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A configuration that cannot be read is a fault of that round."""
+    host.keeper.stop()
+    host.keeper = keeper_of()
+    sources = host.keeper._sources
+
+    def fails() -> FloorSources:
+        raise KeyError("nobody foresaw it")
+
+    monkeypatch.setattr(host.keeper, "_sources", fails)
+    monkeypatch.setattr(host.keeper, "_interval", 0.02)
+    with capture_logs() as logs:
+        host.keeper.start()
+    assert "floor could not be renewed" in [line["event"] for line in logs]
+    monkeypatch.setattr(host.keeper, "_sources", sources)
+    wait_until(lambda: [one.crls for one in host.keeper.status] == [1])
+
+
+async def test_a_worker_tries_again_what_it_could_not_use(
+    host: Host, settings: Settings, counters: Counters, clock: FakeClock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Told once; it is the floor as soon as it can be, be it the same file."""
+    monkeypatch.setattr(floor, "WATCH_INTERVAL", 0.02)
+    tries = []
+
+    def fails(path: Path) -> None:
+        tries.append(path)
+        raise OSError("no memory")
+
+    monkeypatch.setattr(floor, "map_floor", fails)
+    worker = Application(settings, counters, clock)
+    with capture_logs() as logs:
+        await worker.start()
+        try:
+            await eventually(lambda: len(tries) > 2)
+            monkeypatch.setattr(floor, "map_floor", map_floor)
+            await eventually(lambda: worker.source.floor is not None)
+        finally:
+            await worker.stop()
+    assert [line["event"] for line in logs].count("floor cannot be used") == 1
 
 
 def test_one_of_a_host_keeps_it(host: Host, ca: CA, keeper_of: Callable[[], FloorKeeper]) -> None:
