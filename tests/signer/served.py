@@ -19,9 +19,8 @@ from store.errors import StoreError
 from store.schema import page_key
 from tests.signer.works import DAY, Works
 
-__all__ = ["ROWS", "Checker", "Subject"]
+__all__ = ["Checker", "Subject"]
 
-ROWS = ("R-06", "R-10", *(f"R-{number}" for number in range(12, 21)))
 
 HOUR = 3600
 AHEAD = 5  # seconds for which a responder holds back what was signed after something newer

@@ -178,12 +178,13 @@ def test_an_upgrade_keeps_the_ledger_as_it_was(
     with sqlite3.connect(path) as connection:
         connection.execute("DROP TABLE reservation")
         connection.execute("DROP TABLE repaging")
+        connection.execute("DROP TABLE signed_response")
         connection.execute("UPDATE alembic_version SET version_num = '0002'")
     connection.close()
     upgrade_command(config, as_json=True, quiet=True, clock=FakeClock())
     told = json.loads(capsys.readouterr().out)
     copy = path.with_name("ledger.db.schema-0002.20260921T141320Z")
-    assert told == {"from": "0002", "to": "0004", "backup": str(copy)}
+    assert told == {"from": "0002", "to": "0005", "backup": str(copy)}
     with sqlite3.connect(copy) as connection:
         assert connection.execute("SELECT version_num FROM alembic_version").fetchone() == ("0002",)
     connection.close()

@@ -331,6 +331,7 @@ def test_a_backup_of_an_older_schema_is_brought_up_to_date(lived: tuple[Town, se
     with sqlite3.connect(town.copy) as connection:
         connection.execute("DROP TABLE reservation")
         connection.execute("DROP TABLE repaging")
+        connection.execute("DROP TABLE signed_response")
         connection.execute("UPDATE alembic_version SET version_num = '0002'")
     connection.close()
     town.restore()

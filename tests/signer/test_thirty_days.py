@@ -17,13 +17,15 @@ from store.embedded import EmbeddedStore
 from tests.signer import failures
 from tests.signer.failures import Failure, all_of_them, successor
 from tests.signer.ledgers import NOW
-from tests.signer.served import ROWS
 from tests.signer.simulation import HOUR, PAGE_BITS, SharedClock, Simulation
 from tests.signer.test_rollover import issue, with_directory
 from tests.signer.works import DAY, Works
 
 log = structlog.get_logger()
 
+SHOWN = (
+    "R-06", "R-10", "R-12", "R-13", "R-14", "R-15", "R-16", "R-17", "R-18", "R-19", "R-20",
+)  # fmt: skip
 SIGNER_ENDS = 14 * DAY  # and its successor comes 20 h before
 
 Simulate = Callable[..., Simulation]
@@ -58,10 +60,10 @@ def check(simulation: Simulation) -> None:
     figures = {row: f"{count:,}" for row, count in sorted(checker.checked.items())}
     log.info("checked", certificates=len(checker.subjects), slowest=checker.slowest, **figures)
     assert simulation.found == []
-    assert set(ROWS) <= checker.checked.keys()
+    assert set(SHOWN) <= checker.checked.keys()
 
 
-@pytest.mark.conformance(*ROWS)
+@pytest.mark.conformance(*SHOWN)
 def test_two_days(simulate: Simulate) -> None:
     simulation = simulate(1, steps=(2 * HOUR,), attention=61)
     simulation.run(
@@ -79,7 +81,7 @@ def test_two_days(simulate: Simulate) -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.conformance(*ROWS, "P-01")
+@pytest.mark.conformance(*SHOWN, "P-01")
 @pytest.mark.parametrize("seed", [1, 2])
 def test_thirty_days(simulate: Simulate, seed: int) -> None:
     """With two processes that sign."""
