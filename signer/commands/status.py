@@ -34,18 +34,17 @@ def status(file: Path, *, as_json: bool, clock: Clock | None = None) -> int:
     """
     settings = load_settings(file)
     now = (clock or SystemClock()).now()
-    run = run_state.read(settings.state_directory)
+    run, unread = _state_of_run(settings)
     with closing(Ledger.open(settings.ledger_url)) as ledger:
         issuers = [_issuer(settings, ledger, found, run, now) for found in ledger.issuers()]
         places = settings.root.objects.targets(settings.document)
         objects = [status_of(place, ledger, ledger.issuers()) for place in places]
     signed = [table.name for table in settings.root.issuer if table.ocsp.enabled]
     store = _store(settings, signed) if signed else None
-    troubles = [*_troubles(issuers, store, objects), *_troubles_of(run, now)]
+    troubles = [*_troubles(issuers, store, objects), *unread, *_troubles_of(run, now)]
+    running = _run(run) if run else {"error": unread[0]} if unread else None
     if as_json:
-        print_json(
-            {"issuers": issuers, "store": store, "objects": objects, "run": _run(run) if run else None}
-        )
+        print_json({"issuers": issuers, "store": store, "objects": objects, "run": running})
         return int(bool(troubles))
     for issuer in issuers:
         print_table(issuer["issuer"], issuer)
@@ -53,8 +52,8 @@ def status(file: Path, *, as_json: bool, clock: Clock | None = None) -> int:
         print_table("store", store)
     for target in objects:
         print_table("objects", target)
-    if run is not None:
-        print_table("run", _run(run))
+    if running is not None:
+        print_table("run", running)
     if not issuers:
         remark("the ledger has no issuer yet: `ocsp-signer import` adds one")
     for trouble in troubles:
@@ -77,6 +76,14 @@ def _troubles(
         yield f"the store is down: {store['error']}"
     for name in store["unreconciled"] if store is not None else ():
         yield f"{name}: not reconciled with this primary of the store, so that responders do not use it: see that `ocsp-signer run` is at work"
+
+
+def _state_of_run(settings: Settings) -> tuple[RunState | None, list[str]]:
+    """And why it cannot be read."""
+    try:
+        return run_state.read(settings.state_directory), []
+    except OcspeedError as error:
+        return None, [error.message]
 
 
 def _troubles_of(run: RunState | None, now: int) -> Iterator[str]:

@@ -1,6 +1,7 @@
 """What `ocsp-signer status` exits with 1 for, so that monitoring needs nothing but its exit code."""
 
 import json
+import os
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -17,6 +18,7 @@ from signer.ocsp.batch import Pool
 from signer.run_state import IssuerState, RunState
 from signer.steady import SteadyClock
 from store.clock import SystemClock
+from store.errors import OcspeedError
 from store.schema import Head
 from tests.integration.service import Service
 from tests.signer.audits import settle_pages
@@ -128,8 +130,52 @@ def test_what_run_says_of_itself(watch: Watch) -> None:
     assert "(process 4711) has said nothing since 2026-09-21T14:13:20Z" in watch.remarks()
     run_state.remove(directory)
     watch.look(code=0)
-    (directory / "run.json").write_text("{")
-    watch.look(code=0)
+
+
+GOOD = msgspec.json.encode(STATE)
+DAMAGED = {
+    "cut": b"{",
+    "deep": b'{"process":' + b"[" * 100_000,
+    "deep and passed over": b'{"else":' + b"[" * 100_000,
+    "no UTF-8": GOOD.replace(b'"demo"', b'"d\xff"'),
+    "surrogate": GOOD.replace(b'"demo"', b'"\\ud800"'),
+    "type": GOOD.replace(b"4711", b'"4711"'),
+    "shape": b"[]",
+    "lacking": b'{"process":1}',
+    "time": GOOD.replace(str(NOW).encode(), b"9" * 18),
+    "number": GOOD.replace(b"77000", b"9" * 40),
+    "long": GOOD + b" " * (1 << 20),
+}
+
+
+@pytest.mark.parametrize("content", DAMAGED.values(), ids=list(DAMAGED))
+def test_a_damaged_state_of_run(tmp_path: Path, content: bytes) -> None:
+    (tmp_path / "run.json").write_bytes(content)
+    with pytest.raises(OcspeedError, match=r"run\.json cannot be read: "):
+        run_state.read(tmp_path)
+
+
+@pytest.mark.parametrize("kind", ["pipe", "link", "device", "directory"])
+def test_a_state_of_run_that_is_no_file(tmp_path: Path, kind: str) -> None:
+    """Nobody is waited for, and nothing without an end is read."""
+    path = tmp_path / "run.json"
+    if kind == "pipe":
+        os.mkfifo(path)
+    elif kind == "directory":
+        path.mkdir()
+    else:
+        (tmp_path / "other").write_bytes(GOOD)
+        path.symlink_to("/dev/zero" if kind == "device" else tmp_path / "other")
+    with pytest.raises(OcspeedError, match=r"run\.json cannot be read: not a regular file"):
+        run_state.read(tmp_path)
+
+
+def test_status_goes_on_without_the_state_of_run(watch: Watch) -> None:
+    (watch.works.context.settings.state_directory / "run.json").write_bytes(DAMAGED["no UTF-8"])
+    found = watch.look(code=1)
+    assert found["issuers"][0]["queue"] is None
+    assert "run.json cannot be read: " in found["run"]["error"]
+    assert found["run"]["error"] in watch.remarks()
 
 
 @pytest.mark.parametrize(
