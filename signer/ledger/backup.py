@@ -71,8 +71,7 @@ def beside(ledger: Path, what: str, now: int) -> Path:
 
 def copy(source: Path, target: Path, progress: Callable[[int, int], None]) -> None:
     """A database as of one moment, into one file without a WAL, synced. What is at `target` is overwritten."""
-    if not source.is_file():
-        raise LedgerError(f"{source}: there is no such file", remedy="check the path")
+    _check_there(source)
     target.unlink(missing_ok=True)
     try:
         os.close(os.open(target, os.O_RDWR | os.O_CREAT | os.O_EXCL, FILE_MODE))
@@ -93,6 +92,7 @@ def copy(source: Path, target: Path, progress: Callable[[int, int], None]) -> No
 
 def check_whole(path: Path) -> BackupReport:
     """Look at every page of a ledger. Raises LedgerError for damage, and for what is not a ledger."""
+    _check_there(path)
     with _told(path), opened(path) as connection:
         found = [row[0] for row in connection.execute("PRAGMA integrity_check(10)")]
         if found != ["ok"]:
@@ -141,6 +141,11 @@ def _told(path: Path) -> Iterator[None]:
             f"{path}: cannot be copied or read as a ledger: {error}",
             remedy="check that it is one, and that the disk has room",
         ) from error
+
+
+def _check_there(path: Path) -> None:
+    if not path.is_file():
+        raise LedgerError(f"{path}: there is no such file", remedy="check the path")
 
 
 def _taken(path: Path) -> LedgerError:

@@ -474,3 +474,8 @@ def test_a_restore_killed_anywhere_leaves_one_whole_ledger(lived: tuple[Town, se
         assert town.revoked() == revoked
     assert deaths > 12
     check_after_death(town, revoked)
+
+
+def test_a_backup_that_is_not_there(works: Works, clock: FakeClock) -> None:
+    with pytest.raises(LedgerError, match=r"nofile\.db: there is no such file"):
+        restore(works.file, works.directory / "nofile.db", Sources(), as_json=True, quiet=True, clock=clock)
