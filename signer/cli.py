@@ -168,7 +168,7 @@ def revoke(
         bool, typer.Option("--all", help="Every certificate that has not expired: the CA is compromised.")
     ] = False,
     expect: Annotated[
-        int | None, typer.Option("--expect", help="How many there are; needed above 100.")
+        int | None, typer.Option("--expect", help="How many there are; needed above 100 unless --dry-run.")
     ] = None,
     reason: Annotated[str, typer.Option("--reason", help="CRLReason by name or number.")] = "unspecified",
     date: Annotated[

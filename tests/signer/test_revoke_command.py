@@ -137,6 +137,14 @@ def test_a_file_is_summed_up_by_issuer_and_reason_and_repeated_with_its_count(
     assert desk.works.open().ledger.counts(1, NOW).revoked == 150
 
 
+def test_a_dry_run_needs_no_count(desk: Desk, tmp_path: Path) -> None:
+    path = write(tmp_path / "list", [row.serial.hex() for row in desk.works.add_some(150)])
+    assert desk.run(RevokeRequest(from_file=path), dry_run=True)["revoked"] == 150
+    with pytest.raises(UsageError, match="150 certificates are named, not 149"):
+        desk.run(RevokeRequest(from_file=path, expect=149), dry_run=True)
+    assert desk.events() == []
+
+
 def test_a_batch_is_journalled_from_its_beginning_to_its_end(desk: Desk, tmp_path: Path) -> None:
     rows = desk.works.add_some(2_500)
     path = write(tmp_path / "list", [row.serial.hex() for row in rows])
