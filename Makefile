@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 
 .DEFAULT_GOAL := help
-.PHONY: help build demo test test-slow bench-micro bench-serve bench-sign bench-crl bench-import bench-scale bench-revoke bench-mass sanitize conformance lint package tools clean
+.PHONY: help build demo test test-slow bench-micro bench-serve bench-sign bench-crl bench-import bench-scale bench-revoke bench-mass fuzz sanitize conformance lint package tools clean
 
 help:
 	@echo "make build      virtual environment and Cython modules"
