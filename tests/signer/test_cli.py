@@ -277,4 +277,6 @@ def test_a_ledger_is_backed_up_lost_and_restored(imported: Path) -> None:
     assert revoked(imported) == 2
     assert "restore" in run(imported, "journal", "export").stdout.splitlines()[-1]
     assert read(imported, "ledger", "upgrade")["backup"] is None
-    assert "absent.db: there is no such file" in run(imported, "ledger", "restore", "absent.db", code=1).stderr
+    assert (
+        "absent.db: there is no such file" in run(imported, "ledger", "restore", "absent.db", code=1).stderr
+    )
