@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 
 .DEFAULT_GOAL := help
-.PHONY: help build demo test test-slow bench-micro bench-serve bench-sign bench-crl bench-import bench-scale bench-revoke bench-mass fuzz sanitize conformance lint package tools clean
+.PHONY: help build demo test test-slow bench-micro bench-serve bench-sign bench-crl bench-import bench-scale bench-revoke bench-mass fuzz sanitize conformance invariants lint package tools clean
 
 help:
 	@echo "make build      virtual environment and Cython modules"
@@ -23,6 +23,7 @@ help:
 	@echo "make sanitize   the codec and the fast path under AddressSanitizer and UndefinedBehaviorSanitizer"
 	@echo "make fuzz       every reader of outside octets against made-up input, under sanitizers (ARGS='--seconds 600')"
 	@echo "make conformance  all tests, and docs/conformance.md from them"
+	@echo "make invariants  the tests of invariants, each guard taken out in turn, and docs/invariants.md from both"
 	@echo "make lint       ruff, mypy, cython-lint, import-linter"
 	@echo "make package    sdist and wheel, installed into a new environment and run there"
 
@@ -57,6 +58,11 @@ sanitize: build
 conformance: build tools
 	-$(BIN)/python -m pytest -m "slow or not slow" --junitxml=build/conformance.xml
 	$(BIN)/python -m tests.conformance.table build/conformance.xml
+
+invariants: build tools
+	-$(BIN)/python -m pytest -m invariant --junitxml=build/invariants.xml
+	-$(BIN)/python -m tests.invariants
+	$(BIN)/python -m tests.invariants.table build/invariants.xml
 
 bench-micro: build
 	$(BIN)/python -m pytest bench/micro --benchmark-columns=min,median,iqr,rounds --benchmark-group-by=group

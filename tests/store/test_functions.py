@@ -85,6 +85,7 @@ def test_a_page_replaces_the_one_before_whole(client: redis.Redis, writer: PageW
 
 
 @pytest.mark.conformance("R-20")
+@pytest.mark.invariant("A1", "C3")
 @pytest.mark.parametrize(
     ("as_of", "this_update", "status"),
     [
