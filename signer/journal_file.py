@@ -20,8 +20,8 @@ from signer.intake.rows import RowError
 from signer.journal import JournalEntry, canonical, fault_after, followed
 from signer.ledger.errors import LedgerError
 from signer.ledger.ledger import Ledger
-from signer.text import printable, rfc3339
 from store.errors import OcspeedError, UsageError
+from store.text import printable, rfc3339
 
 __all__ = ["BrokenExport", "ExportedLine", "compare", "extend", "line_of", "read_export"]
 

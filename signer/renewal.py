@@ -15,8 +15,8 @@ import structlog
 
 from signer.context import Context
 from signer.errors import TokenUnavailable
-from signer.text import printable, rfc3339
 from store.errors import ConfigError, OcspeedError
+from store.text import printable, rfc3339
 
 __all__ = ["Renewal", "renew_for_ever"]
 

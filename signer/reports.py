@@ -12,8 +12,8 @@ from signer.crl.job import ShardOutcome, ShardStatus
 from signer.lateness import Late, Lateness
 from signer.ocsp.pages import Tally
 from signer.run_state import IssuerState, RunState
-from signer.text import rfc3339
 from signer.watch import WatchReport
+from store.text import rfc3339
 
 __all__ = ["Reports"]
 

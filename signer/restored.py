@@ -4,7 +4,7 @@ from signer.audit.report import Findings
 from signer.journal import user
 from signer.ledger.errors import LedgerError
 from signer.ledger.ledger import Ledger
-from signer.text import rfc3339
+from store.text import rfc3339
 
 __all__ = ["RESTORED", "NotAudited", "check_audited", "note_audit"]
 

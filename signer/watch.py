@@ -15,9 +15,9 @@ from signer.intake.rows import Note
 from signer.intake.scope import Scope, Shards
 from signer.journal import user
 from signer.ledger.values import ImportEntry
-from signer.text import printable
 from signer.watched_file import Changes, WatchedFile
 from store.errors import OcspeedError
+from store.text import printable
 
 __all__ = ["LOOK", "IndexWatch", "WatchReport", "follow"]
 

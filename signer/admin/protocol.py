@@ -5,7 +5,7 @@ from typing import Any
 
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
-from signer.text import printable
+from store.text import printable
 
 __all__ = ["AdminProtocol"]
 

@@ -18,10 +18,10 @@ from signer.crl.verify_crl import Sight, crl_faults
 from signer.crl.verify_set import check_complete
 from signer.ledger.values import LedgerIssuer, Publication
 from signer.stored import says_more
-from signer.text import rfc3339
 from store.clock import Clock
 from store.errors import OcspeedError
 from store.objects import Manifest, ObjectStore, decode_manifest, manifest_path, read_object
+from store.text import rfc3339
 
 __all__ = ["CrlAudit", "Place"]
 

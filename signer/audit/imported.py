@@ -14,8 +14,8 @@ from signer.audit.pages import PageAudit, Read
 from signer.audit.report import Finding, Kind
 from signer.ledger.values import AnsweredCertificate, CertificateRow
 from signer.ocsp.imported import imported_record
-from signer.text import rfc3339
 from store.imported import ImportedResponse, Unfit, read_response
+from store.text import rfc3339
 
 __all__ = ["ImportedAnswerAudit", "ImportedPageAudit"]
 

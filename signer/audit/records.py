@@ -7,7 +7,7 @@ from signer.audit.report import Kind
 from signer.ledger.values import CertificateRow
 from signer.ocsp.responses import MINIMUM_VALIDITY
 from signer.stored import says_more
-from signer.text import rfc3339
+from store.text import rfc3339
 from store.trust import TrustedTemplate
 
 __all__ = ["AHEAD", "deadline_of", "status_fault", "window_faults"]

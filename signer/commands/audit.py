@@ -12,11 +12,11 @@ from signer.audit.report import Checked, Findings
 from signer.audit.whole import Request, audit_issuer
 from signer.commands.output import print_json, print_text, remark
 from signer.context import Context
-from signer.progress import bar
 from signer.restored import note_audit
-from signer.text import printable, rfc3339
 from store.clock import Clock
 from store.errors import UsageError
+from store.progress import bar
+from store.text import printable, rfc3339
 
 __all__ = ["audit"]
 

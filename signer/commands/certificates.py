@@ -13,10 +13,10 @@ from signer.journal import user
 from signer.ledger.crls import planned
 from signer.ledger.ledger import Ledger
 from signer.ledger.values import ImportEntry, Serials
-from signer.progress import bar
-from signer.text import printable
 from signer.witness import clock_to_record_by
 from store.clock import Clock, SystemClock
+from store.progress import bar
+from store.text import printable
 
 __all__ = ["import_file"]
 

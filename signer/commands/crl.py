@@ -10,10 +10,10 @@ from signer.context import Context
 from signer.crl.job import ShardOutcome, ShardStatus
 from signer.crl.targets import Target
 from signer.files import held
-from signer.progress import bar
 from signer.restored import check_audited
 from signer.witness import clock_to_sign_by
 from store.clock import Clock
+from store.progress import bar
 
 __all__ = ["build"]
 

@@ -8,8 +8,8 @@ from _fastpath.errors import MalformedDer
 from signer.crl.fetch import Fetcher, FetchFault
 from signer.crl.read import ReadCrl, read_crl, read_file
 from signer.ledger.values import REASON_NAMES
-from signer.text import rfc3339
 from store.errors import UsageError
+from store.text import rfc3339
 
 __all__ = ["described", "entries_of", "number_of", "open_crl"]
 

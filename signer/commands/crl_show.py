@@ -8,10 +8,10 @@ from signer.commands.output import print_json, print_line, print_table
 from signer.config import load_settings
 from signer.crl.fetch import Fetcher, Limits
 from signer.crl.read import ReadCrl
-from signer.text import rfc3339
 from store.clock import SystemClock
 from store.errors import UsageError
 from store.objects import decode_manifest, manifest_path, open_object_store, read_object
+from store.text import rfc3339
 
 __all__ = ["show"]
 

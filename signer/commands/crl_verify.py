@@ -15,11 +15,11 @@ from signer.crl.fetch import Fetcher, Limits
 from signer.crl.verify import SetVerdict, verify_set
 from signer.crl.verify_set import Verdict
 from signer.crl.verify_source import CrlSet, sets_of_objects, sets_of_text, sets_of_url
-from signer.progress import bar
-from signer.text import rfc3339
 from store.clock import Clock, SystemClock
 from store.errors import UsageError
 from store.model import load_certificate
+from store.progress import bar
+from store.text import rfc3339
 
 __all__ = ["VerifyRequest", "verify"]
 

@@ -9,9 +9,9 @@ from types import FrameType
 
 from signer.commands.output import remark
 from signer.demo.play import Demo
-from signer.progress import bar
 from signer.run import Runner
 from store.logs import configure
+from store.progress import bar
 
 __all__ = ["demo"]
 

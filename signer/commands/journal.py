@@ -10,9 +10,9 @@ from signer.config import load_settings
 from signer.journal import followed, user
 from signer.journal_file import compare, extend, line_of
 from signer.ledger.ledger import Ledger
-from signer.text import moment, rfc3339
 from store.clock import Clock, SystemClock
 from store.errors import UsageError
+from store.text import moment, rfc3339
 
 __all__ = ["export", "verify"]
 

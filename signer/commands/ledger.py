@@ -13,8 +13,8 @@ from signer.ledger.backup import backup as make_copy
 from signer.ledger.engine import schemas
 from signer.ledger.errors import LedgerError
 from signer.ledger.ledger import Ledger
-from signer.progress import bar
 from store.clock import Clock, SystemClock
+from store.progress import bar
 
 __all__ = ["backup", "page_bar", "upgrade"]
 

@@ -5,7 +5,7 @@ from typing import Any
 
 import msgspec
 
-from signer.text import printable
+from store.text import printable
 
 __all__ = ["print_json", "print_line", "print_table", "print_text", "remark"]
 

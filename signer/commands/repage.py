@@ -12,10 +12,10 @@ from signer.journal import user
 from signer.ledger.values import Layout, LedgerIssuer
 from signer.ocsp.growth import Growth, measure
 from signer.ocsp.repage import Repaging
-from signer.progress import bar
 from signer.restored import check_audited
 from signer.run import only_signer
 from store.errors import UsageError
+from store.progress import bar
 from store.reader import StoreReader
 
 __all__ = ["repage"]

@@ -19,11 +19,11 @@ from signer.ledger.generations import epoch_of
 from signer.ledger.restore import Restored, prepared, put_in_place
 from signer.ledger.staging import Staging
 from signer.ledger.values import ImportEntry, ImportOutcome, Layout
-from signer.progress import bar
 from signer.recovery import News, adopt, look
 from signer.restored import RESTORED
 from signer.run import only_signer
 from store.clock import Clock, SystemClock
+from store.progress import bar
 from store.reader import StoreReader
 
 __all__ = ["Sources", "restore"]

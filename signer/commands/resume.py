@@ -7,10 +7,10 @@ from signer.commands.output import print_json, print_text, remark
 from signer.config import load_settings
 from signer.journal import user
 from signer.ledger.ledger import Ledger
-from signer.text import rfc3339
 from signer.witness import witness
 from store.clock import Clock, SystemClock
 from store.errors import UsageError
+from store.text import rfc3339
 
 __all__ = ["resume"]
 

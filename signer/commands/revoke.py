@@ -18,12 +18,12 @@ from signer.ledger.ledger import Ledger
 from signer.ledger.mass_revocation import Batch, MassOutcome, new_batch_id
 from signer.ledger.staging import Staging
 from signer.ledger.values import Outcome, Revocation, RevokeResult
-from signer.progress import bar
 from signer.steady import RecordingClock
-from signer.text import printable, rfc3339
 from signer.witness import clock_to_record_by
 from store.clock import Clock, SystemClock
 from store.errors import UsageError
+from store.progress import bar
+from store.text import printable, rfc3339
 
 __all__ = ["RevokeRequest", "revoke"]
 

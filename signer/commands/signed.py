@@ -11,9 +11,9 @@ from signer.crl.imported import SignedCrl, check_signed, publish_signed, read_si
 from signer.crl.read import read_file
 from signer.intake.signed import BroughtResponse, check_responses, keep_responses
 from signer.journal import user
-from signer.text import rfc3339
 from store.clock import Clock
 from store.errors import ConfigError, UsageError
+from store.text import rfc3339
 
 __all__ = ["import_signed"]
 

@@ -15,12 +15,12 @@ from signer.ocsp.batch import Pool
 from signer.ocsp.pages import Tally
 from signer.ocsp.repage import pages_lock
 from signer.ocsp.service import IssuerService, open_service
-from signer.progress import bar
 from signer.restored import check_audited
 from signer.run import Runner
 from signer.witness import clock_to_sign_by
 from store.clock import Clock
 from store.logs import configure
+from store.progress import bar
 
 __all__ = ["run", "sign"]
 

@@ -17,12 +17,12 @@ from signer.ledger.values import LedgerIssuer
 from signer.ocsp.ages import slots_of
 from signer.ocsp.waning import waning
 from signer.run_state import SILENT, IssuerState, RunState
-from signer.text import rfc3339
 from store.clock import Clock, SystemClock
 from store.connection import Endpoint, check_server, translated
 from store.errors import OcspeedError
 from store.primary import replication_id
 from store.schema import IssuerRecord, issuer_key
+from store.text import rfc3339
 
 __all__ = ["status"]
 

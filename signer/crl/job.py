@@ -13,10 +13,10 @@ from signer.crl.build import CrlFields, CrlScope, CrlSigner, build_shard
 from signer.crl.catalogue import Catalogue, Shard
 from signer.crl.preflight import preflight
 from signer.ledger.values import Covers, Publication, SeriesRow
-from signer.text import rfc3339
 from store.clock import Clock
 from store.errors import OcspeedError
 from store.model import validity_fault
+from store.text import rfc3339
 
 __all__ = ["CrlJob", "ShardOutcome", "ShardStatus"]
 

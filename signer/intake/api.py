@@ -19,9 +19,9 @@ from signer.ledger.mass_revocation import MassOutcome
 from signer.ledger.staging import StagedRow
 from signer.ledger.values import CertificateState, Revocation
 from signer.steady import RecordingClock
-from signer.text import rfc3339
 from store.errors import UsageError
 from store.model import Issuer
+from store.text import rfc3339
 
 __all__ = [
     "CORRECT",

@@ -12,8 +12,8 @@ from signer.intake.lines import BYTE_ORDER_MARK
 from signer.intake.openssl_index import MAX_SERIAL, parse_serial
 from signer.intake.rows import REASONS, RowError, fit_time, reason_number
 from signer.ledger.values import ALLOWED_REASONS, REASON_NAMES, Revocation
-from signer.text import moment, printable
 from store.errors import UsageError
+from store.text import moment, printable
 
 __all__ = ["allowed_reason", "fit_date", "parse_date", "read_revocations", "typed_serial"]
 

@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from typing import NamedTuple
 
 from signer.ledger.values import ALLOWED_REASONS, REASON_NAMES, UNSPECIFIED, Placement
-from signer.text import printable
+from store.text import printable
 
 __all__ = [
     "REASONS",

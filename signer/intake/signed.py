@@ -23,9 +23,9 @@ from signer.ledger.values import (
     Revocation,
     SignedResponse,
 )
-from signer.text import rfc3339
 from store.errors import ConfigError, OcspeedError
 from store.imported import ImportedResponse, Unfit, read_response
+from store.text import rfc3339
 
 __all__ = ["BroughtResponse", "check_responses", "keep_responses", "to_keep"]
 

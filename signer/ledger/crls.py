@@ -34,7 +34,7 @@ from signer.ledger.values import (
     SeriesSpec,
     ShardSnapshot,
 )
-from signer.text import rfc3339
+from store.text import rfc3339
 
 __all__ = [
     "add_publication",

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 from signer.crl.alarm import AHEAD
 from signer.ledger.ledger import Ledger
-from signer.text import rfc3339
+from store.text import rfc3339
 
 __all__ = ["Waning", "waning"]
 

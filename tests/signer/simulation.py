@@ -16,9 +16,9 @@ from signer.intake.commits import Committer
 from signer.intake.scope import Shards
 from signer.ocsp.batch import Pool
 from signer.steady import RecordingClock, SteadyClock
-from signer.text import rfc3339
 from signer.witness import witness
 from store.embedded import EmbeddedStore
+from store.text import rfc3339
 from tests.signer.ledgers import NOW
 from tests.signer.loops import Loop
 from tests.signer.served import Checker, Subject

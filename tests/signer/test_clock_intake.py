@@ -16,8 +16,8 @@ from signer.intake.scope import Shards
 from signer.ledger.deeds import Revoke
 from signer.ledger.values import Revocation
 from signer.steady import RecordingClock, SteadyClock
-from signer.text import rfc3339
 from signer.witness import witness
+from store.text import rfc3339
 from tests.signer.intakes import Brought, write_rows
 from tests.signer.ledgers import NOW
 from tests.signer.works import DAY, FakeClock, Works, row_in_page

@@ -19,10 +19,10 @@ import redis
 from signer.audit.patience import Patience
 from signer.audit.report import Findings
 from signer.audit.whole import Request, audit_issuer
-from signer.progress import bar
 from store.clock import SystemClock
 from store.connection import socket_path
 from store.errors import OcspeedError
+from store.progress import bar
 from store.schema import page_key
 from tests.kept import keep
 from tests.signer.processes import workers_of

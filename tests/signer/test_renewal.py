@@ -14,8 +14,8 @@ import signer.ocsp.turns
 import signer.renewal
 from signer.errors import TokenUnavailable
 from signer.renewal import OUTPUT, Renewal, renew_for_ever
-from signer.text import rfc3339
 from store.clock import SystemClock
+from store.text import rfc3339
 from tests.integration.test_rollover_load import with_token
 from tests.signer.processes import processes_of, wait_until
 from tests.signer.test_rollover import check_answers, chosen, issue, names, with_directory

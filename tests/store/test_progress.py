@@ -8,7 +8,7 @@ from collections.abc import Callable
 
 import pytest
 
-from signer.progress import bar
+from store.progress import bar
 from tests.signer.works import FakeClock
 
 
@@ -55,7 +55,7 @@ def test_a_bar_on_a_terminal() -> None:
     """It is drawn on stderr, and stdout stays clean for pipes."""
     master, slave = pty.openpty()
     code = (
-        "from signer.progress import bar\nwith bar('sign demo', 4) as advance:\n    advance(3)\nprint('done')"
+        "from store.progress import bar\nwith bar('sign demo', 4) as advance:\n    advance(3)\nprint('done')"
     )
     done = subprocess.run(
         [sys.executable, "-c", code],
