@@ -1,6 +1,7 @@
 """The `ocsp-responder` command. What a sub-command needs is imported when it runs."""
 
 import sys
+from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -25,6 +26,15 @@ Config = Annotated[
 Verbose = Annotated[int, typer.Option("--verbose", "-v", count=True, help="Log more.")]
 Quiet = Annotated[int, typer.Option("--quiet", "-q", count=True, help="Log less.")]
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON object.")]
+
+
+class Methods(StrEnum):
+    """How requests are sent."""
+
+    RECORDED = "recorded"
+    GET = "get"
+    POST = "post"
+    BOTH = "both"
 
 
 @app.callback()
@@ -109,6 +119,98 @@ def _as_text(settings: "Settings") -> str:
         until = issuer.certificate.not_valid_after_utc
         lines.append(f"  issuer {issuer.name}: {subject}, valid until {until:%Y-%m-%d}")
     return "\n".join(lines)
+
+
+SHADOW_EXAMPLES = """Example: ocsp-responder shadow --left http://ocsp.old.example --right http://127.0.0.1:2560 --ca ca.pem access.log
+
+Example: ocsp-responder shadow --left URL --right URL --method both --rate 50 --keep differ.txt requests.txt.gz
+
+Example: zcat access.log.*.gz | ocsp-responder shadow --left URL --right URL --strip /ocsp --json -
+"""
+
+
+@app.command(epilog=SHADOW_EXAMPLES)
+def shadow(
+    requests: Annotated[
+        list[Path],
+        typer.Argument(
+            metavar="REQUESTS...",
+            help="Files of requests, access logs, directories of .der, .orq or .req files, or - for stdin.",
+        ),
+    ],
+    left: Annotated[str, typer.Option("--left", help="URL of the responder that answers now.")],
+    right: Annotated[str, typer.Option("--right", help="URL of the one that is to answer.")],
+    method: Annotated[
+        Methods, typer.Option("--method", help="recorded: paths by GET as they were spelled, others by POST.")
+    ] = Methods.RECORDED,
+    strip: Annotated[
+        str, typer.Option("--strip", metavar="PREFIX", help="What recorded paths begin with, such as /ocsp.")
+    ] = "",
+    odd: Annotated[bool, typer.Option("--odd", help="Replay paths that are no OCSP request, too.")] = False,
+    ca: Annotated[
+        list[Path] | None, typer.Option("--ca", help="A CA whose signatures are verified. Repeatable.")
+    ] = None,
+    ignore: Annotated[
+        list[str] | None,
+        typer.Option("--ignore", metavar="FIELD", help="Let this field differ. Repeatable."),
+    ] = None,
+    require: Annotated[
+        list[str] | None,
+        typer.Option("--require", metavar="FIELD", help="Let it not, though it is only told. Repeatable."),
+    ] = None,
+    tolerance: Annotated[
+        int, typer.Option("--tolerance", min=0, metavar="SECONDS", help="By which times may differ.")
+    ] = 0,
+    rate: Annotated[
+        float | None, typer.Option("--rate", min=0.001, help="Requests a second, of each side.")
+    ] = None,
+    concurrency: Annotated[
+        int, typer.Option("--concurrency", min=1, max=256, help="Connections to each side.")
+    ] = 4,
+    limit: Annotated[int | None, typer.Option("--limit", min=1, help="End after so many requests.")] = None,
+    timeout: Annotated[
+        float, typer.Option("--timeout", min=0.1, help="Seconds to wait for an answer.")
+    ] = 10.0,
+    keep: Annotated[
+        Path | None,
+        typer.Option("--keep", help="A file that gets the requests answered differently.", dir_okay=False),
+    ] = None,
+    json: Json = False,
+    quiet: Quiet = 0,
+) -> None:
+    """Ask two responders the same, of whatever make, and compare what they say.
+
+    A line of a file is the base64 of an OCSPRequest, the path of a GET, or a
+    line of an access log with a GET in it (.gz, too); # begins a comment.
+
+    Answers disagree when they differ in HTTP status, Content-Type,
+    responseStatus, CertID, certStatus, revocation time or reason, in whether
+    they are in force, or, with --ca, in a valid signature. Times, responder
+    ID, caching and what else may well differ are told. docs/operations.md has
+    all fields.
+
+    Exit codes: 0 they agree, 1 they do not, 2 wrong usage, 3 they agree on
+    what was asked, but not all of the input was understood.
+    """
+    from responder.shadow.command import Output, issuers_of
+    from responder.shadow.command import shadow as command
+    from responder.shadow.fields import Choice
+    from responder.shadow.recorded import Corpus
+    from responder.shadow.replay import Plan
+
+    plan = Plan(
+        left=left,
+        right=right,
+        choice=Choice.of(ignore or (), require or (), tolerance),
+        issuers=issuers_of(ca or ()),
+        methods=method.value,
+        rate=rate,
+        concurrency=concurrency,
+        limit=limit,
+        timeout=timeout,
+    )
+    corpus = Corpus(tuple(requests), strip.rstrip("/"), odd)
+    raise typer.Exit(command(corpus, plan, Output(keep, json, bool(quiet))))
 
 
 def main() -> None:
