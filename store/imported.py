@@ -14,24 +14,12 @@ from _fastpath.certid import SHA1, SHA256, IssuerID, serial_from_int
 from _fastpath.errors import MalformedDer
 from _fastpath.imported import LARGEST_RESPONSE
 from _fastpath.ocsp import split_response
-from store.model import Issuer, public_key_bits, subject_name
+from store.model import REASON_NUMBERS, Issuer, public_key_bits, subject_name
 from store.trust import ALGORITHMS, UNREADABLE, Untrusted, responder_of, verifies
 
 __all__ = ["Admitted", "ImportedResponse", "Unfit", "admit", "read_response"]
 
 HASHES = {hashes.SHA1: SHA1, hashes.SHA256: SHA256}
-REASONS = {
-    x509.ReasonFlags.unspecified: 0,
-    x509.ReasonFlags.key_compromise: 1,
-    x509.ReasonFlags.ca_compromise: 2,
-    x509.ReasonFlags.affiliation_changed: 3,
-    x509.ReasonFlags.superseded: 4,
-    x509.ReasonFlags.cessation_of_operation: 5,
-    x509.ReasonFlags.certificate_hold: 6,
-    x509.ReasonFlags.remove_from_crl: 8,
-    x509.ReasonFlags.privilege_withdrawn: 9,
-    x509.ReasonFlags.aa_compromise: 10,
-}
 
 
 class Unfit(Exception):
@@ -199,7 +187,7 @@ def _status(single: ocsp.OCSPSingleResponse) -> tuple[int | None, int]:
     if single.revocation_time_utc is None:
         return None, 0
     reason = single.revocation_reason
-    return int(single.revocation_time_utc.timestamp()), 0 if reason is None else REASONS[reason]
+    return int(single.revocation_time_utc.timestamp()), 0 if reason is None else REASON_NUMBERS[reason]
 
 
 def _signer(

@@ -9,7 +9,30 @@ from _fastpath import der
 from _fastpath.certid import IssuerID
 from store.errors import ConfigError
 
-__all__ = ["Issuer", "load_certificate", "load_issuer", "public_key_bits", "subject_name", "validity_fault"]
+__all__ = [
+    "REASON_NUMBERS",
+    "Issuer",
+    "load_certificate",
+    "load_issuer",
+    "public_key_bits",
+    "subject_name",
+    "validity_fault",
+]
+
+# CRLReason (RFC 5280 section 5.3.1), which cryptography knows by name alone.
+REASON_NUMBERS = {
+    x509.ReasonFlags.unspecified: 0,
+    x509.ReasonFlags.key_compromise: 1,
+    x509.ReasonFlags.ca_compromise: 2,
+    x509.ReasonFlags.affiliation_changed: 3,
+    x509.ReasonFlags.superseded: 4,
+    x509.ReasonFlags.cessation_of_operation: 5,
+    x509.ReasonFlags.certificate_hold: 6,
+    x509.ReasonFlags.remove_from_crl: 8,
+    x509.ReasonFlags.privilege_withdrawn: 9,
+    x509.ReasonFlags.aa_compromise: 10,
+}
+
 
 VERSION_TAG = 0xA0
 

@@ -12,7 +12,7 @@ from bench.child import ran
 from bench.ingest.corpus import HEADER
 from signer.ledger.ledger import Ledger
 
-__all__ = ["Import", "Rival", "Run", "Sqlite", "WrongImport", "available", "forget"]
+__all__ = ["Import", "Rival", "Run", "Sqlite", "WrongImport", "available", "empty"]
 
 ROOT = Path(__file__).parents[2]
 KIBIBYTE = 1 << 10
@@ -54,7 +54,7 @@ class Import:
         self._rows = rows
 
     def run(self) -> Run:
-        """Into the ledger as it is: `forget` it before if that is to be empty."""
+        """Into the ledger as it is: `empty` it before if it is to be that."""
         commits = self._config.with_name("commits")
         report = self._config.with_name("report.json")
         command = [sys.executable, "-m", "bench.ingest.timed", str(commits), *self._arguments]
@@ -90,7 +90,7 @@ class Sqlite:
 
     def run(self) -> Run:
         """Into a new database."""
-        forget(self._database)
+        _forget(self._database)
         script, report = self._database.with_suffix(".sql"), self._database.with_suffix(".txt")
         script.write_text(self._script)
         with report.open("wb") as output:
@@ -130,11 +130,17 @@ class Rival:
         ledger.close()
 
 
-def forget(database: Path) -> None:
-    """A SQLite database and what is beside it."""
-    for path in database.parent.glob(f"{database.name}*"):
-        path.unlink()
+def empty(ledger: Path) -> None:
+    """A new ledger without certificates. Making it is no import: a tenth of a second, when nobody else can be writing."""
+    _forget(ledger)
+    Ledger.open(f"sqlite:///{ledger}", create=True).close()
 
 
 def available() -> bool:
     return shutil.which("sqlite3") is not None
+
+
+def _forget(database: Path) -> None:
+    """A SQLite database and what is beside it."""
+    for path in database.parent.glob(f"{database.name}*"):
+        path.unlink()

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from bench.ingest.contenders import Import, Rival, Run, Sqlite, WrongImport, available, forget
+from bench.ingest.contenders import Import, Rival, Run, Sqlite, WrongImport, available, empty
 from bench.ingest.corpus import create_authority_for_imports, write_csv, write_index
 
 __all__ = ["NAMES", "Measured", "Plan", "Series", "measure"]
@@ -124,13 +124,13 @@ def _pair(plan: Plan, config: Path, row: str, *, peer: bool) -> tuple[Series, Se
 
 def _round(pairs: Sequence[tuple[Import | Sqlite, Series]], turn: int, ledger: Path) -> None:
     for contender, series in pairs if turn % 2 == 0 else pairs[::-1]:
-        forget(ledger)
+        empty(ledger)
         series.runs.append(contender.run())
 
 
 def _rival(plan: Plan, config: Path) -> list[float]:
     """The ledger has a certificate already, so that the rival can write from the first moment on."""
-    forget(_ledger(config))
+    empty(_ledger(config))
     file = config.with_name("rival.data")
     write_index(file, 1, 2)
     Import(config, "openssl-index", file, 1).run()
@@ -143,7 +143,7 @@ def _rival(plan: Plan, config: Path) -> list[float]:
 
 
 def _large(plan: Plan, config: Path) -> tuple[Series, Series]:
-    forget(_ledger(config))
+    empty(_ledger(config))
     file = config.with_name("large.data")
     filling, small = Series("import openssl-index, large"), Series("import openssl-index into large")
     write_index(file, plan.large, 4)

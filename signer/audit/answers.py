@@ -15,11 +15,11 @@ from signer.audit.pages import Subject
 from signer.audit.patience import Patience
 from signer.audit.report import Checked, Finding, Findings, Kind
 from signer.audit.sample import Choice
-from signer.crl.read import REASON_NUMBERS
 from signer.ledger.ledger import Ledger
 from signer.ledger.values import CertificateRow, LedgerCertificate
 from signer.stored import KnownTemplate
 from store.clock import Clock
+from store.model import REASON_NUMBERS
 from store.reader import StoreReader
 from store.schema import page_key
 

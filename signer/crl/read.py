@@ -17,13 +17,13 @@ from _fastpath.crl_reader import Crl
 from _fastpath.errors import MalformedDer
 from signer.crl.build import CrlEntry
 from store.errors import UsageError
+from store.model import REASON_NUMBERS
 
 __all__ = [
     "CRL_NUMBER",
     "IDP",
     "KEY_IDENTIFIER",
     "NUMBER_SIZE",
-    "REASON_NUMBERS",
     "Extension",
     "ReadCrl",
     "read_crl",
@@ -301,17 +301,3 @@ def _reason(entry: x509.RevokedCertificate) -> int:
     ):
         return 0
     return REASON_NUMBERS[reason]
-
-
-REASON_NUMBERS = {
-    x509.ReasonFlags.unspecified: 0,
-    x509.ReasonFlags.key_compromise: 1,
-    x509.ReasonFlags.ca_compromise: 2,
-    x509.ReasonFlags.affiliation_changed: 3,
-    x509.ReasonFlags.superseded: 4,
-    x509.ReasonFlags.cessation_of_operation: 5,
-    x509.ReasonFlags.certificate_hold: 6,
-    x509.ReasonFlags.remove_from_crl: 8,
-    x509.ReasonFlags.privilege_withdrawn: 9,
-    x509.ReasonFlags.aa_compromise: 10,
-}

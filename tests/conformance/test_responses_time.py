@@ -2,16 +2,17 @@
 
 import random
 import time
-from collections.abc import Iterator
 
 import pytest
 
 from signer.ledger.values import CertificateRow
-from signer.ocsp.batch import Pool
 from signer.ocsp.schedule import PageRange
-from signer.ocsp.service import IssuerService, open_service
+from signer.ocsp.service import IssuerService
+from tests.signer.conftest import clock, pool, service
 from tests.signer.ledgers import NOW
 from tests.signer.works import FakeClock, Works, row_in_page
+
+__all__ = ["clock", "pool", "service"]
 
 MINUTE = 60
 HOUR = 3600
@@ -21,22 +22,6 @@ VALIDITY = 4 * DAY - 1
 DEADLINE = VALIDITY // 2  # R-16, P-01: half of V; it is less than 4 d and than V - 8 h
 CYCLE = DAY
 ALL = PageRange(0, PAGES - 1)
-
-
-@pytest.fixture
-def clock() -> FakeClock:
-    return FakeClock()
-
-
-@pytest.fixture
-def pool(works: Works, clock: FakeClock) -> Iterator[Pool]:
-    with Pool(works.file, 1, clock) as pool:
-        yield pool
-
-
-@pytest.fixture
-def service(works: Works, pool: Pool) -> IssuerService:
-    return open_service(works.context, "demo", pool)
 
 
 def rest(service: IssuerService) -> None:
