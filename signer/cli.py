@@ -141,6 +141,7 @@ def import_signed(
         ),
     ],
     config: Config = DEFAULT_CONFIG,
+    dry_run: DryRun = False,
     json: Json = False,
 ) -> None:
     """Publish CRLs and serve OCSP responses that an offline CA signed, as they are.
@@ -152,7 +153,7 @@ def import_signed(
     from store.logs import configure
 
     configure(-1)  # to stderr
-    code = signed.import_signed(config, files, issuer=issuer, as_json=json)
+    code = signed.import_signed(config, files, issuer=issuer, dry_run=dry_run, as_json=json)
     raise typer.Exit(code)
 
 

@@ -10,7 +10,7 @@ from typing import Any
 
 from signer.cli_options import DEFAULT_CONFIG
 from signer.commands.output import print_json, print_text, remark
-from signer.config import load_settings
+from signer.config import IssuerTable, load_settings
 from signer.intake.revocations import allowed_reason, fit_date, read_revocations, typed_serial
 from signer.intake.rows import RowError
 from signer.journal import user
@@ -50,7 +50,7 @@ class RevokeRequest:
             return {"file": printable(str(self.from_file.absolute()))}
         return {"all": True} if self.everything else {"serials": len(self.serials)}
 
-    def command(self, file: Path, issuer: str, expect: int) -> str:
+    def command(self, file: Path, issuer: str, expect: int, *, dry_run: bool) -> str:
         """The command line that says the same and how many are expected."""
         words = ["ocsp-signer", "revoke", "--issuer", issuer]
         words += ["--config", str(file)] if file != DEFAULT_CONFIG else []
@@ -58,6 +58,7 @@ class RevokeRequest:
         words += ["--all"] if self.everything else []
         words += ["--reason", self.reason] if self.reason != "unspecified" else []
         words += ["--date", self.date] if self.date is not None else []
+        words += ["--dry-run"] if dry_run else []
         return shlex.join([*words, "--expect", str(expect), *self.serials])
 
     def check(self) -> None:
@@ -80,7 +81,7 @@ def revoke(
 ) -> int:
     """Revoke in the ledger; returns the exit code: 1 if every serial was unknown, 3 if some were."""
     settings = load_settings(file)
-    settings.issuer(issuer)
+    table = settings.issuer(issuer)
     request.check()
     with ExitStack() as stack:
         ledger = stack.enter_context(closing(Ledger.open(settings.ledger_url)))
@@ -102,7 +103,9 @@ def revoke(
             planned = ledger.plan_mass_revocation(found, source(), now, advance)
         results = ledger.plan_revocations(found, typed, now)
         if not dry_run or request.expect is not None:
-            _check_expected(planned, request, file, issuer)
+            _check_expected(
+                planned, request, lambda count: request.command(file, issuer, count, dry_run=dry_run), issuer
+            )
         if not as_json:
             print_text(_summary(issuer, planned))
         batch = None if dry_run or not planned.changed else _batch(issuer, request, planned)
@@ -111,7 +114,7 @@ def revoke(
             if batch is None
             else _carry_out(ledger, found, source, now, batch, planned, again=request.everything, quiet=quiet)
         )
-    _report(issuer, done, results, batch, dry_run=dry_run, as_json=as_json)
+    _report(table, done, results, batch, dry_run=dry_run, as_json=as_json)
     rejected = done.outcomes[Outcome.REJECTED]
     return (FAILED if rejected == done.named else REJECTED) if rejected else 0
 
@@ -157,18 +160,20 @@ def _batch(issuer: str, request: RevokeRequest, planned: MassOutcome) -> Batch:
     return Batch(new_batch_id(), user(), detail)
 
 
-def _check_expected(planned: MassOutcome, request: RevokeRequest, file: Path, issuer: str) -> None:
+def _check_expected(
+    planned: MassOutcome, request: RevokeRequest, command: Callable[[int], str], issuer: str
+) -> None:
     count, expect = planned.named, request.expect
     if planned.is_expected(expect):
         return
     if expect is None:
         raise UsageError(
             f"{_summary(issuer, planned)}\n{count} certificates would be revoked for ever",
-            remedy=f"say --expect {count} if that is meant: {request.command(file, issuer, count)}",
+            remedy=f"say --expect {count} if that is meant: {command(count)}",
         )
     raise UsageError(
         f"{_summary(issuer, planned)}\n{count} certificates are named, not {expect}",
-        remedy=f"nothing was revoked; if that is meant: {request.command(file, issuer, count)}",
+        remedy=f"nothing was revoked; if that is meant: {command(count)}",
     )
 
 
@@ -202,7 +207,7 @@ def _summary(issuer: str, planned: MassOutcome) -> str:
 
 
 def _report(
-    issuer: str,
+    table: IssuerTable,
     done: MassOutcome,
     results: list[RevokeResult],
     batch: Batch | None,
@@ -214,7 +219,7 @@ def _report(
     counts = {one.value: done.outcomes[one] for one in Outcome}
     if as_json:
         found: dict[str, Any] = {
-            "issuer": issuer,
+            "issuer": table.name,
             **counts,
             "reasons": done.named_reasons,
             "dry_run": dry_run,
@@ -232,9 +237,16 @@ def _report(
         print_text("nothing was changed: this was a dry run")
     elif batch is not None:
         print_text(f"batch {batch.id}")
-        print_text(
-            "durable in the ledger; `ocsp-signer run` signs it at once, else the next `ocsp-signer sign` does"
-        )
+        print_text(f"durable in the ledger; {_who_tells(table)}")
+
+
+def _who_tells(table: IssuerTable) -> str:
+    """How clients get to know."""
+    if table.imports_responses:
+        return "its responses are signed elsewhere: bring those that say revoked with `ocsp-signer import-signed`"
+    if not table.ocsp.enabled:
+        return "the next CRLs say so"
+    return "`ocsp-signer run` signs it at once, else the next `ocsp-signer sign` does"
 
 
 def _described(result: RevokeResult) -> dict[str, Any]:

@@ -25,10 +25,14 @@ def import_signed(
     paths: Sequence[Path],
     *,
     issuer: str,
+    dry_run: bool = False,
     as_json: bool,
     clock: Clock | None = None,
 ) -> int:
-    """Check all files, then keep and publish each; returns the exit code: 1 if a target lacks CRLs now."""
+    """Check all files, then keep and publish each; returns the exit code: 1 if a target lacks CRLs now.
+
+    `dry_run`: tell what was found, and leave all as it is.
+    """
     read = [(path, read_file(path)) for path in _files(paths)]
     crls = [(path, data) for path, data in read if not _is_response(data)]
     responses = [(path, data) for path, data in read if _is_response(data)]
@@ -39,6 +43,8 @@ def import_signed(
         certificate, now = context.issuer(issuer).certificate, context.clock.now()
         signed = [check_signed(path, crl, catalogue, certificate, now) for path, crl in found]
         brought = check_responses(context, issuer, responses)
+        if dry_run:
+            return _tell(catalogue, signed, brought, as_json)
         keep_responses(context, issuer, brought)
         _report_responses(brought, as_json)
         return _publish(context, catalogue, signed, as_json)
@@ -81,6 +87,18 @@ def _check_wanted(context: Context, issuer: str, crls: Sequence[Any], responses:
             f"{context.settings.file}: issuer {issuer} has no OCSP responses that are brought, as {responses[0][0]} is",
             remedy='write ocsp.responses = "imported" for a CA whose responses are signed elsewhere',
         )
+
+
+def _tell(
+    catalogue: Catalogue, crls: Sequence[SignedCrl], responses: Iterable[BroughtResponse], as_json: bool
+) -> int:
+    """All of them are fit."""
+    _report_responses(responses, as_json)
+    for signed in crls:
+        _report(catalogue, signed, "fit", as_json)
+    if not as_json:
+        print_text("nothing was changed: this was a dry run")
+    return 0
 
 
 def _publish(context: Context, catalogue: Catalogue, crls: Sequence[SignedCrl], as_json: bool) -> int:

@@ -81,9 +81,10 @@ class Ceremony:
         path.write_bytes(builder.sign(KEY, hashes.SHA256()).public_bytes(Encoding.DER))
         return path
 
-    def bring(self, *paths: Path, code: int = 0) -> list[Any]:
+    def bring(self, *paths: Path, code: int = 0, dry_run: bool = False) -> list[Any]:
         file = self.directory / "ocsp.toml"
-        assert import_signed(file, paths, issuer="root", as_json=True, clock=self.clock) == code
+        found = import_signed(file, paths, issuer="root", dry_run=dry_run, as_json=True, clock=self.clock)
+        assert found == code
         out, self.errors = self.capsys.readouterr()
         return [json.loads(line) for line in out.splitlines() if line.startswith("{")]
 
@@ -115,6 +116,8 @@ def test_they_are_published_as_they_are(ceremony: Ceremony) -> None:
         ceremony.sign(7, entries={5: REASON}),
         ceremony.sign(3, url=AUTHORITIES, entries={5: REASON}),
     )
+    tried = ceremony.bring(full, authorities, dry_run=True)
+    assert ([one["status"] for one in tried], ceremony.published()) == (["fit", "fit"], {})
     found = ceremony.bring(full, authorities)
     assert [(one["url"], one["status"], one["crl_number"], one["remarks"]) for one in found] == [
         (FULL, "published", 7, []),

@@ -140,8 +140,9 @@ def test_a_file_is_summed_up_by_issuer_and_reason_and_repeated_with_its_count(
 def test_a_dry_run_needs_no_count(desk: Desk, tmp_path: Path) -> None:
     path = write(tmp_path / "list", [row.serial.hex() for row in desk.works.add_some(150)])
     assert desk.run(RevokeRequest(from_file=path), dry_run=True)["revoked"] == 150
-    with pytest.raises(UsageError, match="150 certificates are named, not 149"):
+    with pytest.raises(UsageError, match="150 certificates are named, not 149") as caught:
         desk.run(RevokeRequest(from_file=path, expect=149), dry_run=True)
+    assert caught.value.remedy.endswith("--dry-run --expect 150")
     assert desk.events() == []
 
 
