@@ -23,7 +23,7 @@ from responder.issuers import Issuers
 from responder.lookup import StoreLink
 from responder.protocol import ServingState
 from responder.resolver import Resolver
-from store.clock import Clock, SystemClock
+from store.clock import Clock
 from store.errors import OcspeedError
 from store.logs import configure
 
@@ -139,6 +139,7 @@ class WorkerFactory:
     config: Path
     counters: Path
     verbosity: int
+    clock: Clock
 
     def __call__(self) -> Application:
         configure(self.verbosity, throttled=True)
@@ -148,4 +149,4 @@ class WorkerFactory:
         except OcspeedError as error:
             log.error("worker cannot start", reason=str(error))
             sys.exit(STARTUP_FAILURE)
-        return Application(settings, counters, SystemClock())
+        return Application(settings, counters, self.clock)

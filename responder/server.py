@@ -20,7 +20,7 @@ from responder.errors import WorkerFailed
 from responder.floor_keeper import FloorKeeper, FloorSources
 from responder.logs import uvicorn_config
 from responder.metrics import registry_of
-from store.clock import SystemClock
+from store.clock import Clock, SystemClock
 from store.embedded import EmbeddedStore
 from store.errors import OcspeedError, StoreError
 from store.listening import BACKLOG, Address, bind
@@ -34,9 +34,9 @@ SPARE_ROWS = 16  # counter rows for workers that are being replaced
 WATCH_INTERVAL = 1.0
 
 
-def serve(settings: Settings, verbosity: int) -> None:
-    """Serve until SIGTERM or SIGINT. Raises AddressUnavailable, StoreError, WorkerFailed."""
-    section = settings.responder
+def serve(settings: Settings, verbosity: int, clock: Clock | None = None) -> None:
+    """Serve until SIGTERM or SIGINT, by `clock` or the machine's. Raises AddressUnavailable, StoreError, WorkerFailed."""
+    section, clock = settings.responder, clock or SystemClock()
     with contextlib.ExitStack() as stack:
         public = stack.enter_context(bind("responder.listen", Address.parse(section.listen)))
         public.set_inheritable(True)  # by the workers
@@ -44,10 +44,10 @@ def serve(settings: Settings, verbosity: int) -> None:
         if settings.embedded:
             stack.enter_context(_embedded_store(settings.state_directory))
         counters = stack.enter_context(_counter_file(settings))
-        floor = stack.enter_context(_floor(settings))
-        config = _worker_config(settings, counters.path, verbosity)
+        floor = stack.enter_context(_floor(settings, clock))
+        config = _worker_config(settings, counters.path, verbosity, clock)
         supervisor = Multiprocess(config, sockets=[public])
-        stack.enter_context(_admin_server(settings, counters, floor, admin, verbosity))
+        stack.enter_context(_admin_server(settings, counters, floor, admin, verbosity, clock))
         log.info("serving", listen=section.listen, admin=section.admin, workers=section.workers)
         supervisor.run()
         if any(process.exitcode == STARTUP_FAILURE for process in supervisor.processes):
@@ -56,10 +56,10 @@ def serve(settings: Settings, verbosity: int) -> None:
             )
 
 
-def _worker_config(settings: Settings, counters: Path, verbosity: int) -> uvicorn.Config:
+def _worker_config(settings: Settings, counters: Path, verbosity: int, clock: Clock) -> uvicorn.Config:
     section = settings.responder
     return uvicorn.Config(
-        WorkerFactory(settings.file, counters, verbosity),
+        WorkerFactory(settings.file, counters, verbosity, clock),
         factory=True,
         workers=section.workers,
         loop="uvloop",
@@ -90,12 +90,12 @@ def _counter_file(settings: Settings) -> Iterator[CounterFile]:
 
 
 @contextlib.contextmanager
-def _floor(settings: Settings) -> Iterator[FloorKeeper]:
+def _floor(settings: Settings, clock: Clock) -> Iterator[FloorKeeper]:
     """Keep the floor; the file is read anew each time, for SIGHUP gives the workers what changed in it."""
     keeper = FloorKeeper(
         settings.state_directory,
         lambda: _floor_sources(settings),
-        SystemClock(),
+        clock,
         settings.responder.floor_interval,
     )
     if settings.ocsp_issuers:
@@ -146,10 +146,14 @@ def _listens(path: Path) -> bool:
 
 @contextlib.contextmanager
 def _admin_server(
-    settings: Settings, counters: CounterFile, floor: FloorKeeper, listener: socket.socket, verbosity: int
+    settings: Settings,
+    counters: CounterFile,
+    floor: FloorKeeper,
+    listener: socket.socket,
+    verbosity: int,
+    clock: Clock,
 ) -> Iterator[None]:
     """Serve the admin listener from a thread of the supervisor."""
-    clock = SystemClock()
     app = admin_app(lambda: check_readiness(settings, clock), registry_of(counters, floor))
     config = uvicorn.Config(
         app,
