@@ -33,11 +33,13 @@ class Service:
     def url(self) -> str:
         return f"http://127.0.0.1:{self.port}"
 
+    @property
+    def section(self) -> str:
+        """What the responder reads of ocsp.toml."""
+        return f'[responder]\nlisten = "127.0.0.1:{self.port}"\nadmin = "127.0.0.1:{self.admin_port}"\n'
+
     def write_config(self, issuers: str) -> None:
-        self.config.write_text(
-            '[signer]\nadmin = "127.0.0.1:0"\n'
-            f'[responder]\nlisten = "127.0.0.1:{self.port}"\nadmin = "127.0.0.1:{self.admin_port}"\n{issuers}'
-        )
+        self.config.write_text(f'[signer]\nadmin = "127.0.0.1:0"\n{self.section}{issuers}')
 
     def signer(self, *arguments: str, expect: int = 0) -> subprocess.CompletedProcess[str]:
         """Run `ocsp-signer` to its end."""

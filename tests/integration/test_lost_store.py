@@ -60,6 +60,10 @@ class Server:
     def client(self) -> redis.Redis:
         return redis.Redis(port=self.port, protocol=3)
 
+    @property
+    def pid(self) -> int:
+        return self._process.pid
+
     def kill(self) -> None:
         self._process.kill()
         self._process.wait()
