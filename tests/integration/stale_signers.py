@@ -14,12 +14,13 @@ from cryptography.x509 import ocsp
 
 from _fastpath.certid import SHA1, SHA256
 from _fastpath.page import page_number
-from signer.audit.client import AskFailed, Client, encode_request
+from signer.audit.client import Client, encode_request
 from signer.ocsp.batch import Pool
 from signer.ocsp.pages import PageSigner
 from signer.ocsp.schedule import PageRange
 from signer.ocsp.service import open_service
 from signer.ocsp.tail import Tail
+from store.asking import AskFailed
 from store.clock import Clock, SystemClock
 from store.reader import StoreReader
 from store.schema import page_key

@@ -63,10 +63,10 @@ def without(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., No
 
 
 def check(counts: Counts, terms: Terms) -> None:
+    assert (counts.good_from_store, counts.good_beyond_bound, counts.stuck) == (0, 0, 0)
     assert counts.accepted == terms.serials
     assert counts.pages > 0 and counts.refused > 0  # or nothing was at stake
     assert counts.store_reads > terms.serials and counts.answers > 10
-    assert (counts.good_from_store, counts.good_beyond_bound, counts.stuck) == (0, 0, 0)
 
 
 @pytest.mark.invariant("A1")
