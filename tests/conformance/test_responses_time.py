@@ -75,7 +75,8 @@ def test_this_update_is_the_instant_before_the_ledger_was_read(
 
 
 @pytest.mark.conformance("R-16")
-@pytest.mark.parametrize("seed", [1, *(pytest.param(seed, marks=pytest.mark.slow) for seed in range(2, 8))])
+@pytest.mark.slow  # two of these days, with more that fails: signer/test_thirty_days.py
+@pytest.mark.parametrize("seed", range(1, 8))
 def test_thirty_days_with_failures(works: Works, service: IssuerService, clock: FakeClock, seed: int) -> None:
     """Again and again the signer is away, or a page cannot be signed, for up to 20 h: no answer gets overdue.
 
