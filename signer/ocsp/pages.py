@@ -148,15 +148,19 @@ class Pages(ABC):
     def _settle_stale(
         self, page: int, put: PagePut, header: PageHeader, not_before: dict[int, int], tally: Tally
     ) -> bool:
-        ahead = header.this_update - put.this_update
-        if header.as_of >= put.as_of and ahead >= 0:
+        if header.as_of >= put.as_of and header.this_update >= put.this_update:
             tally.current += 1
             return False
+        ahead = self._ahead(header)
         if ahead > TOLERATED_AHEAD:
             tally.faults.append(_clock_behind(page, ahead))
             return False
         not_before[page] = max(header.this_update, put.this_update)
         return True
+
+    def _ahead(self, header: PageHeader) -> int:
+        """Seconds that the store is ahead of this clock as it is now: what was signed may have waited since it was read."""
+        return header.this_update - self._clock.now()
 
     def _key(self, page: int) -> bytes:
         return page_key(self.issuer.name, self.issuer.page_epoch, page)
@@ -201,7 +205,7 @@ class PageSigner(Pages):
                 return Tally(faults=[_unsignable(page, error)])
             if result.status is not PutStatus.STALE or _contains(result.header, change):
                 break
-            ahead = result.header.this_update - this_update if result.header else 0
+            ahead = self._ahead(result.header) if result.header else 0
             if ahead > (FARTHEST_AHEAD if is_urgent(change) else TOLERATED_AHEAD):
                 return Tally(faults=[_clock_behind(page, ahead)])
             as_of, this_update = _after(result.header, as_of, this_update, in_order)

@@ -18,9 +18,11 @@ from signer.ledger.ledger import Ledger
 from signer.ledger.values import Change, ChangeKind
 from signer.ocsp.schedule import PageRange
 from signer.ocsp.tail import Tail
+from store.clock import SystemClock
 from tests.signer.ledger_writer import READY
+from tests.signer.ledgers import NOW
 from tests.signer.processes import wait_until
-from tests.signer.works import FakeClock, Works
+from tests.signer.works import OffsetClock, Works
 
 ROOT = Path(__file__).parents[2]
 PAGE_BITS = 10
@@ -130,8 +132,10 @@ def check_stored(works: Works) -> None:
 
 
 @pytest.fixture
-def wide(tmp_path: Path, store_url: str, clock: FakeClock) -> "Works":
-    return Works(tmp_path, store_url, clock, page_bits=PAGE_BITS)
+def wide(tmp_path: Path, store_url: str) -> "Works":
+    """On a clock that goes on: revocations of one page follow on each other by a second."""
+    wall = SystemClock()
+    return Works(tmp_path, store_url, OffsetClock(wall, NOW - wall.now()), page_bits=PAGE_BITS)
 
 
 @pytest.mark.parametrize(

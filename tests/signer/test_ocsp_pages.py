@@ -68,18 +68,24 @@ def test_expired_certificates_leave(works: Works, clock: FakeClock, signer: Page
 
 
 class Interrupted(PageWriter):
-    """The real writer, but somebody else gets in before the first `times` writes."""
+    """The real writer, but somebody else gets in before the first writes, one of a serial each: a minute later by `clock`."""
 
-    def __init__(self, works: Works, other: PageSigner, serials: list[bytes]) -> None:
+    def __init__(
+        self, works: Works, other: PageSigner, serials: list[bytes], clock: FakeClock | None = None
+    ) -> None:
         super().__init__(works.context.client, works.context.endpoint.url)
         self._works = works
         self._other = other
         self.serials = serials
+        self._clock = clock
 
     def put_pages(self, pages: "list[PagePut]") -> list[PutResult]:  # type: ignore[override]
         if self.serials:
+            if self._clock is not None:
+                self._clock.pass_time(60)
             for change in self._works.revoke(self.serials.pop()):
-                assert self._other.sign_change(change).responses == 2
+                done = self._other.sign_change(change, in_order=self._clock is None)
+                assert done.responses == 2
         return super().put_pages(pages)
 
 
@@ -94,6 +100,20 @@ def test_a_page_that_moved_on_is_read_again(works: Works, clock: FakeClock, sign
     assert works.is_revoked(rows[0].serial)
     assert works.header(1).this_update == clock.now()
     works.check_store()
+
+
+def test_a_put_that_was_held_up_is_no_clock_that_is_behind(
+    works: Works, clock: FakeClock, signer: PageSigner
+) -> None:
+    """Another one, who lacked a change, wrote into the page in the meantime, a minute later by the same clock."""
+    row = works.add([row_in_page(1, 1)])[0]
+    signer.sign_range(ALL)
+    works.add([row_in_page(1, 2)])
+    clock.pass_time(10)
+    late = Interrupted(works, works.signer(), [row.serial], clock)
+    tally = works.signer(late).sign_range(ALL)
+    assert (tally.pages, tally.faults) == (4, [])
+    assert works.header(1).this_update == clock.now()
 
 
 def test_a_page_that_never_rests_is_a_fault(works: Works, clock: FakeClock, signer: PageSigner) -> None:
