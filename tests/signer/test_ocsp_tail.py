@@ -1,22 +1,17 @@
 """The tail against a real ledger and store: nothing is taken for stored that is not, and revocations do not wait."""
 
-import threading
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
 
 import pytest
-import redis
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from signer.errors import SignerExpiring
-from signer.ledger.values import CertificateRow
 from signer.ocsp.pages import PageSigner
 from signer.ocsp.schedule import PageRange
 from signer.ocsp.tail import SAVE_EVERY, Tail
-from store.clock import SystemClock
 from tests.signer.ledgers import NOW
-from tests.signer.works import DAY, FakeClock, OffsetClock, Works, row_in_page
+from tests.signer.works import DAY, FakeClock, Works, row_in_page
 
 ALL = PageRange(0, 3)
 
@@ -272,45 +267,3 @@ def _play(works: Works, clock: FakeClock, plan: list[Step], seed: int) -> None:
     for page in works.reader.incomplete_pages("demo", 1, range(4)):
         signer.sign_range(PageRange(page, page))
     works.check_store()
-
-
-@pytest.mark.conformance("R-20")
-def test_stale_signers_never_bring_back_good(
-    tmp_path_factory: pytest.TempPathFactory, store_url: str
-) -> None:
-    """Two that sign pages over and over, their clocks apart, against one that revokes."""
-    wall = SystemClock()
-    works = Works(tmp_path_factory.mktemp("works"), store_url, wall)
-    stop = threading.Event()
-
-    def sign_pages(offset: int) -> int:
-        written = 0
-        with works.open(OffsetClock(wall, offset)) as context:
-            signer = context.page_signer("demo")
-            while not stop.is_set():
-                written += signer.sign_range(ALL).pages
-        return written
-
-    with works.context, ThreadPoolExecutor(2) as threads, redis.Redis.from_url(store_url) as client:
-        late = wall.now() + 50 * DAY
-        rows = works.add(
-            row_in_page(page, number, not_after=late) for page in range(4) for number in range(25)
-        )
-        signer = works.signer()
-        signer.sign_range(ALL)
-        stale = [threads.submit(sign_pages, offset) for offset in (-2, 2)]
-        done: list[CertificateRow] = []
-        try:
-            for row in rows:
-                for change in works.revoke(row.serial):
-                    assert signer.sign_change(change).faults == []
-                done.append(row)
-                pipeline = client.pipeline(transaction=False)
-                for known in done:
-                    pipeline.hget(f"ocsp:page:demo:1:{signer.page_of(known.hash32)}", known.serial)
-                records = pipeline.execute()
-                assert all(record[0] & 1 for record in records)
-        finally:
-            stop.set()
-        assert sum(future.result() for future in stale) >= 5
-        assert all(works.is_revoked(row.serial) for row in rows)
