@@ -56,6 +56,7 @@ def test_an_algorithm_goes_with_its_own_size_of_signature(kind: str) -> None:
 
 
 @pytest.mark.conformance("A-02")
+@pytest.mark.invariant("G2")
 @pytest.mark.parametrize("algorithm", SHA1)
 @pytest.mark.parametrize("size", [64, 256])
 def test_no_response_can_be_signed_with_sha1(algorithm: str, size: int) -> None:
@@ -99,6 +100,7 @@ def spoil(monkeypatch: pytest.MonkeyPatch, method: str, good: int = 0) -> None:
 
 
 @pytest.mark.conformance("A-05")
+@pytest.mark.invariant("G4")
 @pytest.mark.parametrize("good", [0, 1, 25])
 def test_nothing_of_a_key_that_signs_wrongly_is_stored(
     works: Works, monkeypatch: pytest.MonkeyPatch, good: int

@@ -113,6 +113,7 @@ def test_it_alone_is_embedded_in_every_answer(world: World) -> None:
 
 
 @pytest.mark.conformance("D-08", "R-17")
+@pytest.mark.invariant("B5")
 def test_answers_end_with_the_signer_and_then_there_are_none(works: Works, clock: FakeClock) -> None:
     """Sixty days at a step of six hours: from 16 h before the end on nothing is signed, and nothing outlives it."""
     row = works.add([row_in_page(0, 1, not_after=clock.now() + 2 * LIFE)])[0]

@@ -44,6 +44,7 @@ CLOCKS = [
 
 
 @pytest.mark.conformance("H-03", "H-04", "H-05", "H-08")
+@pytest.mark.invariant("B1", "E3")
 def test_freshness_at_every_time_of_an_answers_life(world: World) -> None:
     """RFC 9919 section 7: thisUpdate < Date + max-age < nextUpdate, and the replacement is due no earlier."""
     request = world.ca.request(GOOD)
@@ -63,6 +64,7 @@ def test_freshness_at_every_time_of_an_answers_life(world: World) -> None:
 
 
 @pytest.mark.conformance("H-04", "H-06", "R-11")
+@pytest.mark.invariant("B1")
 @pytest.mark.parametrize("late", [0, 1, 60, DAY, 400 * DAY])
 def test_in_the_last_minute_and_after_it_there_is_no_answer(world: World, late: int) -> None:
     world.clock.seconds = NEXT_UPDATE - 60 + late
@@ -101,6 +103,7 @@ def test_the_etag_is_that_of_every_worker_and_new_with_every_signing(
 
 
 @pytest.mark.conformance("H-07")
+@pytest.mark.invariant("E2")
 def test_no_two_answers_share_an_etag(world: World) -> None:
     answers = [world.web.get(world.ca.request(serial)) for serial in (GOOD, GOOD_TOO)]
     assert answers[0].headers["etag"] != answers[1].headers["etag"]

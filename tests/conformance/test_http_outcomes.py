@@ -47,6 +47,7 @@ OUTCOMES: dict[str, tuple[Callable[[World], bytes], bytes | None]] = {
 @pytest.mark.conformance(
     "H-01", "H-02", "H-05", "H-06", "H-10", "H-11", "H-12", "H-13", "H-17", "Q-01", "R-02"
 )
+@pytest.mark.invariant("A8", "E3")
 @pytest.mark.parametrize("version", ["1.0", "1.1"])
 @pytest.mark.parametrize(("ask", "error"), OUTCOMES.values(), ids=OUTCOMES)
 def test_every_outcome_by_every_method(
@@ -101,6 +102,7 @@ def test_the_root_is_a_malformed_request(web: Client) -> None:
 
 
 @pytest.mark.conformance("H-01", "H-17")
+@pytest.mark.invariant("E3")
 @pytest.mark.parametrize(
     ("method", "target", "headers", "code"),
     [
@@ -141,6 +143,7 @@ def unissued(ca: CA, count: int) -> list[bytes]:
 
 
 @pytest.mark.conformance("H-01", "H-06")
+@pytest.mark.invariant("F5")
 def test_a_full_waiting_room_is_try_later(
     serve: Serve, ca: CA, client: redis.Redis, counters: Counters
 ) -> None:

@@ -51,6 +51,7 @@ def lower_escapes(text: str) -> str:
 
 
 @pytest.mark.conformance("H-14", "H-19")
+@pytest.mark.invariant("E1")
 @pytest.mark.parametrize(
     "spell",
     [
@@ -88,6 +89,7 @@ def test_every_spelling_is_the_same_request(world: World, asked: str, spell: Spe
 
 
 @pytest.mark.conformance("H-14")
+@pytest.mark.invariant("E1")
 @pytest.mark.parametrize(
     "spell",
     [

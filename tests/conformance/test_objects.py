@@ -167,6 +167,7 @@ def test_own_assertions_find_nothing_in_any_response(run: Fetched, digest: str) 
 
 
 @pytest.mark.conformance("R-12", "R-15", "R-18")
+@pytest.mark.invariant("B2")
 def test_every_response_ends_when_the_profile_says(run: Fetched) -> None:
     """Four days counted with both ends, or the end of the certificate, or 8 h where even that is too soon."""
     clamped = 0

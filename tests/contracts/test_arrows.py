@@ -51,6 +51,7 @@ def sources() -> list[Path]:
     )
 
 
+@pytest.mark.invariant("G1")
 @pytest.mark.parametrize("path", sources(), ids=lambda path: str(path.relative_to(ROOT)))
 def test_imports_follow_the_arrows(path: Path) -> None:
     package = path.relative_to(ROOT).parts[0]

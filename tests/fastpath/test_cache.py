@@ -149,6 +149,7 @@ class Pair:
 
 
 @pytest.mark.conformance("H-20")
+@pytest.mark.invariant("F2")
 @pytest.mark.parametrize("runs", RUNS)
 def test_the_cache_follows_its_rule(runs: int) -> None:
     """F2: bounded, by page, in order of eviction, with another round for what was used."""
@@ -235,6 +236,7 @@ def resident() -> int:
     return int(Path("/proc/self/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE")
 
 
+@pytest.mark.invariant("F2")
 @pytest.mark.skipif(not Path("/proc/self/statm").exists(), reason="no /proc here")
 @pytest.mark.parametrize("puts", [20_000, pytest.param(200_000, marks=pytest.mark.slow)])
 def test_memory_stays_bounded(puts: int) -> None:

@@ -168,6 +168,7 @@ def test_crls_of_every_length_form_are_read_by_two_others() -> None:
     assert forms >= {0x82, 0x83}
 
 
+@pytest.mark.invariant("D7")
 @pytest.mark.parametrize("size", [127, 128, 255, 256, 65_535, 65_536])
 def test_length_forms_of_the_list_itself(size: int) -> None:
     """Entries of 19 to 22 octets are put together to a list of exactly `size` octets (X.690 section 10.1)."""
@@ -196,6 +197,7 @@ def run_openssl(*arguments: str) -> str:
 
 
 @pytest.mark.conformance("C-01")
+@pytest.mark.invariant("D7")
 @pytest.mark.parametrize("count", [0, 1, 20, 100_000])
 def test_openssl_accepts_signature_and_counts_entries(count: int, tmp_path: Path) -> None:
     (tmp_path / "ca.pem").write_bytes(make_certificate().public_bytes(serialization.Encoding.PEM))
@@ -286,6 +288,7 @@ def test_dates_of_the_list_change_type_in_2050() -> None:
 
 
 @pytest.mark.conformance("C-13")
+@pytest.mark.invariant("D4")
 def test_empty_list_is_absent() -> None:
     crl = Crl(sign(encode_tbs(iter(()))))
     assert (len(crl), list(crl)) == (0, [])
@@ -335,6 +338,7 @@ GOOD_ENTRY: Entry = (b"\x05", 1_700_000_000, 1)
 
 
 @pytest.mark.conformance("C-14", "C-15", "C-21")
+@pytest.mark.invariant("D10")
 @pytest.mark.parametrize(
     ("entry", "message"),
     [
@@ -444,6 +448,7 @@ TIME_1 = encode_time(THIS_UPDATE)
 @pytest.mark.conformance(
     "C-01", "C-03", "C-05", "C-07", "C-08", "C-10", "C-11", "C-13", "C-14", "C-15", "C-20"
 )
+@pytest.mark.invariant("D4", "D10")
 @pytest.mark.parametrize(
     ("data", "message"),
     [

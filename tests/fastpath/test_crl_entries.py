@@ -26,6 +26,7 @@ def crl(entries: list[Entry]) -> Crl:
     return Crl(sign(encode_tbs(entries)))
 
 
+@pytest.mark.invariant("D4")
 @settings(max_examples=100)
 @given(entries=entry_lists, expected=entry_lists, shared=st.integers(0, 6))
 def test_first_difference(entries: list[Entry], expected: list[Entry], shared: int) -> None:

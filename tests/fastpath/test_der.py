@@ -40,6 +40,7 @@ def test_whatever_is_read_encodes_to_the_same_octets(data: bytes) -> None:
     assert encode(tag, content) + rest == data
 
 
+@pytest.mark.invariant("F6")
 @pytest.mark.parametrize(
     ("data", "reason"),
     [
@@ -114,6 +115,7 @@ def test_days_that_exist(text: str) -> None:
     assert encode_time(read_time(encoded), True) == encoded
 
 
+@pytest.mark.invariant("B4")
 @pytest.mark.parametrize(
     "text",
     [

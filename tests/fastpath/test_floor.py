@@ -93,6 +93,7 @@ def test_each_issuer_has_its_own() -> None:
     assert not floor.contains(SAME_NAME, ONE)
 
 
+@pytest.mark.invariant("F4")
 def test_the_key_makes_the_hashes() -> None:
     crl = crl_of([7])
     assert hashes_of(crl, KEY, ISSUER) != hashes_of(crl, KEY[::-1], ISSUER)
@@ -135,6 +136,7 @@ def test_hashes_that_are_shared() -> None:
         view.release()
 
 
+@pytest.mark.invariant("D4")
 def test_one_bad_entry_and_nothing_is_taken() -> None:
     """D4: what ends early would be a shorter list."""
     entries = [entry_of(bytes([number])) for number in range(1, 6)]
@@ -172,6 +174,7 @@ def on_floor(*serials: bytes) -> Source:
     return source
 
 
+@pytest.mark.invariant("A2", "C3")
 def test_good_for_a_serial_on_the_floor_is_no_answer() -> None:
     """A2, C3: whatever the store says; and the others are answered."""
     source = on_floor(ONE)
@@ -187,6 +190,7 @@ def test_good_for_a_serial_on_the_floor_is_no_answer() -> None:
     assert len(source.below_floor) == 2
 
 
+@pytest.mark.invariant("A2", "C3")
 @pytest.mark.parametrize("algorithm", [SHA1, SHA256])
 def test_a_floor_that_rises_takes_answers_out_of_the_cache(algorithm: int) -> None:
     source = Source()

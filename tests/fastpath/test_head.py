@@ -238,6 +238,7 @@ def mutate(source: random.Random, data: bytes) -> bytes:
 
 
 @pytest.mark.conformance("H-16")
+@pytest.mark.invariant("E5")
 @pytest.mark.parametrize("cases", CASES)
 def test_what_is_taken_means_the_same_to_llhttp(cases: int) -> None:
     """E5: mutated heads. The strict reader may refuse more, and never takes more."""
@@ -327,6 +328,7 @@ LEFT_ALONE = {
 
 
 @pytest.mark.conformance("H-16")
+@pytest.mark.invariant("E5")
 @pytest.mark.parametrize("data", LEFT_ALONE.values(), ids=LEFT_ALONE)
 def test_what_is_left_to_the_http_library(data: bytes) -> None:
     """E5: framing in doubt, and everything that asks for more than an answer."""

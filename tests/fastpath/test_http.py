@@ -97,6 +97,7 @@ def test_spellings_that_are_tolerated_and_counted(
 
 
 @pytest.mark.conformance("Q-02")
+@pytest.mark.invariant("E1")
 @pytest.mark.parametrize(
     "path",
     [
@@ -147,6 +148,7 @@ def test_paths_that_are_no_base64(path: bytes, strict: bool) -> None:
 
 
 @pytest.mark.conformance("H-14")
+@pytest.mark.invariant("E1")
 def test_inner_slashes_are_digits() -> None:
     assert decode_get_path(b"//MAAA////")[0] == base64.b64decode(b"MAAA////")
     assert decode_get_path(b"MAAA//8=") == (base64.b64decode(b"MAAA//8="), 0)
@@ -193,6 +195,7 @@ def test_strict_mode_accepts_only_what_the_standard_library_does(text: bytes) ->
 
 
 @pytest.mark.conformance("Q-12")
+@pytest.mark.invariant("F1")
 def test_a_path_is_at_most_8192_octets() -> None:
     longest = b"MAAA" * 2048
     assert len(decode_get_path(longest)[0]) == 6144
@@ -238,6 +241,7 @@ def test_known_deadlines(validity: int, deadline: int) -> None:
 
 
 @pytest.mark.conformance("H-04", "R-16", "P-01")
+@pytest.mark.invariant("B3")
 @given(this_update=st.integers(0, 2**32), validity=st.integers(1, 400 * DAY))
 @settings(max_examples=200)
 def test_deadlines_meet_every_bound(this_update: int, validity: int) -> None:
@@ -249,6 +253,7 @@ def test_deadlines_meet_every_bound(this_update: int, validity: int) -> None:
 
 
 @pytest.mark.conformance("H-04")
+@pytest.mark.invariant("B1", "E3")
 @given(
     now=st.integers(0, 2**32),
     age=st.integers(-HOUR, 12 * DAY),

@@ -14,6 +14,7 @@ from tests.fastpath.records import NOW, PAGE_BITS, Source, bulk, invalidation
 ONE, TWO, THREE = (serial_from_int(0x5A17_0000_0000_0001 + number) for number in range(3))
 
 
+@pytest.mark.invariant("C6")
 def test_equal_lookups_are_one_command() -> None:
     source = Source()
     told = [source.ask(ONE) for _ in range(50)]
@@ -57,6 +58,7 @@ def test_who_waits_may_ask_again_when_told() -> None:
 HEADER = PageHeader(1 << 48, THIS_UPDATE, 3, 0).encode()
 
 
+@pytest.mark.invariant("C4")
 @pytest.mark.parametrize(
     ("header", "length", "outcome"),
     [
@@ -90,6 +92,7 @@ def test_a_missing_record_is_a_fact_only_in_a_whole_page(
     assert told == shared == [outcome]
 
 
+@pytest.mark.invariant("C4")
 def test_what_is_known_of_a_page_is_confirmed_by_one_more_reply() -> None:
     """C4: the server tells of the change by which a record went after the reply that does not have it."""
     source = Source()
@@ -154,6 +157,7 @@ def test_a_full_cache_keeps_what_was_found_out_of_a_page() -> None:
     assert told == ["no_record"]
 
 
+@pytest.mark.invariant("F5")
 def test_the_waiting_room_is_bounded() -> None:
     """F5: who finds it full is told at once; who shares a lookup takes no room."""
     source = Source(room=2)
@@ -169,6 +173,7 @@ def test_the_waiting_room_is_bounded() -> None:
 
 
 @pytest.mark.conformance("H-18")
+@pytest.mark.invariant("C1", "C6", "E6")
 def test_overdue_lookups_are_given_up_and_their_replies_keep_their_places() -> None:
     source = Source()
     late = source.ask(ONE)
@@ -188,6 +193,7 @@ def test_overdue_lookups_are_given_up_and_their_replies_keep_their_places() -> N
     assert again[0].body == Source().fetch(ONE).body
 
 
+@pytest.mark.invariant("C4")
 def test_nothing_is_kept_that_was_read_under_another_view() -> None:
     """C4: another page epoch, or other templates in the slots."""
     source = Source()
@@ -232,6 +238,7 @@ def test_a_closed_connection_takes_no_lookup() -> None:
     assert source.ask(ONE) == ["store_down"]
 
 
+@pytest.mark.invariant("A1")
 def test_what_was_read_over_another_connection_is_not_used() -> None:
     """What changed meanwhile was told to nobody."""
     source = Source()
@@ -249,6 +256,7 @@ SURPRISES: dict[str, Callable[[], bytes]] = {
 }
 
 
+@pytest.mark.invariant("C1", "E6")
 @pytest.mark.parametrize("name", SURPRISES)
 def test_what_nobody_asked_for_is_told_to_nobody(name: str) -> None:
     """C1, E6: the connection is of no use after it."""
@@ -277,6 +285,7 @@ def test_what_may_not_be_sent_is_not_kept() -> None:
     assert source.cache.invalidated == before
 
 
+@pytest.mark.invariant("C1", "E6")
 def test_one_reply_too_many_is_a_surprise() -> None:
     source = Source()
     source.fetch(ONE)
@@ -303,6 +312,7 @@ RECORDS: dict[str, Callable[[Source], tuple[bytes, str]]] = {
 }
 
 
+@pytest.mark.invariant("C1", "C2")
 @pytest.mark.parametrize("name", RECORDS)
 def test_other_records_are_told_of_and_not_kept(name: str) -> None:
     """C1, C2."""
@@ -335,6 +345,7 @@ def test_a_record_without_the_signature_that_is_asked_for() -> None:
     assert told == ["no_signature"] and not source.has(ONE)
 
 
+@pytest.mark.invariant("C2")
 def test_a_sample_is_verified_and_all_after_a_failure() -> None:
     """C2: the first of each interval of time; what fails is not kept."""
     source = Source(interval=3.0)
@@ -359,6 +370,7 @@ def test_a_sample_is_verified_and_all_after_a_failure() -> None:
 
 
 @pytest.mark.conformance("H-04")
+@pytest.mark.invariant("A1", "C6")
 @pytest.mark.parametrize("limit", [0.0, 2.0, 300.0, 100_000.0])
 def test_what_is_cached_goes_on_for_max_unverified(limit: float) -> None:
     """A1, C6: from the last answered heartbeat, and nobody may keep an answer beyond that."""
@@ -372,6 +384,7 @@ def test_what_is_cached_goes_on_for_max_unverified(limit: float) -> None:
         assert source.compiled.max_age_limit() == expected, passed
 
 
+@pytest.mark.invariant("A1")
 def test_one_heartbeat_vouches_for_three_seconds_of_wall_time() -> None:
     """A process that was stopped learns from the wall clock that it was, before it reads what happened."""
     source = Source(max_unverified=10.0)
@@ -386,6 +399,7 @@ def test_one_heartbeat_vouches_for_three_seconds_of_wall_time() -> None:
     assert source.compiled.max_age_limit() is None
 
 
+@pytest.mark.invariant("A1")
 @pytest.mark.parametrize(("age", "vouches"), [(0.0, 3), (0.9, 2), (1.9, 1), (2.9, 0), (3.1, -1), (500.0, -1)])
 def test_a_heartbeat_vouches_from_when_it_was_sent(age: float, vouches: int) -> None:
     """Its answer may have lain here while the process was stopped, with changes behind it."""

@@ -265,6 +265,7 @@ def is_refused(record: bytes, serial: bytes = SERIAL, issuer: IssuerID = ISSUER)
     return refused == 2
 
 
+@pytest.mark.invariant("C1", "C2")
 def test_every_flipped_bit_is_refused() -> None:
     for record in (
         good_record(),
@@ -277,6 +278,7 @@ def test_every_flipped_bit_is_refused() -> None:
             assert is_refused(bytes(flipped)), f"bit {bit}"
 
 
+@pytest.mark.invariant("C2")
 def test_every_truncation_and_octets_after_the_end_are_refused() -> None:
     record = good_record()
     for size in range(len(record)):
@@ -285,11 +287,13 @@ def test_every_truncation_and_octets_after_the_end_are_refused() -> None:
     assert is_refused(record + record)
 
 
+@pytest.mark.invariant("C1", "C2")
 def test_exchanged_signatures_are_refused() -> None:
     record = good_record()
     assert is_refused(record[:11] + SHA256_SIGNATURE + SHA1_SIGNATURE)
 
 
+@pytest.mark.invariant("C1")
 @pytest.mark.parametrize(
     "serial",
     [
@@ -305,10 +309,12 @@ def test_a_record_of_another_serial_is_refused(serial: bytes) -> None:
     assert is_refused(good_record(), serial=serial)
 
 
+@pytest.mark.invariant("A7", "C1")
 def test_a_record_of_another_issuer_is_refused() -> None:
     assert is_refused(good_record(), issuer=OTHER_ISSUER)
 
 
+@pytest.mark.invariant("C2")
 @pytest.mark.parametrize("flags", [0x10, 0x20, 0x40, 0x80, 0xF0])
 def test_other_formats_and_raw_records_are_unknown(flags: int) -> None:
     record = good_record()
@@ -325,6 +331,7 @@ def test_slot_of_a_short_record(size: int) -> None:
         page.record_slot(good_record()[:size])
 
 
+@pytest.mark.invariant("C2")
 @pytest.mark.parametrize(
     ("flags", "extra"),
     [

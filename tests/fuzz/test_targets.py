@@ -27,6 +27,7 @@ def inputs(target: Target) -> Iterator[bytes]:
         yield change(source, source.choice(seeds))
 
 
+@pytest.mark.invariant("F6")
 @pytest.mark.parametrize("name", TARGETS)
 def test_seeds_and_their_like_pass(name: str) -> None:
     for data in inputs(TARGETS[name]):

@@ -185,6 +185,7 @@ async def sweep(town: Town, old: Responder) -> None:
 
 
 @pytest.mark.conformance("R-20")
+@pytest.mark.invariant("A2")
 async def test_a_replica_that_missed_revocations_is_promoted(tmp_path: Path, town: Town) -> None:
     """Its second replication id is the old primary's, which proves nothing."""
     with Relay(town.server.port) as link:
@@ -223,6 +224,7 @@ async def test_an_empty_restart(town: Town) -> None:
         await sweep(town, old)
 
 
+@pytest.mark.invariant("A2")
 async def test_an_old_dump_is_restored(town: Town) -> None:
     """Whole pages, in which nothing is missing but what was revoked since."""
     with town.server.client() as client:

@@ -105,6 +105,7 @@ def test_the_pool_follows_the_signer(town: Town) -> None:
 
 
 @pytest.mark.conformance("R-20")
+@pytest.mark.invariant("A2")
 def test_a_process_that_is_led_elsewhere_writes_nothing(town: Town) -> None:
     """The signer is connected to the new primary when who asks for its address is told the old one's."""
     town.move(town.new)

@@ -74,17 +74,20 @@ def test_what_counts_as_a_failure(tree: Path) -> None:
     assert run_tests(tests, tree).outcomes == dict(zip(tests, EXPECTED.values(), strict=True))
 
 
+@pytest.mark.slow
 def test_errors_that_are_expected_count(tree: Path) -> None:
     tests = ("tests/test_x.py::test_meets_an_error", "tests/test_x.py::test_several")
     assert run_tests(tests, tree, ["KeyError"]).all_are("failed")
 
 
+@pytest.mark.slow
 def test_a_test_that_is_not_there_or_cannot_be_read_did_not_run(tree: Path) -> None:
     (tree / "tests" / "test_y.py").write_text("import nothing_of_this_name\n")
     for test in ("tests/test_x.py::test_nowhere", "tests/test_y.py::test_one"):
         assert run_tests([test], tree).outcomes == {test: "did not run"}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("hangs", [True, False])
 def test_what_does_not_end_is_ended(tree: Path, monkeypatch: pytest.MonkeyPatch, hangs: bool) -> None:
     limit = "LIMIT_OF_HANGING" if hangs else "LIMIT"

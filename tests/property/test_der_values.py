@@ -111,6 +111,7 @@ def nearly_times(draw: st.DrawFn) -> tuple[str, bool]:
 
 
 @pytest.mark.conformance("R-05", "C-05")
+@pytest.mark.invariant("B4")
 @property_of(time=nearly_times())
 def test_a_time_is_read_as_the_calendar_says_or_refused(time: tuple[str, bool]) -> None:
     content, generalized = time

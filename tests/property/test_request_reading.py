@@ -54,6 +54,7 @@ def test_a_request_of_cryptography_says_what_was_asked(asked: Asked) -> None:
 
 
 @pytest.mark.conformance("Q-02", "Q-05", "Q-06", "Q-07", "Q-10")
+@pytest.mark.invariant("F6")
 @property_of(data=damaged(ORIGINALS))
 def test_a_damaged_request_is_read_as_cryptography_does_but_for_known_differences(data: bytes) -> None:
     explain(data)

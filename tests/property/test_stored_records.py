@@ -187,6 +187,7 @@ def misplaced(draw: st.DrawFn) -> tuple[Stored, bytes]:
 
 
 @pytest.mark.conformance("Q-04")
+@pytest.mark.invariant("C1")
 @property_of(case=misplaced(), octet=st.integers(0, 255))
 def test_a_record_is_read_for_its_own_serial_and_issuer_only(case: tuple[Stored, bytes], octet: int) -> None:
     kept, other = case

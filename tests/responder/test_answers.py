@@ -50,6 +50,7 @@ def test_lifetimes_end_before_next_update(this_update: int, validity: int, elaps
 
 
 @pytest.mark.conformance("H-01", "H-06")
+@pytest.mark.invariant("E3")
 def test_refusals_are_kept_by_nobody() -> None:
     for status, body in ERROR_BODIES.items():
         answer = error_answer(status, 1_800_000_000)

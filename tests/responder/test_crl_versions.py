@@ -92,6 +92,7 @@ async def test_a_slow_object_store_takes_nothing_away(
     assert number(await waiting) == 2
 
 
+@pytest.mark.invariant("F2", "F5")
 async def test_what_nobody_has_holds_up_no_renewal(
     shop: Shop, versions: CrlVersions, ca: CA, monkeypatch: pytest.MonkeyPatch
 ) -> None:

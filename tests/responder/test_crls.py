@@ -102,6 +102,7 @@ def test_conditions_and_ranges(http: httpx.Client, settings: Settings, ca: CA) -
 
 
 @pytest.mark.conformance("U-06")
+@pytest.mark.invariant("D9")
 def test_a_part_is_of_one_version(
     http: httpx.Client, settings: Settings, ca: CA, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -126,6 +127,7 @@ def test_a_new_crl_is_taken_up(
     assert http.get(PATH).content == second
 
 
+@pytest.mark.invariant("F2")
 def test_memory_is_bounded(
     http: httpx.Client, settings: Settings, ca: CA, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -164,6 +166,7 @@ def test_what_is_not_a_crl_is_not_there(port: int, settings: Settings, ca: CA, p
 
 
 @pytest.mark.conformance("U-07")
+@pytest.mark.invariant("B1")
 def test_nothing_is_sent_past_next_update(
     http: httpx.Client, settings: Settings, ca: CA, clock: FakeClock
 ) -> None:
@@ -206,6 +209,7 @@ NOT_SERVED: dict[str, Callable[[CA], bytes]] = {
 
 
 @pytest.mark.conformance("U-06")
+@pytest.mark.invariant("D1")
 @pytest.mark.parametrize("bad", NOT_SERVED.values(), ids=NOT_SERVED)
 def test_what_does_not_follow_is_not_served(
     http: httpx.Client,

@@ -110,6 +110,7 @@ async def test_algorithms_that_the_issuer_does_not_sign_for_are_unauthorized(
     client.leave()
 
 
+@pytest.mark.invariant("C6")
 async def test_many_who_wait_for_one_certificate_are_one_lookup(
     start: Start, ca: CA, client: redis.Redis, gate: Gate
 ) -> None:
@@ -133,6 +134,7 @@ async def test_many_who_wait_for_one_certificate_are_one_lookup(
     assert lookups() == before + 2
 
 
+@pytest.mark.invariant("F5")
 async def test_who_finds_the_waiting_room_full_is_told_at_once(
     start: Start, ca: CA, counters: Counters, shelf: Shelf, gate: Gate
 ) -> None:
@@ -276,6 +278,7 @@ async def eventual_answer(worker: Worker, ca: CA, serial: int) -> bytes:
     return body
 
 
+@pytest.mark.invariant("C1", "E6")
 @pytest.mark.parametrize(
     "surprise",
     [

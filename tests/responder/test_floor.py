@@ -171,6 +171,7 @@ class OldPages:
 
 
 @pytest.mark.conformance("R-20")
+@pytest.mark.invariant("A2", "C3", "G6")
 async def test_old_good_records_written_back_are_not_answered(
     host: Host, worker: Application, shelf: Shelf, ca: CA, counters: Counters
 ) -> None:
@@ -188,6 +189,7 @@ async def test_old_good_records_written_back_are_not_answered(
     assert not (await resolve_eventually(worker, ask(ca, GOOD))).revoked
 
 
+@pytest.mark.invariant("A2", "C3")
 async def test_what_is_cached_goes_when_the_floor_rises(
     host: Host, worker: Application, shelf: Shelf, ca: CA
 ) -> None:
@@ -205,6 +207,7 @@ async def test_what_is_cached_goes_when_the_floor_rises(
     assert not (await resolve_eventually(worker, ask(ca, 0x78))).revoked
 
 
+@pytest.mark.invariant("A2", "C3")
 async def test_a_restart_without_the_object_store(
     host: Host,
     keeper_of: Callable[[], FloorKeeper],
@@ -240,6 +243,7 @@ def test_it_follows_the_newest(host: Host, ca: CA) -> None:
     assert host.round() == [] and host.floor() == set(DOOMED[3:])
 
 
+@pytest.mark.invariant("A2", "D1")
 @pytest.mark.parametrize(
     ("planted", "reason"),
     [
@@ -271,6 +275,7 @@ def test_what_does_not_follow_is_refused(
     assert host.round() == [] and host.floor() == set(DOOMED[1:])
 
 
+@pytest.mark.invariant("A2", "C3")
 def test_the_memory_of_numbers_outlives_a_restart(
     host: Host, ca: CA, keeper_of: Callable[[], FloorKeeper]
 ) -> None:
@@ -386,6 +391,7 @@ def test_paths_elsewhere_are_not_read(host: Host) -> None:
     assert host.floor() == set(DOOMED)
 
 
+@pytest.mark.invariant("F1")
 def test_more_than_there_may_be(host: Host, ca: CA, monkeypatch: pytest.MonkeyPatch) -> None:
     """F1: counted before memory is taken; the one that is followed counts no more when it is replaced."""
     monkeypatch.setattr(floor_crls, "ENTRIES_LIMIT", len(DOOMED))

@@ -33,6 +33,7 @@ def publish_without_head(shelf: Shelf) -> None:
         shelf.publish()
 
 
+@pytest.mark.invariant("A2", "G6")
 async def test_a_flushed_store_is_as_if_it_were_away_until_its_head_is_there(
     application: Application, counters: Counters, ca: CA, shelf: Shelf
 ) -> None:
@@ -52,6 +53,7 @@ async def test_a_flushed_store_is_as_if_it_were_away_until_its_head_is_there(
     assert (await resolve_eventually(application, ask(ca, GOOD_TOO))).body
 
 
+@pytest.mark.invariant("A2")
 @pytest.mark.parametrize("head", [None, OTHER.encode(), b"", b"9 5", b"9 " + b"G" * 40])
 async def test_nothing_is_answered_from_a_store_that_no_signer_reconciled(
     settings: Settings, counters: Counters, clock: FakeClock, ca: CA, shelf: Shelf, head: bytes | None
@@ -72,6 +74,7 @@ async def test_nothing_is_answered_from_a_store_that_no_signer_reconciled(
         await application.stop()
 
 
+@pytest.mark.invariant("A1", "C6")
 async def test_cached_answers_end_with_max_unverified(
     tmp_path: Path, server: EmbeddedStore, counters: Counters, clock: FakeClock, ca: CA, shelf: Shelf
 ) -> None:

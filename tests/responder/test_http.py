@@ -134,6 +134,7 @@ def test_openssl_reads_the_answers(port: int, ca: CA, tmp_path: Path) -> None:
 
 
 @pytest.mark.conformance("R-02", "R-11", "H-06")
+@pytest.mark.invariant("A8", "E3")
 def test_unknown_serials_and_strangers_are_unauthorized_over_http(http: httpx.Client, ca: CA) -> None:
     """K-12, R-02, E3: five octets that no cache keeps."""
     for request in (ca.request(GOOD + 1), CA("demo").request(GOOD), ca.request(GOOD, hashes.SHA512())):
@@ -166,6 +167,7 @@ def spellings(request: bytes) -> dict[str, str]:
 
 
 @pytest.mark.conformance("H-14", "H-15", "H-19")
+@pytest.mark.invariant("E1")
 def test_path_spellings_are_one_request(port: int, ca: CA, shelf: Shelf) -> None:
     """E1, H-14, H-15: for a request with `+`, `/` and `//` in its base64."""
     serial = next(
@@ -273,6 +275,7 @@ def test_methods(http: httpx.Client, request_der: bytes) -> None:
 
 
 @pytest.mark.conformance("Q-12", "H-01")
+@pytest.mark.invariant("F1")
 def test_body_limit(http: httpx.Client, port: int) -> None:
     """Q-12: 16,384 octets are read, one more is 413, also where the length is not told or is a lie."""
     assert http.post("/", content=b"\x30" * 16384).content == MALFORMED_REQUEST
@@ -287,6 +290,7 @@ def test_body_limit(http: httpx.Client, port: int) -> None:
 
 
 @pytest.mark.conformance("Q-12", "H-01")
+@pytest.mark.invariant("F1")
 def test_target_limit(port: int) -> None:
     """Q-12: a target of 8,192 octets is read, one more is 414, with or without a query."""
     for template in ("/{}", "/?{}", "/M?{}"):
@@ -308,6 +312,7 @@ def test_header_limit(port: int) -> None:
 
 
 @pytest.mark.conformance("H-01")
+@pytest.mark.invariant("E5")
 @pytest.mark.parametrize(
     "request_bytes",
     [
@@ -353,6 +358,7 @@ def test_http_1_0_closes_and_never_chunks(port: int, request_der: bytes) -> None
         assert ocsp.load_der_ocsp_response(response.partition(b"\r\n\r\n")[2]).serial_number == GOOD
 
 
+@pytest.mark.invariant("E2", "E6")
 def test_pipelined_requests_are_answered_in_order(port: int, ca: CA) -> None:
     """E6: good, revoked, unknown, malformed and a refusal, in one segment, one by one."""
     order = [GOOD, REVOKED, GOOD + 1, GOOD, REVOKED] * 4
@@ -406,6 +412,7 @@ def test_a_body_that_does_not_come_is_408(
 
 
 @pytest.mark.conformance("H-01", "H-20")
+@pytest.mark.invariant("F5")
 def test_too_many_connections_are_503(
     tmp_path: Path, ca: CA, settings: Settings, shelf: Shelf, clock: FakeClock
 ) -> None:
@@ -466,6 +473,7 @@ def test_errors_are_never_304(http: httpx.Client, ca: CA) -> None:
 
 
 @pytest.mark.conformance("H-04", "R-11")
+@pytest.mark.invariant("B1")
 def test_nothing_is_sent_close_to_next_update(
     http: httpx.Client, request_der: bytes, clock: FakeClock, counters: Counters
 ) -> None:
@@ -488,6 +496,7 @@ def test_nothing_is_sent_close_to_next_update(
 
 
 @pytest.mark.conformance("R-06", "H-08")
+@pytest.mark.invariant("B1")
 def test_nothing_is_sent_before_its_time(http: httpx.Client, ca: CA, shelf: Shelf, clock: FakeClock) -> None:
     """R-06: neither thisUpdate nor producedAt lies in the future."""
     shelf.put(good(0x99, this_update=NOW - 10, produced_at=NOW - 5))
@@ -528,6 +537,7 @@ def test_a_lost_store_is_try_later(
 
 
 @pytest.mark.conformance("H-01", "H-06", "R-02")
+@pytest.mark.invariant("A8")
 def test_an_unforeseen_fault_is_internal_error(
     http: httpx.Client, request_der: bytes, counters: Counters, monkeypatch: pytest.MonkeyPatch
 ) -> None:

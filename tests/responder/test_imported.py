@@ -169,6 +169,7 @@ def wrongs(ca: OfflineCA) -> dict[str, tuple[dict[int, bytes], bool]]:
 
 
 @pytest.mark.conformance("R-11", "R-20")
+@pytest.mark.invariant("C1", "C2")
 @pytest.mark.parametrize("offline", ["p256"], indirect=True)
 def test_what_must_not_be_served_is_not(vault: Vault) -> None:
     """A8, B1, C1, C2: whoever wrote it into the store with a right checksum."""

@@ -158,6 +158,7 @@ async def test_a_tick_of_lookups_is_one_write(short_path: Path) -> None:
     assert [len(batch) for batch in impostor.batches] == [50]
 
 
+@pytest.mark.invariant("C1", "E6")
 @pytest.mark.parametrize(
     ("reply", "cause"),
     [
@@ -197,6 +198,7 @@ async def test_errors_of_the_server_leave_the_connection_up(endpoint: Endpoint, 
 
 
 @pytest.mark.conformance("H-18")
+@pytest.mark.invariant("C1", "E6")
 async def test_lookups_end_at_their_deadline_and_late_replies_go_to_nobody(short_path: Path) -> None:
     """The reply that comes after the deadline must not be taken for that of the next lookup."""
 
@@ -240,6 +242,7 @@ async def test_the_waiting_room_is_bounded(short_path: Path) -> None:
         assert [str(result) for result in results[:10]] == ["lookup_timeout"] * 10
 
 
+@pytest.mark.invariant("C1")
 async def test_cancellation_closes_the_connection(short_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("responder.lookup.HEARTBEAT", FAR)  # no other reason to close
     impostor = Impostor(short_path / "s", lambda command: b"")
@@ -304,6 +307,7 @@ async def test_a_killed_connection_comes_back(endpoint: Endpoint, client: redis.
         assert await hget(link, b"ocsp:h", b"f", deadline()) is None
 
 
+@pytest.mark.invariant("A2")
 @pytest.mark.parametrize(
     "info", [INFO.replace(b":" + b"5" * 40, b":" + b"7" * 40), INFO.replace(b"role:master", b"role:slave_")]
 )
@@ -318,6 +322,7 @@ async def test_a_server_that_becomes_another_is_left(
         await eventually(lambda: recorder.disconnections >= 1)
 
 
+@pytest.mark.invariant("A1")
 async def test_a_replica_is_not_used(short_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A1: what it lags behind nobody can tell."""
     monkeypatch.setattr("tests.responder.test_lookup.HELLO", HELLO.replace(b"master", b"replica"))
@@ -341,6 +346,7 @@ async def test_without_a_server_lookups_fail_at_once(short_path: Path) -> None:
     await link.stop()
 
 
+@pytest.mark.invariant("C6")
 async def test_a_silent_server_is_given_up(short_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Two heartbeats without an answer are a lost connection."""
     monkeypatch.setattr("responder.lookup.HEARTBEAT", 0.05)

@@ -209,6 +209,7 @@ async def test_any_sequence_is_answered_in_order(
 
 
 @pytest.mark.conformance("H-20")
+@pytest.mark.invariant("E6")
 async def test_cut_at_every_octet(worker: Worker, phrases: Phrasebook, hesitation: Hesitation) -> None:
     """E6: out of the cache and out of the store, answered before the second segment comes or after."""
     kept, slowly = phrases.kept, phrases.kept_slowly
@@ -228,6 +229,7 @@ async def test_cut_at_every_octet(worker: Worker, phrases: Phrasebook, hesitatio
             assert client.closed
 
 
+@pytest.mark.invariant("E6")
 @pytest.mark.parametrize("first", ["get", "post", "query"])
 @pytest.mark.parametrize("second", ["get", "post", "query", "get close", "garbage"])
 async def test_nothing_overtakes_a_request_that_waits(

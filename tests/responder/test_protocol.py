@@ -83,6 +83,7 @@ def send_until_refused(connection: socket.socket, data: bytes, most: int) -> int
 
 
 @pytest.mark.conformance("H-20")
+@pytest.mark.invariant("F1")
 def test_a_client_that_does_not_read_is_not_read_from(serve: Serve, get: bytes) -> None:
     """F1: and when it reads, every request is answered, in order."""
     most = 32 << 20
@@ -97,6 +98,7 @@ def test_a_client_that_does_not_read_is_not_read_from(serve: Serve, get: bytes) 
 
 
 @pytest.mark.conformance("H-01", "Q-12")
+@pytest.mark.invariant("F1")
 @pytest.mark.parametrize(
     ("data", "code"),
     [
@@ -117,6 +119,7 @@ def test_what_has_no_end_is_refused(serve: Serve, data: bytes, code: int) -> Non
 
 
 @pytest.mark.conformance("H-01")
+@pytest.mark.invariant("F3")
 @pytest.mark.parametrize(
     "data",
     [
@@ -135,6 +138,7 @@ def test_a_message_that_does_not_end_is_408(serve: Serve, data: bytes) -> None:
 
 
 @pytest.mark.conformance("H-20")
+@pytest.mark.invariant("F3")
 def test_octets_that_trickle_gain_no_time(serve: Serve, counters: Counters) -> None:
     with serve("header_timeout = 1") as port, connect(port) as connection:
         connection.sendall(b"GET / HTTP/1.1\r\nX: ")
@@ -147,6 +151,7 @@ def test_octets_that_trickle_gain_no_time(serve: Serve, counters: Counters) -> N
         wait_until(refused)
 
 
+@pytest.mark.invariant("F3")
 @pytest.mark.parametrize("data", [b"", b"\r\n", b"GET / HTTP/1.1\r\nHost: x\r\n\r\n"])
 def test_idle_connections_are_closed_without_a_word(serve: Serve, data: bytes) -> None:
     """F3: before the first request and after."""
@@ -161,6 +166,7 @@ def test_a_get_whose_body_does_not_come_is_answered_and_closed(serve: Serve) -> 
 
 
 @pytest.mark.conformance("H-20")
+@pytest.mark.invariant("F3")
 def test_unread_answers_end_the_connection(serve: Serve, get: bytes, counters: Counters) -> None:
     """F3: write_timeout."""
     with serve("write_timeout = 0") as port, connect(port) as connection:

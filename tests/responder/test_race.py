@@ -129,6 +129,7 @@ def body_of(answer: bytes) -> bytes:
 
 
 @pytest.mark.conformance("R-20")
+@pytest.mark.invariant("A1")
 @pytest.mark.parametrize("rounds", ROUNDS)
 async def test_no_answer_outlives_its_record(
     application: Application, ca: CA, client: redis.Redis, shelf: Shelf, distance: Distance, rounds: int

@@ -95,6 +95,7 @@ def test_if_range(value: bytes, code: int) -> None:
     assert (answer.code, bytes(answer.body)) == (code, BODY[1:3] if code == 206 else BODY)
 
 
+@pytest.mark.invariant("F2")
 def test_a_part_is_no_copy() -> None:
     """F2: thousands of slow clients may be owed parts of 10 MB."""
     answer = asked((b"range", b"bytes=1-98"))

@@ -76,7 +76,8 @@ async def test_answers_verify_and_are_about_the_certificate_asked_for(
 async def test_unissued_serials_are_unauthorized_and_never_good(
     application: Application, ca: CA, count: int
 ) -> None:
-    """A3, R-08: neighbours of real serials, edge values and very many at random."""
+    """A3, R-08: neighbours of real serials, edge values and very many at random, while a real one is in the cache."""
+    assert (await application.resolver.resolve(ask(ca, GOOD))).body
     source = random.Random(20261121)
     edges = [GOOD - 1, GOOD + 1, REVOKED - 1, REVOKED + 1, 0, 1, 0x23, (1 << 159) - 1, (1 << 160) - 1]
     serials = edges + [source.getrandbits(source.choice((64, 127, 159))) for _ in range(count)]
@@ -90,6 +91,7 @@ async def test_unissued_serials_are_unauthorized_and_never_good(
 
 
 @pytest.mark.conformance("Q-04")
+@pytest.mark.invariant("A7")
 async def test_names_and_keys_must_both_match(application: Application, ca: CA) -> None:
     """Q-04, A7: the same name with another key, the same key under another name, swapped hashes."""
     other_key = CA("demo", ca.subject)
@@ -149,6 +151,7 @@ async def test_several_certids(application: Application, ca: CA) -> None:
 
 
 @pytest.mark.conformance("R-11")
+@pytest.mark.invariant("C4")
 async def test_absent_is_not_unissued(application: Application, ca: CA, shelf: Shelf) -> None:
     """C4: a page without header, without all its records, or gone."""
     key = shelf.key_of(GOOD)
@@ -190,6 +193,7 @@ async def test_a_new_page_epoch_is_taken_up(application: Application, ca: CA, sh
     assert await cause_of(application, ask(ca, GOOD + 1)) == (Unauthorized, "no_record")
 
 
+@pytest.mark.invariant("C4")
 async def test_an_epoch_that_changes_during_a_lookup_is_looked_up_again(
     application: Application, ca: CA, shelf: Shelf
 ) -> None:
@@ -236,12 +240,14 @@ async def test_a_missing_issuer_is_a_fault(application: Application, ca: CA, she
 
 
 @pytest.mark.conformance("R-11")
+@pytest.mark.invariant("C4")
 async def test_a_flushed_store_is_a_fault(application: Application, ca: CA, shelf: Shelf) -> None:
     shelf.client.flushall()
     assert (await cause_of(application, ask(ca, GOOD)))[0] is TryLater
     assert (await cause_of(application, ask(ca, GOOD + 1)))[0] is TryLater
 
 
+@pytest.mark.invariant("C2")
 async def test_the_stores_issuer_must_be_the_pinned_one(
     application: Application, ca: CA, shelf: Shelf
 ) -> None:
@@ -261,6 +267,7 @@ async def settle(application: Application, shelf: Shelf) -> None:
 
 
 @pytest.mark.conformance("D-01")
+@pytest.mark.invariant("B5", "C2")
 @pytest.mark.parametrize(
     "fault", ["stranger", "not-for-ocsp", "wrong-key-hash", "expired", "ca-hash-of-delegate"]
 )
@@ -310,6 +317,7 @@ async def test_a_template_of_the_ca_itself_is_trusted(application: Application, 
 
 
 @pytest.mark.conformance("A-05")
+@pytest.mark.invariant("C2")
 async def test_forged_records_are_found_by_their_signature(
     application: Application, ca: CA, shelf: Shelf, counters: Counters
 ) -> None:
@@ -325,6 +333,7 @@ async def test_forged_records_are_found_by_their_signature(
     assert (await application.resolver.resolve(ask(ca, GOOD))).body
 
 
+@pytest.mark.invariant("C1", "C2")
 async def test_no_damaged_record_is_answered(application: Application, ca: CA, shelf: Shelf) -> None:
     """C1, C2: every bit flipped, every truncation, nothing, one octet, 64 KiB."""
     key, serial = shelf.key_of(GOOD), serial_from_int(GOOD)
@@ -343,6 +352,7 @@ async def test_no_damaged_record_is_answered(application: Application, ca: CA, s
     assert (await resolve_eventually(application, ask(ca, GOOD))).body
 
 
+@pytest.mark.invariant("C1")
 async def test_exchanged_records_are_not_answered(application: Application, ca: CA, shelf: Shelf) -> None:
     """C1: the record of another serial, or of another issuer's same serial."""
     shelf.client.hset(shelf.key_of(REVOKED), serial_from_int(REVOKED), shelf.records[serial_from_int(GOOD)])
@@ -354,6 +364,7 @@ async def test_exchanged_records_are_not_answered(application: Application, ca: 
     assert await cause_of(application, ask(ca, REVOKED)) == (TryLater, "record_damaged")
 
 
+@pytest.mark.invariant("C1")
 async def test_a_damaged_record_condemns_its_connection(
     application: Application, ca: CA, shelf: Shelf, counters: Counters
 ) -> None:

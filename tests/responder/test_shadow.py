@@ -129,6 +129,7 @@ def test_two_that_agree(sides: Sides, ca: CA, ca_file: Path) -> None:
     assert fields_of(report) == {}
 
 
+@pytest.mark.invariant("G7")
 def test_what_differs_is_named(
     two: tuple[str, str, Shelf, Shelf], sides: Sides, ca: CA, tmp_path: Path
 ) -> None:
@@ -227,6 +228,7 @@ def test_what_is_recorded_is_asked_as_it_was(
         assert ("GET", "/robots.txt") in seen and ("GET", "/base/robots.txt") in seen and len(seen) == 6
 
 
+@pytest.mark.invariant("G7")
 @pytest.mark.parametrize(
     ("answer", "field", "also_alike"),
     [
@@ -273,6 +275,7 @@ def faults(sides: Sides, body: bytes, asked: bytes, issuers: list[Issuer]) -> di
         return {one["field"]: one["first"][0]["left"] for one in sides.replay(1, issuers=issuers)["fields"]}
 
 
+@pytest.mark.invariant("G7")
 def test_signatures_that_do_not_hold(sides: Sides, body: bytes, ca: CA) -> None:
     """A fault, though both sides have it."""
     asked, right = ca.request(GOOD), ca.issuer
@@ -287,6 +290,7 @@ def test_signatures_that_do_not_hold(sides: Sides, body: bytes, ca: CA) -> None:
     assert set(found) == {"signature"} and "not one of the CA" in found["signature"]
 
 
+@pytest.mark.invariant("G7")
 def test_the_answer_to_another_question(sides: Sides, body: bytes, ca: CA) -> None:
     found = faults(sides, body, ca.request(GOOD_TOO), [])
     assert set(found) == {"cert_id"} and found["cert_id"].endswith(f" {GOOD:x}")

@@ -48,6 +48,7 @@ def test_files_that_mean_nothing_certain(tmp_path: Path, text: str, line: str, s
     assert FIRST[:31] not in str(caught.value) and SECOND not in str(caught.value)
 
 
+@pytest.mark.invariant("G5")
 @pytest.mark.parametrize("mode", [0o604, 0o602, 0o620, 0o644, 0o660])
 def test_a_file_that_others_may_read_or_change(tmp_path: Path, mode: int) -> None:
     with pytest.raises(ConfigError, match="others may read or change it") as caught:

@@ -67,6 +67,7 @@ def test_what_is_answered_is_what_is_recorded(served: Served, capsys: pytest.Cap
     assert (issuer["answers"], issuer["unissued"]) == (80, 40)
 
 
+@pytest.mark.invariant("A3")
 def test_a_responder_over_another_store(served: Served, capsys: pytest.CaptureFixture[str]) -> None:
     """A1, A3: stale answers, missing ones, and some for serials that nobody issued, each named."""
     audited = Audited(served.works, capsys, (served.url, served.other))

@@ -91,6 +91,7 @@ def changed(time: int, reason: int) -> Callable[[Entries], Entries]:
 
 
 @pytest.mark.conformance("R-21")
+@pytest.mark.invariant("A5", "D4")
 @pytest.mark.parametrize(
     ("change", "kind"),
     [

@@ -145,6 +145,7 @@ def test_a_record_that_is_missing(audited: Audited) -> None:
     assert (found["serial"], found["page"]) == (row.serial.hex(), page)
 
 
+@pytest.mark.invariant("A3")
 def test_a_record_that_nobody_knows(audited: Audited) -> None:
     """A3: signed by the responder, and not in the ledger."""
     serial = row_in_page(1, 7).serial
@@ -189,6 +190,7 @@ def test_a_damaged_record(audited: Audited, damage: Callable[[bytes], bytes]) ->
 
 
 @pytest.mark.conformance("R-21")
+@pytest.mark.invariant("A5", "A6")
 @pytest.mark.parametrize(
     ("revoked", "says", "kind"),
     [
@@ -295,6 +297,7 @@ def test_beyond_the_end_of_its_certificate(audited: Audited, clock: FakeClock) -
 
 @pytest.mark.slow
 @pytest.mark.conformance("R-17")
+@pytest.mark.invariant("B5")
 def test_beyond_the_end_of_its_signer(audited: Audited, clock: FakeClock) -> None:
     """B5: the responder certificate of the made-up authority ends before the window of this record does."""
     certificate = audited.works.context.ocsp_signer("demo").certificate

@@ -44,6 +44,7 @@ def updates(works: Works) -> list[int]:
     return [works.header(page).this_update for page in range(4)]
 
 
+@pytest.mark.invariant("B6", "G6")
 @pytest.mark.parametrize("step", [-3600, DAY, YEAR])
 def test_nothing_is_signed_until_the_clock_is_right_again(
     works: Works, clock: FakeClock, loop: Loop, step: int
@@ -72,6 +73,7 @@ def test_nothing_is_signed_until_the_clock_is_right_again(
     assert loop.reports.troubles() == [] and "signer_clock_trusted 1.0" in loop.exposition()
 
 
+@pytest.mark.invariant("B6")
 def test_a_crl_is_not_built_either(works: Works, clock: FakeClock, loop: Loop) -> None:
     job = loop.context.crl_job("demo")
     clock.seconds += DAY
@@ -98,6 +100,7 @@ def test_it_goes_on_when_somebody_confirms_the_time(
     assert not any("clock" in trouble for trouble in loop.reports.troubles())
 
 
+@pytest.mark.invariant("B6")
 def test_a_start_on_a_wrong_clock(works: Works, clock: FakeClock, loop: Loop) -> None:
     """What the ledger knows outlives the process."""
     tables = works.context.settings.root.issuer

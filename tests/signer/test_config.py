@@ -70,6 +70,7 @@ def test_an_unknown_issuer_is_told_with_those_there_are(tmp_path: Path) -> None:
 
 
 @pytest.mark.conformance("P-01", "R-12", "R-14", "R-15", "R-16", "R-18")
+@pytest.mark.invariant("B2", "B3")
 @pytest.mark.parametrize(
     ("values", "word"),
     [
@@ -111,6 +112,7 @@ def test_ocsp_times_at_the_edge_are_taken(tmp_path: Path, values: str) -> None:
 
 
 @pytest.mark.conformance("C-06", "U-03")
+@pytest.mark.invariant("B2")
 @pytest.mark.parametrize(
     ("values", "word"),
     [

@@ -41,6 +41,7 @@ def test_page_bits_of_a_new_issuer_follow_its_size(works: Works) -> None:
 
 
 @pytest.mark.conformance("R-04", "R-29")
+@pytest.mark.invariant("B2")
 def test_the_template(works: Works) -> None:
     signer = works.context.response_signer("demo")
     template = signer.template
@@ -82,6 +83,7 @@ def test_the_ca_signs_itself(works: Works) -> None:
 
 
 @pytest.mark.conformance("D-08")
+@pytest.mark.invariant("G3")
 def test_a_key_of_another_certificate(works: Works) -> None:
     with (
         change_config(works, 'key = "responder.key"', 'key = "ca.key"') as context,

@@ -85,6 +85,7 @@ def add(
 
 
 @pytest.mark.conformance("U-02", "C-06", "C-13")
+@pytest.mark.invariant("B2")
 def test_every_shard_is_published_also_empty_ones(press: Press) -> None:
     add(press, in_shard(1))
     outcomes = press.build()
@@ -152,6 +153,7 @@ def test_a_revocation_is_in_the_next_one(press: Press, clock: FakeClock) -> None
 
 
 @pytest.mark.conformance("C-18")
+@pytest.mark.invariant("D3")
 def test_an_entry_stays_for_one_crl_after_the_end(press: Press, clock: FakeClock) -> None:
     """C-18: in at least one CRL whose thisUpdate is after notAfter, and then gone; a refused build does not count."""
     serial = in_shard(0)
@@ -238,6 +240,7 @@ def test_twice_in_a_second_with_a_change_says_when(press: Press, clock: FakeCloc
 
 
 @pytest.mark.conformance("U-06")
+@pytest.mark.invariant("B6", "D1")
 def test_a_clock_that_went_back_publishes_nothing(press: Press, clock: FakeClock) -> None:
     press.build()
     press.path(0).unlink()  # not even where nothing is left to compare with but the ledger
@@ -378,6 +381,7 @@ def test_two_builds_at_once_come_one_after_the_other(tmp_path: Path) -> None:
 
 
 @pytest.mark.conformance("C-08")
+@pytest.mark.invariant("D2")
 def test_an_older_ledger_publishes_nothing(press: Press, clock: FakeClock) -> None:
     """D2: one put back from a backup, or a replica that lags; whether or not it knows what it published itself."""
     serials = [in_shard(index) for index in range(3)]

@@ -94,6 +94,7 @@ def test_a_full_crl_passes() -> None:
 
 
 @pytest.mark.conformance("P-03")
+@pytest.mark.invariant("D11")
 def test_size() -> None:
     check_size(bytes(MAX_SIZE))
     with pytest.raises(PreflightError, match="size: 10000000 octets, at most 9999999") as caught:
@@ -103,6 +104,7 @@ def test_size() -> None:
 
 
 @pytest.mark.conformance("C-01")
+@pytest.mark.invariant("D7")
 def test_parse() -> None:
     blocked("parse", "CertificateList", build() + b"\0")
     blocked(
@@ -142,6 +144,7 @@ def test_what_cryptography_builds_passes_too() -> None:
     assert len(run(crl_by_cryptography(), entries=[], live=None)) == 0
 
 
+@pytest.mark.invariant("D10")
 def test_second_reader() -> None:
     blocked(
         "second reader",
@@ -185,6 +188,7 @@ def test_no_sha1_among_the_allowed() -> None:
 
 
 @pytest.mark.conformance("A-05", "U-06")
+@pytest.mark.invariant("D7")
 def test_signature_by_another_key() -> None:
     other = SoftwareKey(
         CA.key.signature_algorithm, lambda data: OTHER_KEY.sign(data, ec.ECDSA(hashes.SHA256()))
@@ -193,17 +197,20 @@ def test_signature_by_another_key() -> None:
 
 
 @pytest.mark.conformance("A-05", "U-06")
+@pytest.mark.invariant("D7")
 def test_signature_over_other_entries() -> None:
     last = ENTRIES[-1][0]
     blocked("signature", "signatureValue", build().replace(last, last[:-1] + bytes([last[-1] ^ 1])))
 
 
 @pytest.mark.conformance("C-02", "U-06")
+@pytest.mark.invariant("D6")
 def test_issuer_name() -> None:
     blocked("issuer", "issuer 30.*is not the subject", build(signer=make_authority(name="Another CA")))
 
 
 @pytest.mark.conformance("C-07")
+@pytest.mark.invariant("D10")
 def test_issuer_key_identifier() -> None:
     identifier = CA.certificate.extensions.get_extension_for_class(x509.SubjectKeyIdentifier).value.digest
     data = sign_again(build(), identifier, bytes(20))
@@ -211,6 +218,7 @@ def test_issuer_key_identifier() -> None:
 
 
 @pytest.mark.conformance("C-09", "P-06", "U-06")
+@pytest.mark.invariant("D6")
 @pytest.mark.parametrize("url", [URL.replace("/crl/", "//crl/"), URL.upper(), None])
 def test_distribution_point_url(url: str | None) -> None:
     message = (
@@ -233,6 +241,7 @@ def test_distribution_point_scope() -> None:
 
 
 @pytest.mark.conformance("C-07")
+@pytest.mark.invariant("D10")
 def test_criticality_is_seen_without_the_second_reader() -> None:
     lenient = check_parse(crl_by_cryptography(idp_critical=False))
     with pytest.raises(PreflightError, match="'IssuingDistributionPoint': False"):
@@ -240,6 +249,7 @@ def test_criticality_is_seen_without_the_second_reader() -> None:
 
 
 @pytest.mark.conformance("C-06")
+@pytest.mark.invariant("B2")
 @pytest.mark.parametrize(
     ("this_update", "next_update", "message"),
     [
@@ -279,6 +289,7 @@ def test_dates_that_were_not_meant(name: str) -> None:
 
 
 @pytest.mark.conformance("C-19", "U-06")
+@pytest.mark.invariant("D4")
 @pytest.mark.parametrize("position", range(0, 119, 17))
 def test_a_stream_cut_anywhere(position: int) -> None:
     """D4: the list breaks off, or lacks one entry in the middle."""
@@ -297,6 +308,7 @@ def test_entries_the_ledger_has_not() -> None:
 
 
 @pytest.mark.conformance("R-21", "U-06")
+@pytest.mark.invariant("D4")
 @pytest.mark.parametrize("change", [(0, 1, 0), (0, 0, 1)])
 def test_an_entry_that_says_something_else(change: tuple[int, int, int]) -> None:
     serial, time, reason = ENTRIES[0]
@@ -305,6 +317,7 @@ def test_an_entry_that_says_something_else(change: tuple[int, int, int]) -> None
 
 
 @pytest.mark.conformance("C-14")
+@pytest.mark.invariant("D10")
 def test_a_serial_twice() -> None:
     twice = [ENTRIES[0], *ENTRIES]
     blocked("order", f"entry 1: serial {FIRST} does not come after {FIRST}", build(twice), entries=twice)
@@ -316,6 +329,7 @@ def test_entries_out_of_order() -> None:
 
 
 @pytest.mark.conformance("C-15", "C-21")
+@pytest.mark.invariant("D10")
 @pytest.mark.parametrize("reason", [2, 6, 8, 10])
 def test_reasons_that_subscriber_certificates_never_have(reason: int) -> None:
     data = sign_again(build([(b"\x05", NOW - 100, 1)]), b"\x0a\x01\x01", bytes([10, 1, reason]))
@@ -346,6 +360,7 @@ def test_revocation_after_the_crl() -> None:
 
 
 @pytest.mark.conformance("C-08", "U-06", "U-09")
+@pytest.mark.invariant("D1")
 @pytest.mark.parametrize(
     ("number", "this_update", "message"),
     [
@@ -373,6 +388,7 @@ def test_another_issuers_crl_at_the_live_path() -> None:
 
 
 @pytest.mark.conformance("C-18")
+@pytest.mark.invariant("D3", "D4")
 def test_entries_vanish_only_when_proven_over() -> None:
     gone = {ENTRIES[3][0], ENTRIES[90][0]}
     remaining = [entry for entry in ENTRIES if entry[0] not in gone]
@@ -400,11 +416,13 @@ def test_a_live_crl_in_another_order_is_compared_all_the_same() -> None:
 
 
 @pytest.mark.conformance("C-19", "U-06")
+@pytest.mark.invariant("D3", "D4")
 def test_an_empty_list_after_a_full_one() -> None:
     blocked("vanished entries", "no entry is left of 100, and 100 vanished", build([]), entries=[])
     assert len(run(build([]), entries=[], may_vanish=lambda serial, _: True)) == 0
 
 
+@pytest.mark.invariant("D10")
 def test_lint_of_a_fault_that_no_check_of_ours_has() -> None:
     nameless = make_authority(name="")
     data = build(ENTRIES[:1], signer=nameless)

@@ -132,6 +132,7 @@ def test_the_first_and_the_next(objects: ObjectStore) -> None:
 
 
 @pytest.mark.conformance("C-08", "U-06")
+@pytest.mark.invariant("D1")
 @pytest.mark.parametrize(
     ("number", "expected", "message"),
     [
@@ -151,6 +152,7 @@ def test_conflicts(objects: ObjectStore, number: int, expected: int | None, mess
 
 
 @pytest.mark.conformance("U-06")
+@pytest.mark.invariant("D1")
 def test_catching_up_replaces_whatever_is_older(objects: ObjectStore) -> None:
     for number in (1, 5, 6):
         data = crl(number)
@@ -162,6 +164,7 @@ def test_catching_up_replaces_whatever_is_older(objects: ObjectStore) -> None:
 
 
 @pytest.mark.conformance("U-06")
+@pytest.mark.invariant("D1")
 def test_this_update_does_not_go_back_nor_does_a_path_change_hands(objects: ObjectStore) -> None:
     publish(objects, PATH, crl(5), None)
     before = live(objects)
@@ -198,6 +201,7 @@ def test_numbers_are_read_of_any_crl() -> None:
 
 
 @pytest.mark.conformance("U-06")
+@pytest.mark.invariant("D1")
 def test_a_write_between_reading_and_putting_is_a_conflict(
     before: int | None, relayed: tuple[type[S3Handler], ObjectStore], monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -280,6 +284,7 @@ def keep_publishing(target: str) -> list[int]:
 
 
 @pytest.mark.conformance("C-08", "U-06")
+@pytest.mark.invariant("D1")
 def test_two_publishers_never_overwrite_each_other(tmp_path: Path) -> None:
     store = open_object_store(str(tmp_path))
     seen: list[int] = []
@@ -343,6 +348,7 @@ module.publish(open_object_store(sys.argv[1]), "crl/r1/0-0.crl", Path(sys.argv[2
 
 
 @pytest.mark.conformance("U-06")
+@pytest.mark.invariant("D9")
 @pytest.mark.parametrize(
     ("step", "number"),
     [

@@ -85,6 +85,7 @@ def test_a_refused_one_waits_longer_and_longer_and_no_other_does() -> None:
 
 
 @pytest.mark.conformance("U-03")
+@pytest.mark.invariant("D8", "G6")
 def test_late_is_a_matter_of_age() -> None:
     """D8: not of what a job says. One that never was counts from the day its series opened."""
     limit = alarm_age(INTERVAL)

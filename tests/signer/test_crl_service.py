@@ -54,6 +54,7 @@ def service(works: Works) -> CrlService:
 
 
 @pytest.mark.conformance("U-02", "U-03")
+@pytest.mark.invariant("D8")
 def test_all_at_first_then_each_at_its_time(works: Works, service: CrlService, clock: FakeClock) -> None:
     """D8: though nothing changes. A process that starts anew finds the same times."""
     assert len(step(service)) == 3
@@ -167,6 +168,7 @@ def test_lists_that_could_not_be_written_are_owed(
 
 
 @pytest.mark.conformance("U-03")
+@pytest.mark.invariant("D8", "G6")
 def test_a_frozen_publisher_is_told_of(
     works: Works, clock: FakeClock, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -280,6 +280,7 @@ def test_what_is_too_large_on_one_target_holds_no_other_back(pair: Pair) -> None
     assert (pair.second.root / PATHS[0]).stat().st_size == SIZE_LIMIT + 1
 
 
+@pytest.mark.invariant("D1")
 def test_a_newer_one_is_never_taken_back(pair: Pair) -> None:
     """As when another publisher was there since the ledger was read."""
     crls = [pair.release(1, index) for index in range(2)]
@@ -300,6 +301,7 @@ def test_a_newer_one_is_never_taken_back(pair: Pair) -> None:
 
 
 @pytest.mark.conformance("C-08", "U-06")
+@pytest.mark.invariant("D1")
 def test_who_was_overtaken_publishes_nowhere(pair: Pair) -> None:
     """Invariants D1, D2: whoever was there first has newer data, also where it has not come to yet."""
     pair.targets.live(PATHS[0])
@@ -336,6 +338,7 @@ def test_a_lost_crl_comes_back_from_the_archive(tmp_path: Path) -> None:
     assert "number 1 is on no target any more" in failing.fault.message
 
 
+@pytest.mark.invariant("D2")
 def test_the_highest_generation_of_all_manifests_counts(pair: Pair) -> None:
     """Invariant D2: a target that lags does not make the ledger look newer than it is."""
     crls = [pair.release(1, index) for index in range(2)]

@@ -142,6 +142,7 @@ def test_two_swapped() -> None:
 
 
 @pytest.mark.conformance("C-14", "C-19")
+@pytest.mark.invariant("D5")
 def test_a_serial_in_two_shards() -> None:
     """D5."""
     twice = forge(right(b"\x03\x03", b"\x04\x04", url=url(3)))

@@ -365,6 +365,7 @@ def test_revocations_of_which_not_all_came_are_not_begun_with(signer: Signer) ->
     assert signer.find(asked[0]["serial"]).json()["status"] == "good"
 
 
+@pytest.mark.invariant("G5")
 def test_callers_that_are_not_known(signer: Signer) -> None:
     for header in ("", "Bearer", f"Bearer {TOKEN}x", f"Basic {TOKEN}", f"Bearer {TOKEN[:-1]}", "Bearer \xff"):
         response = signer.post(
@@ -508,6 +509,7 @@ def test_anyone_near_may_look(signer: Signer) -> None:
     assert 'intake_items_total{issuer="demo",outcome="recorded",verb="certificates"}' in text
 
 
+@pytest.mark.invariant("G5")
 def test_a_token_taken_out_is_void_at_once(own: Signer) -> None:
     own.run()
     assert own.issue("01").status_code == 200

@@ -47,6 +47,7 @@ def held_up(
     other.close()
 
 
+@pytest.mark.invariant("A4")
 def test_what_waits_is_one_commit(
     ledger: Ledger, ledger_url: str, r1: LedgerIssuer, clock: FakeClock, groups: list[int]
 ) -> None:

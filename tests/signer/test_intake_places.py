@@ -256,6 +256,7 @@ def test_both_crls_are_published_after_a_move(works: Works) -> None:
         assert {entry.serial_number for entry in crl} == expected
 
 
+@pytest.mark.invariant("D5")
 def test_a_series_opens_at_its_date(place: Place) -> None:
     """Known beforehand, so that its shards are live before the first certificate that names them (U-02)."""
     place.append_series("http://crl.example/{issuer}/new-{series}-{index}.crl", 2, "2030-01-01T00:00:00Z")

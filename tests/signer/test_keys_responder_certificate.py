@@ -142,12 +142,14 @@ DEFECTS: dict[str, tuple[Changes, str]] = {
 
 
 @pytest.mark.conformance("D-02", "D-03", "D-04", "D-05", "D-06")
+@pytest.mark.invariant("G3")
 @pytest.mark.parametrize(("changes", "row"), DEFECTS.values(), ids=DEFECTS)
 def test_each_defect_stops_the_start(changes: Changes, row: str) -> None:
     assert defect(responder(changes)).endswith(f"({row})")
 
 
 @pytest.mark.conformance("D-01")
+@pytest.mark.invariant("G3")
 def test_another_issuer_name_or_key_is_refused() -> None:
     twin = make_ca("CA")
     assert "not signed by the key of issuer CA (D-01)" in defect(responder(ca=twin))
@@ -155,6 +157,7 @@ def test_another_issuer_name_or_key_is_refused() -> None:
 
 
 @pytest.mark.conformance("D-08")
+@pytest.mark.invariant("G3")
 def test_times_are_looked_at() -> None:
     assert "not valid before" in defect(responder(begin=NOW + 1))
     assert "expired at" in defect(responder(end=NOW))
@@ -183,6 +186,7 @@ def test_the_ca_itself_needs_digital_signature() -> None:
 
 
 @pytest.mark.conformance("D-08")
+@pytest.mark.invariant("G3")
 def test_a_key_matches_its_certificate_only() -> None:
     assert key_matches(EcKey(KEY), responder())
     assert not key_matches(EcKey(CA.key), responder())

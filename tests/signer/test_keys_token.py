@@ -117,6 +117,7 @@ def test_two_keys_with_one_label(token: Token) -> None:
         assert TokenKey(place, certificate(second), FakeClock()).sign_der(DATA)
 
 
+@pytest.mark.invariant("G4")
 def test_the_key_of_another_certificate(token: Token) -> None:
     token.put(new_key(), "responder", "01")
     others: list[PrivateKey] = [
@@ -170,6 +171,7 @@ def test_a_token_that_goes_away(hsm: SoftHsm, token: Token) -> None:
         its.public_key().verify(one.sign_der(DATA), DATA, ec.ECDSA(hashes.SHA256()))
 
 
+@pytest.mark.invariant("G4")
 def test_a_token_that_was_gone_for_a_moment(hsm: SoftHsm, token: Token) -> None:
     """The session is lost and nobody notices before the next signature."""
     private = new_key()
@@ -180,6 +182,7 @@ def test_a_token_that_was_gone_for_a_moment(hsm: SoftHsm, token: Token) -> None:
     private.public_key().verify(key.sign_der(DATA), DATA, ec.ECDSA(hashes.SHA256()))
 
 
+@pytest.mark.invariant("G4")
 def test_another_token_in_its_place(hsm: SoftHsm, token: Token) -> None:
     """It has the label and the PIN, and a key of that label: not the key."""
     clock = FakeClock()
@@ -193,6 +196,7 @@ def test_another_token_in_its_place(hsm: SoftHsm, token: Token) -> None:
 
 
 @pytest.mark.conformance("A-05")
+@pytest.mark.invariant("G4")
 def test_a_token_that_signs_wrongly(token: Token) -> None:
     """As if its key changed under the handle."""
     token.put(new_key(), "other", "02")

@@ -26,6 +26,7 @@ def signed(works: Works) -> PageSigner:
 
 
 @pytest.mark.conformance("R-16")
+@pytest.mark.invariant("B3")
 def test_one_change_does_not_make_a_page_young(works: Works, clock: FakeClock, signed: PageSigner) -> None:
     """B3: the header says that the page is of now; two of its three records are as old as before."""
     clock.pass_time(30 * HOUR)

@@ -104,6 +104,7 @@ def test_damage_met_while_entries_are_read_is_told(ledger_url: str, issuer: Issu
 
 
 @pytest.mark.conformance("C-18")
+@pytest.mark.invariant("D3")
 def test_an_entry_stays_for_one_crl_past_expiry(ledger: Ledger, one_shard: LedgerIssuer) -> None:
     """C-18, D3: gone only from the CRL after one whose thisUpdate was past notAfter; an unpublished one is none."""
     serial, end = b"\x11", NOW + 10 * DAY
@@ -120,6 +121,7 @@ def test_an_entry_stays_for_one_crl_past_expiry(ledger: Ledger, one_shard: Ledge
 
 
 @pytest.mark.conformance("C-18")
+@pytest.mark.invariant("D3")
 def test_a_revocation_after_expiry_is_published_once_too(ledger: Ledger, one_shard: LedgerIssuer) -> None:
     serial = b"\x12"
     ledger.add_certificates(one_shard.id, [certificate_row(serial, not_after=NOW - DAY)], NOW)
@@ -132,6 +134,7 @@ def test_a_revocation_after_expiry_is_published_once_too(ledger: Ledger, one_sha
     assert entries(ledger, one_shard, after=seen) == [(serial, NOW - 9, 1)]
 
 
+@pytest.mark.invariant("D3")
 def test_what_the_ledger_does_not_know_may_not_vanish(ledger: Ledger, r1: LedgerIssuer) -> None:
     assert ledger.may_vanish(r1.id, 0, 0, b"\x99", NOW + 100 * YEAR) is False
 
@@ -155,6 +158,7 @@ def test_an_appended_series_moves_nothing(ledger: Ledger, issuer: Issuer, r1: Le
 
 
 @pytest.mark.conformance("C-08")
+@pytest.mark.invariant("D1")
 def test_numbers_are_never_given_twice(ledger: Ledger, ledger_url: str, r1: LedgerIssuer) -> None:
     assert [ledger.reserve_crl_number(r1.id, 0, 0) for _ in range(3)] == [1, 2, 3]
     assert ledger.reserve_crl_number(r1.id, 0, 1) == 1
@@ -173,6 +177,7 @@ def test_a_number_published_by_hand_is_passed(ledger: Ledger, r1: LedgerIssuer) 
 
 
 @pytest.mark.conformance("C-08", "U-06")
+@pytest.mark.invariant("D1")
 @pytest.mark.parametrize(
     ("number", "this_update", "generation", "word"),
     [
@@ -200,6 +205,7 @@ def test_the_latest_of_every_shard(ledger: Ledger, r1: LedgerIssuer) -> None:
 
 
 @pytest.mark.conformance("C-09")
+@pytest.mark.invariant("D5")
 def test_one_url_never_is_two_shards(ledger: Ledger, issuer: Issuer) -> None:
     ledger.ensure_issuer(issuer, 4, CrlPlan((SeriesSpec("http://crl.example/{index}.crl", 2),)), NOW)
     first = SeriesSpec("http://crl.example/{index}.crl", 2)
@@ -219,6 +225,7 @@ KEPT = CrlPlan(
 
 
 @pytest.mark.conformance("C-19", "P-08")
+@pytest.mark.invariant("D5")
 @pytest.mark.parametrize(
     ("plan", "message"),
     [

@@ -270,6 +270,7 @@ def forged(works: Works, serial: bytes) -> bytes:
     return encode_record(issuer, template, stored.slot, response, b"\x11" * 64, b"\x22" * 64)
 
 
+@pytest.mark.invariant("C2")
 @pytest.mark.parametrize("forge", [misplaced, forged])
 def test_a_record_that_nobody_signed_revokes_nothing(
     lived: tuple[Town, set[bytes]], forge: Callable[[Works, bytes], bytes]

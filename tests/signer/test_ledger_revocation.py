@@ -41,6 +41,7 @@ def test_revoking_is_recorded_and_logged(ledger: Ledger, known: LedgerIssuer) ->
     assert (change.kind, change.serial, change.generation) == (ChangeKind.REVOKE, SERIAL, generation)
 
 
+@pytest.mark.invariant("G5")
 def test_the_same_again_changes_nothing(ledger: Ledger, known: LedgerIssuer) -> None:
     revoke(ledger, known.id, [Revocation(SERIAL, NOW - 3, 4)])
     generation, length = ledger.generation(known.id), ledger.verify_journal()
@@ -50,6 +51,7 @@ def test_the_same_again_changes_nothing(ledger: Ledger, known: LedgerIssuer) -> 
 
 
 @pytest.mark.conformance("C-17", "R-21")
+@pytest.mark.invariant("A6")
 @pytest.mark.parametrize(
     ("asked", "outcome", "time", "reason"),
     [
@@ -75,6 +77,7 @@ def test_a_second_revocation_only_gets_earlier_or_graver(
 
 
 @pytest.mark.conformance("C-17", "R-21")
+@pytest.mark.invariant("A6")
 @settings(max_examples=200)
 @given(st.lists(st.tuples(st.integers(0, NOW), st.sampled_from(sorted(ALLOWED_REASONS))), min_size=1))
 def test_time_never_moves_later_and_reason_only_to_key_compromise(asked: list[tuple[int, int]]) -> None:
@@ -111,6 +114,7 @@ def test_a_reason_that_is_not_for_subscribers_stops_all(
 
 
 @pytest.mark.conformance("C-17")
+@pytest.mark.invariant("A6")
 def test_a_time_in_the_future_stops_all(ledger: Ledger, known: LedgerIssuer) -> None:
     revoke(ledger, known.id, [])
     with pytest.raises(LedgerError, match="2f00a1: its revocation time is in the future"):
@@ -178,6 +182,7 @@ def test_a_certificate_of_a_ca_among_many_needs_a_reason(ledger: Ledger, issuer:
     assert done.outcomes == {Outcome.REVOKED: 200}
 
 
+@pytest.mark.invariant("D11")
 def test_those_that_fill_their_pages_are_one_change_a_commit(ledger: Ledger, r1: LedgerIssuer) -> None:
     rows = certificate_rows(2_500)
     ledger.add_certificates(r1.id, rows, NOW)

@@ -42,6 +42,7 @@ def test_nobody_else_may_read_the_file(ledger: Ledger, r1: LedgerIssuer, tmp_pat
     assert all(stat.S_IMODE((tmp_path / name).stat().st_mode) == 0o600 for name in files)
 
 
+@pytest.mark.invariant("A4")
 def test_every_commit_is_durable(ledger: Ledger) -> None:
     with ledger._engine.connect() as connection:
         found = {
@@ -172,6 +173,7 @@ def test_a_full_disk_is_told_and_leaves_what_was(ledger: Ledger, r1: LedgerIssue
     assert pages and ledger.counts(r1.id, NOW).certificates == 1
 
 
+@pytest.mark.invariant("G5")
 @pytest.mark.parametrize("statement", ["UPDATE journal SET actor = 'x'", "DELETE FROM journal"])
 def test_the_journal_can_only_grow(ledger: Ledger, r1: LedgerIssuer, ledger_url: str, statement: str) -> None:
     connection = sqlite3.connect(ledger_url.removeprefix("sqlite:///"))

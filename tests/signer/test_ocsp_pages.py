@@ -143,6 +143,7 @@ def test_a_clock_a_little_behind_signs_at_the_stored_time(
     assert int(response.this_update_utc.timestamp()) == int(response.produced_at_utc.timestamp()) == NOW
 
 
+@pytest.mark.invariant("B6")
 def test_a_clock_far_behind_is_a_fault_of_that_page(
     works: Works, clock: FakeClock, signer: PageSigner
 ) -> None:
@@ -197,6 +198,7 @@ def test_more_revocations_in_the_store_than_in_the_ledger(
 
 
 @pytest.mark.conformance("R-16")
+@pytest.mark.invariant("B3")
 def test_a_row_that_no_record_can_hold_delays_no_other(
     works: Works, clock: FakeClock, signer: PageSigner
 ) -> None:

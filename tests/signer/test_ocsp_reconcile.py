@@ -72,6 +72,7 @@ def test_an_issuer_of_which_nothing_happened_has_a_head(works: Works, pool: Pool
     run_until_reconciled(works, opened(works, pool))
 
 
+@pytest.mark.invariant("A2")
 @pytest.mark.parametrize("whole_pass", [False, True], ids=["run", "sign"])
 def test_what_was_lost_is_signed_before_the_head(works: Works, pool: Pool, whole_pass: bool) -> None:
     """One revocation that the store lacks, one import, and one page that is gone."""
@@ -126,6 +127,7 @@ def test_a_signer_whose_clock_is_behind_the_stores_writes_the_revocations(
     assert [works.is_revoked(row.serial) for row in rows] == [False, True, False, False]
 
 
+@pytest.mark.invariant("A2")
 def test_a_page_that_stays_behind_keeps_the_head_back(works: Works, pool: Pool, clock: FakeClock) -> None:
     """By this clock not even what is revoked can be signed for it. It is looked at again every minute."""
     rows = [row_in_page(page, 1) for page in range(4)]
@@ -173,6 +175,7 @@ def test_what_the_tail_has_yet_to_do_is_in_the_store_before_the_head(
     assert all(works.is_revoked(row.serial) for row in rows)
 
 
+@pytest.mark.invariant("A2")
 def test_a_primary_that_changes_meanwhile_is_begun_with_anew(works: Works, pool: Pool) -> None:
     service = opened(works, pool)
     service.sign_all(quietly)

@@ -55,6 +55,7 @@ validities = st.integers(16 * HOUR + 1, 7 * DAY).map(lambda duration: duration -
 
 
 @pytest.mark.conformance("R-12", "R-13", "R-17", "R-18")
+@pytest.mark.invariant("B5")
 @given(validity=validities, left=st.integers(-DAY, 20 * DAY), signer_left=st.integers(-DAY, 20 * DAY))
 def test_bounds(validity: int, left: int, signer_left: int) -> None:
     if signer_left < 16 * HOUR:
@@ -78,6 +79,7 @@ def test_end_of_the_certificate(left: int, lasts: int) -> None:
 
 
 @pytest.mark.conformance("R-17", "D-08")
+@pytest.mark.invariant("B5")
 def test_end_of_the_signer() -> None:
     # B5: refused near the end, shorter before.
     assert next_update_of(NOW, 96 * HOUR - 1, FAR, NOW + 20 * HOUR) == NOW + 20 * HOUR
@@ -134,6 +136,7 @@ class BrokenKey:
 
 
 @pytest.mark.conformance("A-05")
+@pytest.mark.invariant("G4")
 @pytest.mark.parametrize(("good", "signed_before"), [(0, 0), (999, 999), (1001, 1023)])
 def test_a_bad_signature_stops_the_signer(works: Works, good: int, signed_before: int) -> None:
     """The first thousand signatures are all looked at, then one in 128 (A-05)."""

@@ -125,6 +125,7 @@ def test_many_changes_of_a_page(works: Works, signer: PageSigner, tail: Tail) ->
     assert works.ledger.pending_changes(works.issuer.id) == 0
 
 
+@pytest.mark.invariant("A1", "A4")
 def test_a_bad_page_holds_the_position_but_not_the_others(
     works: Works, signer: PageSigner, tail: Tail
 ) -> None:
@@ -194,6 +195,7 @@ def test_a_clock_behind_holds_back_issuances_only(
     assert works.ledger.pending_changes(works.issuer.id) == 0
 
 
+@pytest.mark.invariant("A1", "A4")
 def test_an_error_on_the_way_repeats_the_stretch(
     works: Works, clock: FakeClock, signer: PageSigner, tail: Tail
 ) -> None:

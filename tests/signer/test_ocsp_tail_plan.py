@@ -1,5 +1,7 @@
 """The order in which the tail works: revocations first, changes of one page in order, imports last."""
 
+import pytest
+
 from signer.ledger.values import Change, ChangeKind
 from signer.ocsp.schedule import PageRange
 from signer.ocsp.tail import Work, plan
@@ -36,6 +38,7 @@ def test_many_changes_of_a_page_are_signed_as_the_page() -> None:
     assert plan(many, SHIFT) == [Work(pages=PageRange(2, 2))]
 
 
+@pytest.mark.invariant("D11")
 def test_a_mass_revocation_is_signed_page_by_page_after_single_revocations_and_before_the_rest() -> None:
     mass = Change(2, ChangeKind.REVOKE, 4 << SHIFT, 6 << SHIFT, None)
     issued, covered, single = change(1, 9), change(3, 5), change(4, 8, ChangeKind.REVOKE)

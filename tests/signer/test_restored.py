@@ -65,6 +65,7 @@ def refused(works: Works) -> bool:
 
 
 @pytest.mark.conformance("R-20")
+@pytest.mark.invariant("A2")
 def test_nothing_is_signed_before_an_audit(works: Works, capsys: pytest.CaptureFixture[str]) -> None:
     """What was revoked since the backup is revoked again, and what is not signed yet is no hindrance."""
     victims = [row.serial for row in good(works)[:50]]
@@ -83,6 +84,7 @@ def test_nothing_is_signed_before_an_audit(works: Works, capsys: pytest.CaptureF
     assert events.count("restore audited") == 1 and works.ledger.verify_journal()
 
 
+@pytest.mark.invariant("A2")
 def test_an_audit_that_finds_more_in_the_store_lets_nobody_sign(
     works: Works, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -219,6 +219,7 @@ def test_a_schedule_that_is_behind(watch: Watch) -> None:
     assert "pages are signed 4,000 s after they fell due" in watch.remarks()
 
 
+@pytest.mark.invariant("G6")
 def test_a_responder_certificate_that_ends(watch: Watch) -> None:
     settle_pages(watch.works)
     end = watch.look(code=0)["issuers"][0]["responder_not_after"]

@@ -50,6 +50,7 @@ def test_time_passes(steady: SteadyClock, machine: FakeClock) -> None:
         assert steady.monotonic() == machine.monotonic()
 
 
+@pytest.mark.invariant("B6")
 @pytest.mark.parametrize("step", [-YEAR, -HOUR, -5, 5, HOUR, DAY, YEAR])
 def test_the_first_look_after_a_jump_finds_it(steady: SteadyClock, machine: FakeClock, step: int) -> None:
     machine.pass_time(1)
@@ -125,6 +126,7 @@ def test_what_is_slewed_is_no_jump(steady: SteadyClock, machine: FakeClock, slew
     assert stopped(steady)
 
 
+@pytest.mark.invariant("B6")
 @pytest.mark.parametrize(
     ("away", "after"),
     [
@@ -156,6 +158,7 @@ def test_a_first_start_has_nothing_to_compare(machine: FakeClock) -> None:
     assert not stopped(SteadyClock(machine, Witness()))
 
 
+@pytest.mark.invariant("B6")
 def test_a_process_of_the_pool_sees_a_jump_that_its_parent_has_not_seen(
     steady: SteadyClock, machine: FakeClock
 ) -> None:

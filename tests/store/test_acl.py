@@ -144,6 +144,7 @@ def admin(directory: Path) -> Iterator[redis.Redis]:
         yield client
 
 
+@pytest.mark.invariant("C5")
 @pytest.mark.parametrize(
     ("command", "responder_may", "signer_may"), COMMANDS, ids=[command for command, _, _ in COMMANDS]
 )
@@ -181,6 +182,7 @@ def test_the_responders_rights_suffice(directory: Path) -> None:
             PageWriter(client, endpoint.url).put_pages([page({}, 1)])
 
 
+@pytest.mark.invariant("C5")
 def test_the_default_user_is_shut_out(directory: Path) -> None:
     endpoint = Endpoint(f"unix://{directory}/valkey.sock")
     with endpoint.client() as client, pytest.raises(StoreUnavailable, match="login was refused"):

@@ -104,6 +104,7 @@ def test_a_snapshot_is_loaded_once(directory: Path) -> None:
         assert put_a_page(store, directory) is PutStatus.WRITTEN
 
 
+@pytest.mark.invariant("C4")
 def test_settings_of_the_server(directory: Path, engine: Engine) -> None:
     with EmbeddedStore(directory, program=engine.program) as store, client_of(directory) as client:
         assert {

@@ -121,6 +121,7 @@ def test_order_of_pages_and_records(
             assert fields(client) == contents(old, PageHeader(100, NOW, 1, 0))
 
 
+@pytest.mark.invariant("A1")
 @pytest.mark.parametrize(
     ("before", "after"),
     [
@@ -138,6 +139,7 @@ def test_generations_are_compared_exactly(writer: PageWriter, before: int, after
 
 
 @pytest.mark.conformance("R-20")
+@pytest.mark.invariant("A1")
 @pytest.mark.parametrize(
     ("statuses", "removed", "status"),
     [
@@ -172,6 +174,7 @@ def test_the_revoked_count_falls_by_named_removals_alone(
     assert result.header.revoked_count == (sum(statuses.values()) if status is PutStatus.WRITTEN else 2)
 
 
+@pytest.mark.invariant("C4")
 @pytest.mark.parametrize(
     "damage",
     [
@@ -223,6 +226,7 @@ def test_a_record_changes_one_field_and_the_header(client: redis.Redis, writer: 
     assert fields(client) == {**contents(first, PageHeader(2, NOW + 5, 2, 1)), A: revocation.record}
 
 
+@pytest.mark.invariant("A1")
 @pytest.mark.parametrize(
     ("serial", "revoked", "status", "count", "revoked_count"),
     [
@@ -467,6 +471,7 @@ class Race:
 
 
 @pytest.mark.conformance("R-20")
+@pytest.mark.invariant("A1")
 @pytest.mark.parametrize("seed", [1, 2])
 def test_a_stale_signer_never_undoes_a_revocation(endpoint: Endpoint, seed: int) -> None:
     assert Race(endpoint, seed, guarded=True).run() == 0

@@ -106,6 +106,7 @@ UNFIT: dict[str, tuple[Callable[[], bytes], str]] = {
 
 
 @pytest.mark.conformance("Q-04", "R-03", "R-07", "R-24")
+@pytest.mark.invariant("G2")
 @pytest.mark.parametrize("case", UNFIT)
 def test_what_is_unfit(case: str) -> None:
     make, message = UNFIT[case]
@@ -159,6 +160,7 @@ def test_whatever_was_changed_is_unfit_or_says_the_same(bit: int) -> None:
 
 
 @pytest.mark.conformance("Q-04")
+@pytest.mark.invariant("C1")
 def test_a_response_answers_its_own_cert_id_alone() -> None:
     """C1."""
     admitted = admit(ROOT.issuer, RESPONSE, SHA1, serial_from_int(SERIAL))

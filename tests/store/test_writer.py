@@ -116,6 +116,7 @@ def test_old_page_epoch_is_unlinked(writer: PageWriter, reader: StoreReader) -> 
     assert all(reader.header("demo", 2, number) is not None for number in range(8))
 
 
+@pytest.mark.invariant("C4")
 def test_incomplete_pages_are_found(writer: PageWriter, reader: StoreReader, client: redis.Redis) -> None:
     keys = [page_key("demo", 1, number) for number in range(5)]
     writer.put_pages(page({b"\1": False, b"\2": True}, 1, key=key) for key in keys[:4])
