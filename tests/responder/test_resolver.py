@@ -72,6 +72,7 @@ async def test_answers_verify_and_are_about_the_certificate_asked_for(
 
 
 @pytest.mark.conformance("R-08")
+@pytest.mark.invariant("A3")
 @pytest.mark.parametrize("count", [10_000, pytest.param(100_000, marks=pytest.mark.slow)])
 async def test_unissued_serials_are_unauthorized_and_never_good(
     application: Application, ca: CA, count: int
