@@ -36,6 +36,7 @@ REASONS = {
     431: b"Request Header Fields Too Large",
     503: b"Service Unavailable",
 }
+VERSIONS = ("1.0", "1.1")
 RETRY_AFTER = (b"retry-after", b"1")
 # Key in a scope's state: the code to refuse a request with whose body came to nothing.
 REFUSAL = "ocspeed.refusal"
@@ -272,9 +273,12 @@ class OCSPProtocol(HttpToolsProtocol):
         self._header_size += len(name) + len(value) + 4  # colon, space, line end
         if self._header_size > self._section.header_limit:
             self._refuse(431)
-        super().on_header(name, value)
+        if self._phase is _Phase.HEAD:  # of a trailer nothing is taken (RFC 9110 section 6.5.1)
+            super().on_header(name, value)
 
     def on_headers_complete(self) -> None:
+        if self.parser.get_http_version() not in VERSIONS:
+            self._refuse(400)
         if len(self.connections) > self._section.limit_concurrency:
             self._refuse(503)  # H-20
         # The parser takes what follows an Upgrade for another protocol: such a body cannot be read.

@@ -585,3 +585,23 @@ def test_what_is_counted(http: httpx.Client, ca: CA, counters: Counters) -> None
         ("ocsp_response_age_seconds",): 3,
     }
     assert {labels: counters.value(*labels) for labels in wanted} == wanted
+
+
+def chunked(body: bytes, trailer: bytes) -> bytes:
+    head = b"POST / HTTP/1.1\r\nHost: x\r\nConnection: close\r\nTransfer-Encoding: chunked\r\n\r\n"
+    return head + b"%x\r\n%b\r\n0\r\n%b\r\n" % (len(body), body, trailer)
+
+
+@pytest.mark.invariant("E5")
+@pytest.mark.parametrize("trailer", [b"Content-Type: text/plain\r\n", b"Expect: 100-continue\r\n", b"X: y\r\n"])
+def test_a_trailer_is_no_header(port: int, request_der: bytes, trailer: bytes) -> None:
+    """RFC 9110 section 6.5.1: it changes nothing."""
+    responses = [raw(port, chunked(request_der, fields)) for fields in (b"", trailer)]
+    assert status_of(responses[0]) == 200 and responses[0] == responses[1]
+
+
+@pytest.mark.invariant("E5")
+@pytest.mark.parametrize("version", ["0.9", "2.0", "1.2", "3.0"])
+def test_other_versions_are_400_and_closed(port: int, request_der: bytes, version: str) -> None:
+    response = raw(port, f"GET {url_path(request_der)} HTTP/{version}\r\nHost: x\r\n\r\n".encode())
+    assert status_of(response) == 400 and b"connection: close" in response
