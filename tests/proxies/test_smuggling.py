@@ -1,6 +1,5 @@
 """E5: messages of two readings, asked directly and through every proxy, and what those who ask afterwards get."""
 
-import re
 import socket
 from dataclasses import dataclass
 
@@ -8,9 +7,11 @@ import pytest
 
 from _fastpath.ocsp import MALFORMED_REQUEST
 from tests.conformance.http import Client, target_of
+from tests.http.answers import Answer, parse
+from tests.http.parts import Case, Parts
 from tests.proxies.fronts import Front
 from tests.proxies.origin import Origin, fresh, ocsp_request
-from tests.proxies.smuggling import CASES, Case, Parts
+from tests.proxies.smuggling import CASES
 
 pytestmark = pytest.mark.slow  # nginx, HAProxy and Varnish are installed by tests/tools.sh
 
@@ -42,28 +43,6 @@ def cast(responder: Origin) -> Cast:
     get = f"GET {target_of(hidden)} HTTP/1.1\r\nHost: ocsp.test\r\n\r\n".encode()
     parts = Parts(target_of(asked).encode(), asked, get)
     return Cast(parts, answers[0], answers[1], answers[2], after, others, answers[3])
-
-
-@dataclass(frozen=True, slots=True)
-class Answer:
-    code: int
-    body: bytes
-
-
-def parse(octets: bytes) -> list[Answer]:
-    """Answers one after another; what is not whole is left out."""
-    answers = []
-    while match := re.match(rb"HTTP/1\.[01] (\d{3})[^\r\n]*\r\n((?:[^\r\n]+\r\n)*)\r\n", octets):
-        octets = octets[match.end() :]
-        if match[1][:1] == b"1":
-            continue
-        length = re.search(rb"(?i)^content-length: (\d+)\r$", match[2], re.M)
-        size = int(length[1]) if length else len(octets)  # to the end of the connection
-        if len(octets) < size:
-            break
-        answers.append(Answer(int(match[1]), octets[:size]))
-        octets = octets[size:]
-    return answers
 
 
 def hear(connection: socket.socket) -> tuple[bytes, bool]:
@@ -118,6 +97,7 @@ def check_others(web: Client, cast: Cast) -> None:
         assert web.post(cast.request_others).body == cast.others
 
 
+@pytest.mark.invariant("E5")
 @pytest.mark.conformance("H-01", "H-16")
 @pytest.mark.parametrize("case", CASES, ids=lambda case: case.name)
 def test_directly(responder: Origin, cast: Cast, case: Case) -> None:
@@ -127,6 +107,7 @@ def test_directly(responder: Origin, cast: Cast, case: Case) -> None:
     assert [answer.body for answer in then] == ([] if case.closes else [cast.after])
 
 
+@pytest.mark.invariant("E5")
 @pytest.mark.conformance("H-01", "H-16")
 @pytest.mark.parametrize("case", CASES, ids=lambda case: case.name)
 def test_through_a_proxy(front: Front, cast: Cast, case: Case) -> None:

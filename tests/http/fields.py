@@ -1,0 +1,120 @@
+"""Header fields: names, spaces, folding, odd octets, and those that say what becomes of the connection."""
+
+from tests.http.parts import Case
+
+__all__ = ["CASES"]
+
+
+def _field(name: str, lines: bytes, codes: tuple[int, ...] = (400,), differs: str = "") -> Case:
+    """A GET with these lines, CR LF behind them, and the hidden request behind it all."""
+    return Case(f"field {name}", lambda p: p.get(lines + b"\r\n", p.hidden), codes, True, differs)
+
+
+def _connection(value: bytes, codes: tuple[int, ...], differs: str = "") -> Case:
+    return _field(f"Connection: {value!r}", b"Connection: " + value, codes, differs)
+
+
+BOTH = (200, 200)
+NAMES = (b"Fo@", b"Fo\x01o", b"F(o", b"F,o", b"F;o", b"F=o", b'F"o', b"F/o", b"F[o", b"F?o", b"F{o", b"F\\o", b"\xc3\xa9", b"F\xa0o", b"F\x7fo")
+VALUES = (b"\x01", b"\x08", b"\x0b", b"\x0c", b"\x0e", b"\x1b", b"\x1f", b"\x7f", b"\0")
+UPGRADE = "behind an upgrade, also a declined one, nothing is read"
+
+CASES = (
+    *(_field(f"name {name!r}", name + b": y") for name in NAMES),
+    *(_field(f"value with {value!r}", b"X: a" + value + b"b") for value in VALUES),
+    _field("with every octet of a token", b"!#$%&'*+-.^_`|~0aZ: y", BOTH),
+    _field("of numbers", b"0: 1", BOTH),
+    _field("of many plus signs", b"aaaaaaaaaaaaa:++++++++++", BOTH),
+    _field("in UTF-8", b"X: D\xc3\xbcsseldorf", BOTH),
+    _field("with high octets", b"X: \x80\xa0\xff", BOTH),
+    _field("with a tab in it", b"X: a\tb", BOTH),
+    _field("with a tab before it", b"X:\t y", BOTH),
+    _field("with spaces around it", b"X:   y  \t ", BOTH),
+    _field("without a space before it", b"X:y", BOTH),
+    _field("that is empty", b"X:", BOTH),
+    _field("of spaces", b"X:  \t ", BOTH),
+    _field("with colons in it", b"X: a: b: c", BOTH),
+    _field("of a whole request", b"X: GET / HTTP/1.1", BOTH),
+    _field("with commas and quotes", b'X: "a, b", c="d\\""', BOTH),
+    _field("that comes twice", b"X: a\r\nX: b", BOTH),
+    _field("fifty times", b"\r\n".join([b"X: a"] * 50), BOTH),
+    _field("without a colon", b"X"),
+    _field("without a name", b": y"),
+    _field("of a colon", b":"),
+    _field("with a space before the colon", b"X : y"),
+    _field("with a tab before the colon", b"X\t: y"),
+    _field("with two spaces before the colon", b"X  : y"),
+    _field("with a NUL before the colon", b"X\0: y"),
+    _field("with a CR before the colon", b"X\r: y"),
+    _field("with a space in the name", b"X Y: z"),
+    _field("behind a space", b" X: y"),
+    _field("behind a tab", b"\tX: y"),
+    _field("behind a vertical tab", b"\vX: y"),
+    _field("folded by a space", b"X: a\r\n b"),
+    _field("folded by a tab", b"X: a\r\n\tb"),
+    _field("folded twice", b"X: a\r\n b\r\n c"),
+    _field("folded with nothing before", b"X:\r\n b"),
+    _field("folded into nothing", b"X: a\r\n "),
+    _field("folded behind LF", b"X: a\n b"),
+    _field("name folded", b"X\r\n : y"),
+    _field("folded into what looks like a field", b"X: a\r\n Content-Length: 5"),
+    _field("folded Connection", b"Connection:\r\n close"),
+    _field("behind a bare LF", b"X: a\nY: b"),
+    _field("behind a bare CR", b"X: a\rY: b"),
+    _field("behind CR CR LF", b"X: a\r\r\nY: b"),
+    _field("behind LF CR", b"X: a\n\rY: b"),
+    _field("of a bare CR", b"X: \r"),
+    _field("of a CR and a letter", b"X: \rb"),
+    _field("and a CR at the head of the next line", b"X: a\r\n\rb"),
+    _field("and a head that ends with LF", b"X: a\n"),
+    _field("and a head that ends with CR CR", b"X: a\r\n\r"),
+    _field("with a CR for the hyphen", b"Content\rLength: 5"),
+    _field("with an escape in its name", b"Connection\r\x1b5\xd5eep-Alive"),
+    _field("Host twice", b"Host: other.test", BOTH),
+    _field("Host empty", b"host:", BOTH),
+    _field("Host with a path", b"Host: ocsp.test/a", BOTH),
+    Case("field none at all", lambda p: b"GET %s HTTP/1.1\r\n\r\n" % p.target + p.hidden, BOTH, True),
+    _connection(b"keep-alive", BOTH),
+    _connection(b"Keep-Alive", BOTH),
+    _connection(b"close", (200,)),
+    _connection(b"CLOSE", (200,)),
+    _connection(b"close ", (200,)),
+    _connection(b"close\t", (200,)),
+    _connection(b"\tclose", (200,)),
+    _connection(b"close, keep-alive", (200,)),
+    _connection(b"keep-alive, close", (200,)),
+    _connection(b"keep-alive,close", (200,)),
+    _connection(b"te, close", (200,)),
+    _connection(b"a, b, c, d", BOTH),
+    _connection(b",, ,close", (200,)),
+    _connection(b",", BOTH),
+    _connection(b"", BOTH),
+    _connection(b"closed", BOTH),
+    _connection(b"clos", BOTH),
+    _connection(b"not-close", BOTH),
+    _connection(b'"close"', BOTH),
+    _connection(b"keep-aliv", BOTH),
+    _connection(b"keep\ralive", (400,)),
+    _connection(b"upgrade", BOTH),
+    _field("Connection twice", b"Connection: keep-alive\r\nConnection: close", (200,)),
+    _field("Connection twice, close first", b"Connection: close\r\nConnection: keep-alive", (200,)),
+    _field("Connection with a space before the colon", b"Connection : close"),
+    _field("Proxy-Connection", b"Proxy-Connection: close", (200,), "read as Connection"),
+    _field("Keep-Alive", b"Keep-Alive: timeout=5, max=1", BOTH),
+    _field("Upgrade alone", b"Upgrade: h2c", BOTH),
+    _field("Upgrade", b"Connection: Upgrade\r\nUpgrade: h2c", (200,), UPGRADE),
+    _field("Upgrade of a WebSocket", b"Connection: keep-alive, Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Key: x", (200,), UPGRADE),
+    _field("Upgrade of HTTP/2", b"Connection: Upgrade, HTTP2-Settings\r\nUpgrade: h2c\r\nHTTP2-Settings: AAMAAABk", (200,), UPGRADE),
+    Case("field Upgrade and a length", lambda p: p.lengths(b"Connection: Upgrade\r\nUpgrade: ws\r\nContent-Length: %d\r\n"), (400,), True, "behind an upgrade no content can be read"),
+    Case("field Expect of a GET", lambda p: p.get(b"Expect: 100-continue\r\n", p.hidden), BOTH, True),
+    Case("field Expect of something", lambda p: p.lengths(b"Expect: something\r\nContent-Length: %d\r\n"), BOTH, True),
+    Case("field Expect with chunks", lambda p: p.post(b"Expect: 100-continue\r\nTransfer-Encoding: chunked\r\n", p.chunked + p.hidden), BOTH, True),
+    Case("field of HTTP/1.0 and keep-alive", lambda p: p.get(b"Connection: keep-alive\r\n", p.hidden).replace(b"1.1", b"1.0", 1), (200,), True, "after HTTP/1.0 the connection always ends"),
+    Case("field of HTTP/1.0", lambda p: p.get(b"", p.hidden).replace(b"1.1", b"1.0", 1), (200,), True),
+    Case("fields separated by LF", lambda p: p.get(b"X: a\r\n", p.hidden).replace(b"\r\nX", b"\nX", 1), (400,), True),
+    Case("head that ends with LF LF", lambda p: p.get(b"", b"").replace(b"\r\n\r\n", b"\n\n") + p.hidden, (400,), True),
+    Case("head that ends with CR CR", lambda p: p.get(b"", b"").replace(b"\r\n\r\n", b"\r\r") + p.hidden, (400,), True),
+    Case("head that ends with CR LF LF", lambda p: p.get(b"", b"").replace(b"\r\n\r\n", b"\r\n\n") + p.hidden, (400,), True),
+    Case("head that ends with LF CR LF", lambda p: p.get(b"", b"").replace(b"\r\n\r\n", b"\n\r\n") + p.hidden, (400,), True),
+    Case("head that ends with CR LF CR and a letter", lambda p: p.get(b"", b"").replace(b"\r\n\r\n", b"\r\n\rx") + p.hidden, (400,), True),
+)  # fmt: skip
