@@ -2,7 +2,9 @@
 
 import contextlib
 import os
+import resource
 import socket
+import sys
 import threading
 from collections.abc import Iterator
 from pathlib import Path
@@ -22,7 +24,7 @@ from responder.logs import uvicorn_config
 from responder.metrics import registry_of
 from store.clock import Clock, SystemClock
 from store.embedded import EmbeddedStore
-from store.errors import OcspeedError, StoreError
+from store.errors import ConfigError, OcspeedError, StoreError
 from store.listening import BACKLOG, Address, bind
 
 __all__ = ["serve"]
@@ -32,11 +34,17 @@ log = structlog.get_logger()
 GRACE = 10  # seconds for requests under way when a worker is told to stop
 SPARE_ROWS = 16  # counter rows for workers that are being replaced
 WATCH_INTERVAL = 1.0
+SPARE_DESCRIPTORS = 64  # of a worker for all but its clients
 
 
 def serve(settings: Settings, verbosity: int, clock: Clock | None = None) -> None:
-    """Serve until SIGTERM or SIGINT, by `clock` or the machine's. Raises AddressUnavailable, StoreError, WorkerFailed."""
+    """Serve until SIGTERM or SIGINT, by `clock` or the machine's.
+
+    Raises AddressUnavailable, ConfigError, StoreError, WorkerFailed.
+    """
     section, clock = settings.responder, clock or SystemClock()
+    _check_hashing()
+    _allow_connections(section.limit_concurrency)
     with contextlib.ExitStack() as stack:
         public = stack.enter_context(bind("responder.listen", Address.parse(section.listen)))
         public.set_inheritable(True)  # by the workers
@@ -54,6 +62,30 @@ def serve(settings: Settings, verbosity: int, clock: Clock | None = None) -> Non
             raise WorkerFailed(
                 "a worker could not start", remedy="see the message above; `ocsp-responder check-config`"
             )
+
+
+def _check_hashing() -> None:
+    """F4: what clients send becomes keys of dictionaries; whoever knows their hash could have them all collide."""
+    if not sys.flags.ignore_environment and os.environ.get("PYTHONHASHSEED") not in (None, "", "random"):
+        raise ConfigError(
+            "PYTHONHASHSEED is set: clients could choose keys that collide in every table",
+            remedy="start ocsp-responder without it in the environment",
+        )
+
+
+def _allow_connections(limit: int) -> None:
+    """Let each worker have as many descriptors as connections, and as many again to refuse (H-20).
+
+    Workers inherit this; the soft limit of a service is often 1024.
+    """
+    needed = 2 * limit + SPARE_DESCRIPTORS
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if soft == resource.RLIM_INFINITY or soft >= needed:
+        return
+    raised = needed if hard == resource.RLIM_INFINITY else min(needed, hard)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (raised, hard))
+    if raised < limit + SPARE_DESCRIPTORS:
+        log.warning("fewer descriptors than limit_concurrency connections take", nofile=raised, limit=limit)
 
 
 def _worker_config(settings: Settings, counters: Path, verbosity: int, clock: Clock) -> uvicorn.Config:

@@ -20,7 +20,13 @@ def _lengths(name: str, lines: bytes, codes: tuple[int, ...] = (400,), differs: 
 def _coding(value: bytes, codes: tuple[int, ...] = (400,), differs: str = "") -> Case:
     """A POST in one chunk under this Transfer-Encoding."""
     name = f"Transfer-Encoding: {value!r}"
-    return Case(name, lambda p: p.post(b"Transfer-Encoding:" + value + b"\r\n", p.chunked + p.hidden), codes, True, differs)
+    return Case(
+        name,
+        lambda p: p.post(b"Transfer-Encoding:" + value + b"\r\n", p.chunked + p.hidden),
+        codes,
+        True,
+        differs,
+    )
 
 
 def _codings(name: str, lines: bytes, codes: tuple[int, ...] = (400,), differs: str = "") -> Case:
@@ -32,7 +38,9 @@ def _size(form: bytes, codes: tuple[int, ...] = (400,), differs: str = "") -> Ca
     name = f"chunk line {form!r}"
     return Case(
         name,
-        lambda p: p.chunks(form.replace(b"%x", b"%x" % len(p.body)) + b"\r\n" + p.body + b"\r\n0\r\n\r\n" + p.hidden),
+        lambda p: p.chunks(
+            form.replace(b"%x", b"%x" % len(p.body)) + b"\r\n" + p.body + b"\r\n0\r\n\r\n" + p.hidden
+        ),
         codes,
         True,
         differs,
@@ -42,7 +50,9 @@ def _size(form: bytes, codes: tuple[int, ...] = (400,), differs: str = "") -> Ca
 def _end(form: bytes, codes: tuple[int, ...] = (400,), differs: str = "") -> Case:
     """What follows the octets of the one chunk."""
     name = f"chunk end {form!r}"
-    return Case(name, lambda p: p.chunks(b"%x\r\n" % len(p.body) + p.body + form + p.hidden), codes, True, differs)
+    return Case(
+        name, lambda p: p.chunks(b"%x\r\n" % len(p.body) + p.body + form + p.hidden), codes, True, differs
+    )
 
 
 LARGE = "beyond what is taken at all"

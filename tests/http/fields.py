@@ -15,7 +15,23 @@ def _connection(value: bytes, codes: tuple[int, ...], differs: str = "") -> Case
 
 
 BOTH = (200, 200)
-NAMES = (b"Fo@", b"Fo\x01o", b"F(o", b"F,o", b"F;o", b"F=o", b'F"o', b"F/o", b"F[o", b"F?o", b"F{o", b"F\\o", b"\xc3\xa9", b"F\xa0o", b"F\x7fo")
+NAMES = (
+    b"Fo@",
+    b"Fo\x01o",
+    b"F(o",
+    b"F,o",
+    b"F;o",
+    b"F=o",
+    b'F"o',
+    b"F/o",
+    b"F[o",
+    b"F?o",
+    b"F{o",
+    b"F\\o",
+    b"\xc3\xa9",
+    b"F\xa0o",
+    b"F\x7fo",
+)
 VALUES = (b"\x01", b"\x08", b"\x0b", b"\x0c", b"\x0e", b"\x1b", b"\x1f", b"\x7f", b"\0")
 UPGRADE = "behind an upgrade, also a declined one, nothing is read"
 

@@ -10,10 +10,18 @@ __all__ = ["CASES", "JOINTS", "LENIENT", "ODD", "joint"]
 
 def _between(octets: bytes, codes: tuple[int, ...], differs: str = "") -> Case:
     """These octets between two requests."""
-    return Case(f"between two: {octets!r}", lambda p: p.lengths(b"Content-Length: %d\r\n").replace(p.hidden, octets + p.hidden), codes, True, differs)
+    return Case(
+        f"between two: {octets!r}",
+        lambda p: p.lengths(b"Content-Length: %d\r\n").replace(p.hidden, octets + p.hidden),
+        codes,
+        True,
+        differs,
+    )
 
 
-def _sequence(name: str, messages: Callable[[Parts], list[bytes]], codes: tuple[int, ...], differs: str = "") -> Case:
+def _sequence(
+    name: str, messages: Callable[[Parts], list[bytes]], codes: tuple[int, ...], differs: str = ""
+) -> Case:
     return Case(f"sequence {name}", lambda p: b"".join(messages(p)), codes, True, differs)
 
 
@@ -66,7 +74,26 @@ JOINTS = (
     "Encoding:^ chunked", "Encoding: ^chunked", "chun^ked", "chunked^|", "chunked|^|", "^SIZE", "SIZE^;", "SIZE;^a", "SIZE;a^=", "SIZE;a=^b",
     "SIZE;a=b^|", "SIZE;a=b|^", "^END", "END^|", "END|^", "^0|", "0^|", "0|^", "^Tail", "Ta^il", "Tail^:", "Tail: ^x", "Tail: x^|", "x|^|",
 )  # fmt: skip
-ODD = (b"\0", b"\r", b"\n", b"\r\n", b"\t", b" ", b"\x0b", b"\x0c", b"\x1f", b"\x7f", b"\x85", b"\xa0", b"\xff", b":", b";", b",", b'"', b"\\")
+ODD = (
+    b"\0",
+    b"\r",
+    b"\n",
+    b"\r\n",
+    b"\t",
+    b" ",
+    b"\x0b",
+    b"\x0c",
+    b"\x1f",
+    b"\x7f",
+    b"\x85",
+    b"\xa0",
+    b"\xff",
+    b":",
+    b";",
+    b",",
+    b'"',
+    b"\\",
+)
 # Where one does no harm: empty lines before a request, white space in its line, extensions of chunks that have no name.
 LENIENT = frozenset(
     (

@@ -1,6 +1,7 @@
 """What stands behind the proxies: `ocsp-responder serve` with two CAs over a store that the tests write themselves."""
 
 import contextlib
+import subprocess
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -144,8 +145,8 @@ def origin(directory: Path, responder: str = "") -> Iterator[Origin]:
 
 
 @contextlib.contextmanager
-def serving(made: Origin) -> Iterator[None]:
+def serving(made: Origin) -> Iterator["subprocess.Popen[bytes]"]:
     """`ocsp-responder serve`; it reads the issuers within a second."""
-    with made.service.serving():
+    with made.service.serving() as process:
         wait_until(lambda: made.web.request("GET", "/").code == 200, "the responder")
-        yield
+        yield process

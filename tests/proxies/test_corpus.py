@@ -100,7 +100,9 @@ def check_next(cast: Cast, name: str, reading: Reading, octets: bytes) -> None:
 def converse(port: int, cast: Cast) -> int:
     """The number of messages that the other side answered with 200."""
     messages = messages_of(cast)
-    heard = asyncio.run(asyncio.wait_for(talk_all(port, [*messages.values()], post(cast.request_after)), PATIENCE))
+    heard = asyncio.run(
+        asyncio.wait_for(talk_all(port, [*messages.values()], post(cast.request_after)), PATIENCE)
+    )
     answered = 0
     for (name, message), ((first, _), then) in zip(messages.items(), heard, strict=True):
         reading = read(message)
