@@ -593,7 +593,9 @@ def chunked(body: bytes, trailer: bytes) -> bytes:
 
 
 @pytest.mark.invariant("E5")
-@pytest.mark.parametrize("trailer", [b"Content-Type: text/plain\r\n", b"Expect: 100-continue\r\n", b"X: y\r\n"])
+@pytest.mark.parametrize(
+    "trailer", [b"Content-Type: text/plain\r\n", b"Expect: 100-continue\r\n", b"X: y\r\n"]
+)
 def test_a_trailer_is_no_header(port: int, request_der: bytes, trailer: bytes) -> None:
     """RFC 9110 section 6.5.1: it changes nothing."""
     responses = [raw(port, chunked(request_der, fields)) for fields in (b"", trailer)]
