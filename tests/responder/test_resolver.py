@@ -241,7 +241,6 @@ async def test_a_missing_issuer_is_a_fault(application: Application, ca: CA, she
 
 
 @pytest.mark.conformance("R-11")
-@pytest.mark.invariant("C4")
 async def test_a_flushed_store_is_a_fault(application: Application, ca: CA, shelf: Shelf) -> None:
     shelf.client.flushall()
     assert (await cause_of(application, ask(ca, GOOD)))[0] is TryLater

@@ -212,6 +212,7 @@ def finish(walk: Walk, days: int) -> None:
 
 
 @pytest.mark.conformance("C-18", "C-19", "U-03", "U-04")
+@pytest.mark.invariant("D3")
 def test_two_days(walk: Callable[[int], Walk]) -> None:
     """D3, D5, D8: entries stay until one CRL past the end, and the shards have what the ledger has, at every step."""
     finish(walk(3), 2)
