@@ -5,10 +5,10 @@ from pathlib import Path
 import pytest
 
 from _fastpath.crl_reader import Crl
-from signer.crl.read import REASON_NUMBERS
 from signer.crl.service import CrlService
 from signer.ocsp.schedule import PageRange
 from signer.ocsp.tail import Tail
+from store.model import REASON_NUMBERS
 from tests.signer.works import FakeClock, Works, row_in_page
 
 HOUR = 3600
