@@ -53,6 +53,11 @@ class Guard:
     hangs: bool = False
 
     @property
+    def title(self) -> str:
+        """Its name in words, without the invariant."""
+        return self.name.partition("-")[2].replace("-", " ")
+
+    @property
     def functions(self) -> set[tuple[str, str]]:
         """File and function (or class) of each of its tests."""
         return {_function(test) for test in self.tests}

@@ -18,6 +18,13 @@ from tests.marks import ROOT
 __all__ = ["Found", "copy_tree", "run_tests", "try_without"]
 
 LEFT_OUT = (".*", "build", "dist", "*.egg-info", "*.c")
+UNUSED = (
+    "cacheprovider",
+    "schemathesis",
+    "xdist",
+    "benchmark",
+    "anyio",
+)  # plugins that take longer to load than most tests
 LIMIT = 600.0  # seconds for all tests of a guard
 LIMIT_OF_HANGING = 60.0
 # Some modules alone, as fast as it gets.
@@ -80,15 +87,21 @@ def _build(directory: Path, modules: Iterable[str]) -> None:
 
 
 def run_tests(
-    tests: Sequence[str], directory: Path, raises: Sequence[str] = (), *, hangs: bool = False
+    tests: Sequence[str],
+    directory: Path,
+    raises: Sequence[str] = (),
+    *,
+    hangs: bool = False,
+    limit: float | None = None,
 ) -> Found:
-    """Run tests, and the processes that they start, out of the copy in `directory`."""
+    """Run tests, and the processes that they start, out of the copy in `directory`; `limit` in seconds."""
     told = directory / "outcomes.jsonl"
     command = [sys.executable, "-m", "pytest", "-q", "--tb=short", "-m", "slow or not slow"]
-    command += ["-p", "no:cacheprovider", "-p", "tests.invariants.outcomes", *tests]
+    command += [f"-pno:{plugin}" for plugin in UNUSED] + ["-p", "tests.invariants.outcomes", *tests]
     surroundings = {**os.environ, "PYTHONPATH": str(directory), VARIABLE: str(told)}
     surroundings.pop("OCSPEED_KEEP", None)  # nothing that is found here is a result
-    output, ended = _output_of(command, directory, surroundings, LIMIT_OF_HANGING if hangs else LIMIT)
+    limit = limit or (LIMIT_OF_HANGING if hangs else LIMIT)
+    output, ended = _output_of(command, directory, surroundings, limit)
     if not ended:
         return Found(dict.fromkeys(tests, "failed" if hangs else "did not end"), output)
     lines = [json.loads(line) for line in told.read_text().splitlines()] if told.exists() else []

@@ -8,7 +8,6 @@
 ran several times the last run counts. A guard has to be removed anew when its entry changed.
 """
 
-import re
 import sys
 import tomllib
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -20,7 +19,17 @@ from tests.invariants.kept import RESULTS, Kept, load_kept
 from tests.marks import ROOT, Shown, link, marked_tests
 from tests.runs import Results, describe, read_results, worst
 
-__all__ = ["DOCUMENT", "Row", "State", "cells", "load_rows", "table_lines"]
+__all__ = [
+    "DOCUMENT",
+    "GROUPS",
+    "Row",
+    "State",
+    "lasting",
+    "load_rows",
+    "overview_lines",
+    "render",
+    "lines_of_tests",
+]
 
 ROWS = Path(__file__).with_name("rows.toml")
 DOCUMENT = ROOT / "docs" / "invariants.md"
@@ -37,12 +46,15 @@ HEADING = """\
 # Invariants
 
 What must never happen, the tests that show that it does not, and the guards that stand against it. Each guard is
-removed from a copy of the tree, which is built where it has to be, and named tests must fail there, in an assertion.
-Made by `make invariants` out of `tests/invariants/rows.toml`, of the marks `@pytest.mark.invariant(...)` in the tests,
-of the run that the column of results tells of, and of `tests/invariants/guards`; not written by hand.
+removed from a copy of the tree, which is built where it has to be, and the tests that are named for it must fail there,
+in an assertion. Made by `make invariants` out of `tests/invariants/rows.toml`, of the marks
+`@pytest.mark.invariant(...)` in the tests, of the run that the results are of, and of `tests/invariants/guards`; not
+written by hand.
 
-A row that is not met as it is written, or that has no test, says why. A test that no removed guard made fail says so.
+An invariant that is not met as it is written, or has no test, says why. A test that did not fail without a guard says so.
 """
+OVERVIEW = "| | never | tests | guards caught | last run |\n| --- | --- | --- | --- | --- |"
+TESTS = "| test | last run | fails without |\n| --- | --- | --- |"
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,15 +82,13 @@ class State:
     def guards_of(self, row: str) -> list[Guard]:
         return [guard for guard in self.guards if row in guard.invariants]
 
-    def found(self, guard: Guard) -> Kept | None:
-        """The last removal, if it was of the entry as it is now."""
+    def removal(self, guard: Guard) -> Kept | None:
+        """The last one, if it was of the entry as it is now."""
         kept = self.kept.get(guard.name)
         return kept if kept is not None and kept.digest == guard.digest else None
 
-    def seen_to_fail(self) -> set[tuple[str, str]]:
-        """Tests that failed when a guard was removed."""
-        caught = (guard for guard in self.guards if (kept := self.found(guard)) and kept.caught)
-        return {function for guard in caught for function in guard.functions}
+    def caught(self, guards: Iterable[Guard]) -> int:
+        return sum(removal.caught for guard in guards if (removal := self.removal(guard)))
 
 
 def load_rows(path: Path = ROWS) -> list[Row]:
@@ -86,70 +96,94 @@ def load_rows(path: Path = ROWS) -> list[Row]:
     return [Row(id=name, **fields) for name, fields in tomllib.loads(path.read_text()).items()]
 
 
-def table_lines(rows: Iterable[Row], state: State) -> Iterator[str]:
-    """A line of the table for every row."""
-    seen = state.seen_to_fail()
+def overview_lines(rows: Iterable[Row], state: State) -> Iterator[str]:
+    """A line for every row."""
     for row in rows:
-        tests = state.tests_of(row.id)
-        remarks = [f"**Not met:** {row.reason}" if row.reason else "", f"*{row.note}*" if row.note else ""]
-        what = "<br>".join(filter(None, [row.what, *remarks]))
-        shown = "<br>".join(_test(test, seen) for test in tests) or "**none**"
-        guards = "<br>".join(_guard(guard) for guard in state.guards_of(row.id)) or "**none**"
-        said = "<br>".join(_said(state.found(guard)) for guard in state.guards_of(row.id)) or "—"
-        yield f"| {row.id} | {what} | {shown} | {guards} | {said} | {worst(tests, state.results) or '—'} |"
+        tests, guards = state.tests_of(row.id), state.guards_of(row.id)
+        what = row.what + (" (**not met**)" if row.reason else "")
+        caught = f"{state.caught(guards)} of {len(guards)}"
+        result = worst(tests, state.results) or "—"
+        yield f"| [{row.id}](#{row.id.lower()}) | {what} | {len(tests) or '**none**'} | {caught} | {result} |"
 
 
-def _test(test: Shown, seen: set[tuple[str, str]]) -> str:
-    return link(test) + ("" if (test.file, test.test) in seen else " **never seen to fail**")
+def lines_of_tests(row: Row, state: State) -> Iterator[str]:
+    """A line for every test of a row."""
+    guards = state.guards_of(row.id)
+    for test in state.tests_of(row.id):
+        said = [_said(test, guard, state) for guard in guards if (test.file, test.test) in guard.functions]
+        without = "<br>".join(said) or "**never seen to fail**"
+        yield f"| {link(test)} | {worst([test], state.results)} | {without} |"
 
 
-def _guard(guard: Guard) -> str:
-    files = dict.fromkeys(edit.file for edit in guard.edits)
-    return f"{guard.name.partition('-')[2].replace('-', ' ')} (`{'`, `'.join(files)}`)"
+def _said(test: Shown, guard: Guard, state: State) -> str:
+    files = ", ".join(dict.fromkeys(f"`{edit.file}`" for edit in guard.edits))
+    name = f"{guard.title} ({files})"
+    removal = state.removal(guard)
+    if removal is None:
+        return f"{name}: **not removed yet**"
+    failed = all(
+        outcome == "failed"
+        for node, outcome in removal.outcomes.items()
+        if node.partition("[")[0] == f"{test.file}::{test.test}"
+    )
+    return name if failed else f"{name}: **not caught**"
 
 
-def _said(kept: Kept | None) -> str:
-    if kept is None:
-        return "**not removed yet**"
-    return "caught" if kept.caught else "**not caught**"
-
-
-def cells(document: str) -> list[list[str]]:
-    """The table of a document without the results of tests."""
-    lines = re.findall(r"^\| [A-G]\d\d? \|.*$", document, re.MULTILINE)
-    return [line.split(" | ")[:-1] for line in lines]
+def lasting(document: str) -> list[str]:
+    """The lines of both kinds without the results of the run, and what there is said of rows."""
+    lines = []
+    for line in document.splitlines():
+        if line.startswith("| [") and "](#" in line:
+            lines.append(line.rpartition(" | ")[0])
+        elif line.startswith("| ["):
+            test, _, without = line.split(" | ", 2)
+            lines.append(f"{test} | {without}")
+        elif line.startswith(("### ", "**Not met:**", "*")):
+            lines.append(line)
+    return lines
 
 
 def render(rows: Sequence[Row], state: State, run: str) -> str:
     """The whole document."""
-    parts = [HEADING, f"{_summary(rows, state)} {run}\n"]
+    parts = [HEADING, f"{_summary(rows, state)} {run}\n", OVERVIEW]
+    parts += [*overview_lines(rows, state), ""]
     for letter, title in GROUPS.items():
         parts.append(f"## {title}\n")
-        parts.append(
-            "| id | what | tests | guards | without them | result |\n| --- | --- | --- | --- | --- | --- |"
-        )
-        parts.append("\n".join(table_lines((row for row in rows if row.id.startswith(letter)), state)) + "\n")
+        for row in rows:
+            if row.id.startswith(letter):
+                parts += _section(row, state)
     return "\n".join(parts)
 
 
+def _section(row: Row, state: State) -> Iterator[str]:
+    yield f"### {row.id}\n\n{row.what}.\n"
+    if row.reason:
+        yield f"**Not met:** {row.reason}.\n"
+    if row.note:
+        yield f"*{row.note}*\n"
+    lines = list(lines_of_tests(row, state))
+    if lines:
+        yield "\n".join([TESTS, *lines, ""])
+
+
 def _summary(rows: Sequence[Row], state: State) -> str:
-    found = {guard.name: state.found(guard) for guard in state.guards}
-    removed = [kept for kept in found.values() if kept is not None]
+    removed = [removal for guard in state.guards if (removal := state.removal(guard))]
+    dates = ", ".join(sorted({removal.date for removal in removed}))
     tests = {(mark.file, mark.test) for mark in state.marks}
-    dates = sorted({f"{kept.date} at {kept.commit}" for kept in removed})
+    failed = {function for guard in state.guards if state.caught([guard]) for function in guard.functions}
     return (
         f"{len(rows)} invariants: {sum(bool(state.tests_of(row.id)) for row in rows)} with tests, "
-        f"{sum(bool(state.guards_of(row.id)) for row in rows)} with guards that were or can be removed, "
-        f"{sum(bool(row.reason) for row in rows)} not met as written.\n"
-        f"{len(found)} guards: {len(removed)} removed, of which {sum(kept.caught for kept in removed)} were caught "
-        f"({'; '.join(dates)}).\n"
-        f"{len(tests)} test functions: {len(tests & state.seen_to_fail())} seen to fail without a guard."
+        f"{sum(bool(state.guards_of(row.id)) for row in rows)} with guards that can be removed, "
+        f"{sum(bool(row.reason) for row in rows)} not met as written. "
+        f"{len(state.guards)} guards: {len(removed)} removed ({dates}), {state.caught(state.guards)} of them caught. "
+        f"{len(tests)} test functions: {len(tests & failed)} seen to fail."
     )
 
 
 def main(paths: list[Path]) -> None:
     """Write the document from the runs in these files."""
-    state = State(marked_tests("invariant"), list(load_guards().values()), load_kept(), read_results(paths))
+    guards = list(load_guards().values())
+    state = State(marked_tests("invariant"), guards, load_kept(), read_results(paths))
     DOCUMENT.write_text(render(load_rows(), state, describe(paths, DOCUMENT, RESULTS)))
 
 

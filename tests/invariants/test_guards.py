@@ -21,5 +21,6 @@ def test_without_its_guard_a_test_fails(name: str, tmp_path: Path) -> None:
 def test_in_a_copy_with_all_guards_they_pass(tmp_path: Path) -> None:
     """Else a test could fail without its guard for being run in a copy."""
     copy_tree(tmp_path)
-    found = run_tests(sorted({test for guard in GUARDS.values() for test in guard.tests}), tmp_path)
+    tests = sorted({test for guard in GUARDS.values() for test in guard.tests})
+    found = run_tests(tests, tmp_path, limit=3600)
     assert found.all_are("passed"), f"{found.outcomes}\n{found.output}"

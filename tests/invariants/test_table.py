@@ -9,7 +9,17 @@ import pytest
 from tests.invariants.guard import Edit, Guard, load_guards, selected
 from tests.invariants.kept import Kept, keep, load_kept
 from tests.invariants.removal import Found
-from tests.invariants.table import GROUPS, Row, State, load_rows, table_lines
+from tests.invariants.table import (
+    DOCUMENT,
+    GROUPS,
+    Row,
+    State,
+    lasting,
+    lines_of_tests,
+    load_rows,
+    overview_lines,
+    render,
+)
 from tests.marks import ROOT, Shown, marked_tests
 
 SIZES = {"A": 8, "B": 6, "C": 6, "D": 11, "E": 6, "F": 6, "G": 7}
@@ -31,6 +41,11 @@ def test_every_mark_names_a_row() -> None:
     assert [mark for mark in MARKS if mark.row not in known] == []
 
 
+def test_every_row_has_a_test_or_a_reason() -> None:
+    tested = {mark.row for mark in MARKS}
+    assert [row.id for row in ROWS if row.id not in tested and not row.reason] == []
+
+
 @pytest.mark.parametrize("name", GUARDS)
 def test_a_guard_is_in_the_tree_once_and_its_tests_are_there(name: str) -> None:
     guard = GUARDS[name]
@@ -40,6 +55,12 @@ def test_a_guard_is_in_the_tree_once_and_its_tests_are_there(name: str) -> None:
         assert edit.new != edit.old
     marked = {(mark.file, mark.test) for mark in MARKS if mark.row in guard.invariants}
     assert guard.functions <= marked, "its tests carry no mark of its invariants"
+
+
+def test_the_document_is_fresh() -> None:
+    """Results of tests are those of the run that it names; everything else must be as it is now (`make invariants`)."""
+    state = State(MARKS, list(GUARDS.values()), load_kept())
+    assert lasting(DOCUMENT.read_text()) == lasting(render(ROWS, state, ""))
 
 
 # What is made of them
@@ -54,37 +75,52 @@ CAUGHT = Kept(GUARD.digest, "abc1234", "2026-11-22", {GUARD.tests[0]: "failed"})
 
 
 def line(state: State, row: Row = ROW) -> str:
-    (only,) = table_lines([row], state)
+    (only,) = overview_lines([row], state)
     return only
 
 
 def test_a_row_without_anything_says_so() -> None:
-    assert line(State([], [])) == "| A1 | no later good | **none** | **none** | — | — |"
+    assert line(State([], [])) == "| [A1](#a1) | no later good | **none** | 0 of 0 | — |"
+    assert list(lines_of_tests(ROW, State([], []))) == []
 
 
 def test_a_row_that_is_not_met_says_why() -> None:
     row = replace(ROW, reason="nothing purges caches", note="by clock alone")
-    assert "no later good<br>**Not met:** nothing purges caches<br>*by clock alone* |" in line(
-        State([], []), row
-    )
+    assert line(State([], []), row) == "| [A1](#a1) | no later good (**not met**) | **none** | 0 of 0 | — |"
+    document = render([row], State([], []), "")
+    assert "### A1\n\nno later good.\n\n**Not met:** nothing purges caches.\n\n*by clock alone*\n" in document
 
 
 @pytest.mark.parametrize(
-    ("kept", "test", "said"),
+    ("kept", "caught", "said"),
     [
-        (CAUGHT, "", "caught"),
-        (None, " **never seen to fail**", "**not removed yet**"),
-        (replace(CAUGHT, digest="0"), " **never seen to fail**", "**not removed yet**"),
-        (replace(CAUGHT, outcomes={GUARD.tests[0]: "passed"}), " **never seen to fail**", "**not caught**"),
+        (CAUGHT, 1, ""),
+        (None, 0, ": **not removed yet**"),
+        (replace(CAUGHT, digest="0"), 0, ": **not removed yet**"),
+        (replace(CAUGHT, outcomes={GUARD.tests[0]: "passed"}), 0, ": **not caught**"),
     ],
     ids=["caught", "never", "another entry", "not caught"],
 )
-def test_what_is_said_of_a_guard(kept: Kept | None, test: str, said: str) -> None:
+def test_what_is_said_of_a_guard(kept: Kept | None, caught: int, said: str) -> None:
     state = State([MARK], [GUARD], {GUARD.name: kept} if kept else {}, {ONE: {"passed"}})
-    assert line(state) == (
-        f"| A1 | no later good | [a/test_x.py::test_one](../tests/a/test_x.py){test} "
-        f"| an older page (`store/functions.lua`) | {said} | passed |"
+    assert line(state) == f"| [A1](#a1) | no later good | 1 | {caught} of 1 | passed |"
+    (test,) = lines_of_tests(ROW, state)
+    assert test == (
+        f"| [a/test_x.py::test_one](../tests/a/test_x.py) | passed | an older page (`store/functions.lua`){said} |"
     )
+
+
+def test_a_test_without_a_guard_says_so() -> None:
+    (test,) = lines_of_tests(ROW, State([MARK], [replace(GUARD, invariants=("A2",))]))
+    assert test.endswith(" | not run | **never seen to fail** |")
+
+
+def test_what_lasts_of_a_document_is_all_but_the_run() -> None:
+    row, state = replace(ROW, reason="of this"), State([MARK], [GUARD], {}, {ONE: {"passed"}})
+    document = render([row], state, "Results: of today")
+    assert lasting(document) == lasting(render([row], replace(state, results={}), "Results: of tomorrow"))
+    assert lasting(document) != lasting(render([ROW], state, ""))
+    assert lasting(document) != lasting(render([row], replace(state, guards=[]), ""))
 
 
 def test_results_are_kept_by_guard(tmp_path: Path) -> None:
