@@ -30,6 +30,7 @@ __all__ = ["Fault", "PageSigner", "Pages", "Tally", "is_urgent"]
 MOVED = "the store is ahead of the ledger; unless an older ledger was put back, it is tried again"
 ATTEMPTS = 4  # how often a page that moved on underneath is read again
 TOLERATED_AHEAD = 5  # seconds another signer's clock may be ahead of ours (architecture: signing)
+LONGEST = 255  # seconds from thisUpdate to producedAt that a record has a place for
 FARTHEST_AHEAD = 86_400  # seconds up to which a revocation follows it: no clock is that wrong, the header is
 
 _hash32 = itemgetter(0)
@@ -230,14 +231,17 @@ class PageSigner(Pages):
         first, last = pages.first << self._shift, ((pages.last + 1) << self._shift) - 1
         snapshot = self._ledger.snapshot(self.issuer.id, first, last)
         kept = self._kept(snapshot, this_update) if keeps else {}
+        produced_at = self._clock.now()
+        if produced_at - this_update > LONGEST:  # the process was stopped meanwhile, or its disk was
+            return list(range(pages.first, pages.last + 1))
         drafts = []
         for page, certificates in self._by_page(pages, snapshot):
             at = not_before.get(page, this_update)
             try:
-                drafts.append(self._draft(page, certificates, kept, at))
+                drafts.append(self._draft(page, certificates, kept, at, produced_at))
             except ValueError as error:  # what a response or a record has no place for
                 tally.faults.append(_unsignable(page, error))
-                drafts.append(self._draft_of_the_rest(page, certificates, kept, at))
+                drafts.append(self._draft_of_the_rest(page, certificates, kept, at, produced_at))
         puts = self._signed(drafts, snapshot.generation)
         moved = []
         for draft, put, result in zip(drafts, puts, self._writer.put_pages(puts), strict=True):
@@ -267,10 +271,14 @@ class PageSigner(Pages):
             first = end
 
     def _draft(
-        self, page: int, certificates: list[CertificateValues], kept: dict[bytes, bytes], this_update: int
+        self,
+        page: int,
+        certificates: list[CertificateValues],
+        kept: dict[bytes, bytes],
+        this_update: int,
+        produced_at: int,
     ) -> _Draft:
         """Certificates leave after notAfter, which is their last second; revoked ones are named as removals (R-28)."""
-        produced_at = max(this_update, self._clock.now())
         living = [values for values in certificates if values[2] >= this_update]
         gone = []
         if len(living) < len(certificates):
@@ -280,14 +288,21 @@ class PageSigner(Pages):
         if kept:
             stays = {serial: kept[serial] for _, serial, *_ in living if serial in kept}
             living = [values for values in living if values[1] not in kept]
-        return _Draft(page, this_update, self._signer.unsigned(living, this_update, produced_at), stays, gone)
+        unsigned = self._signer.unsigned(living, this_update, max(this_update, produced_at))
+        return _Draft(page, this_update, unsigned, stays, gone)
 
     def _draft_of_the_rest(
-        self, page: int, certificates: list[CertificateValues], kept: dict[bytes, bytes], this_update: int
+        self,
+        page: int,
+        certificates: list[CertificateValues],
+        kept: dict[bytes, bytes],
+        this_update: int,
+        produced_at: int,
     ) -> _Draft:
         """One bad row delays no other (B3): of its certificate stays what is stored, if anything is."""
         bad = [values[1] for values in certificates if not self._is_signable(values, this_update)]
-        draft = self._draft(page, [one for one in certificates if one[1] not in bad], kept, this_update)
+        others = [one for one in certificates if one[1] not in bad]
+        draft = self._draft(page, others, kept, this_update, produced_at)
         stored = self._reader.records((self._key(page), serial) for serial in bad)
         stays = {serial: record for serial, record in zip(bad, stored, strict=True) if record is not None}
         return replace(draft, kept=draft.kept | stays)

@@ -3,7 +3,7 @@
 import pytest
 
 from _fastpath.page import HEADER_FIELD, PageHeader, record_slot
-from signer.ledger.values import Change, ChangeKind
+from signer.ledger.values import Change, ChangeKind, Snapshot
 from signer.ocsp.pages import ATTEMPTS, PageSigner
 from signer.ocsp.schedule import PageRange
 from store.schema import page_key
@@ -125,6 +125,29 @@ def test_a_page_that_never_rests_is_a_fault(works: Works, clock: FakeClock, sign
     assert [fault.page for fault in tally.faults] == [1]
     assert tally.pages == 3
     assert all(works.is_revoked(row.serial) for row in rows)
+
+
+@pytest.mark.parametrize(("stops", "pages"), [(1, 4), (ATTEMPTS, 0)])
+def test_who_was_stopped_between_reading_and_signing_reads_again(
+    works: Works,
+    clock: FakeClock,
+    signer: PageSigner,
+    monkeypatch: pytest.MonkeyPatch,
+    stops: int,
+    pages: int,
+) -> None:
+    """By a debugger, or by a disk: from thisUpdate to producedAt a record has a place for 255 s."""
+    works.add([row_in_page(1, 1)])
+    snapshot, stopped = works.ledger.snapshot, [256] * stops
+
+    def read(*asked: int) -> Snapshot:
+        found = snapshot(*asked)
+        clock.pass_time(stopped.pop() if stopped else 255)
+        return found
+
+    monkeypatch.setattr(works.ledger, "snapshot", read)
+    tally = signer.sign_range(ALL)
+    assert (tally.pages, len(tally.faults)) == (pages, 4 - pages)
 
 
 @pytest.mark.conformance("R-20")

@@ -125,7 +125,9 @@ def no_ages(patch: Patch) -> None:
 def no_rest(patch: Patch) -> None:
     """A page with a bad row is not written."""
     patch.setattr(
-        PageSigner, "_draft_of_the_rest", lambda self, page, rows, kept, now: self._draft(page, [], {}, 0)
+        PageSigner,
+        "_draft_of_the_rest",
+        lambda self, page, rows, kept, *times: self._draft(page, [], {}, 0, 0),
     )
 
 
