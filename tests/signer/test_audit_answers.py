@@ -4,12 +4,20 @@ import shutil
 from collections.abc import Iterator
 from contextlib import ExitStack
 from pathlib import Path
+from random import Random
 from typing import NamedTuple
 
 import pytest
 import redis
 
+from _fastpath.certid import SHA1, SHA256
 from _fastpath.page import hash32
+from signer.audit.answers import AnswerAudit
+from signer.audit.client import Client
+from signer.audit.pages import Subject
+from signer.audit.patience import Patience
+from signer.audit.report import Checked, Findings
+from signer.audit.sample import Choice
 from signer.ledger.values import CertificateRow
 from store.clock import SystemClock
 from store.embedded import EmbeddedStore
@@ -78,6 +86,25 @@ def test_a_responder_over_another_store(served: Served, capsys: pytest.CaptureFi
     assert "answered good, the ledger says revoked" in messages
     assert {one["url"] for one in found["http_answer"]["first"]} == {served.other}
     assert found["http_unissued"]["count"] == 5
+
+
+@pytest.mark.parametrize(("left", "found"), [(61, 4), (60, 0), (-10, 0)])
+def test_a_certificate_that_ends_meanwhile_need_not_be_answered_for(
+    served: Served, left: int, found: int
+) -> None:
+    """R-11: in the last minute of its last response nothing is sent."""
+    works = served.works
+    rows = works.ledger.snapshot(works.issuer.id, 0, 2**32 - 1).rows
+    last = max(rows, key=lambda row: row.serial)
+    subject = Subject(works.context.issuer("demo"), works.issuer, (SHA1, SHA256))
+    clock = FakeClock(last.not_after - left)
+    audit = AnswerAudit(works.ledger, works.reader, subject, {}, Patience(lambda seconds: None), clock)
+    findings = Findings()
+    with Client(served.other) as client:
+        audit.look(
+            client, [last], Choice(0, False, Random(1)), findings, Checked("demo", 0), lambda count: None
+        )
+    assert findings.total == found
 
 
 @pytest.mark.slow
