@@ -56,7 +56,7 @@ def follow(works: Works, tail: Tail, written: list["subprocess.Popen[str]"]) -> 
         while read != tail.read:
             read = tail.read
             assert tail.step().faults == []
-        for page in tail.take_wanted():
+        for page in tail.take_urgent() + tail.take_wanted():  # as the pool would
             assert signer.sign_range(PageRange(page, page)).faults == []
             tail.settle([page], tail.read)
     assert works.ledger.pending_changes(works.issuer.id) == 0
@@ -161,5 +161,3 @@ def test_numbers_of_a_sequence_would_be_skipped(wide: Works, monkeypatch: pytest
         told, made = race(wide, monkeypatch, writers=4, changes=2_000, delay=10, sequence=True)
         assert made.total() == 2_000
         assert len(told) < 2_000
-        with pytest.raises((AssertionError, KeyError)):
-            check_stored(wide)
