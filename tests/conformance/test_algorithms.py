@@ -113,6 +113,7 @@ def test_nothing_of_a_key_that_signs_wrongly_is_stored(
     assert [works.stored(page) for page in range(4)] == [None] * 4
 
 
+@pytest.mark.invariant("G4")
 @pytest.mark.conformance("A-05")
 def test_no_crl_of_a_key_that_signs_wrongly_is_published(
     works: Works, clock: FakeClock, monkeypatch: pytest.MonkeyPatch
@@ -149,6 +150,7 @@ def two(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Works]:
         yield works
 
 
+@pytest.mark.invariant("G4")
 @pytest.mark.conformance("A-05")
 def test_a_key_that_signs_wrongly_stops_its_issuer_alone(two: Works, monkeypatch: pytest.MonkeyPatch) -> None:
     """`run` says so once, signs nothing more with it, not a revocation either, and keeps the other one going."""

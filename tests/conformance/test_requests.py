@@ -66,6 +66,7 @@ def test_get_and_post_give_the_same_octets(world: World, algorithm: hashes.HashA
     assert web.ask(ca.request(GOOD + 1, algorithm)) == UNAUTHORIZED
 
 
+@pytest.mark.invariant("G2")
 @pytest.mark.conformance("Q-03")
 @pytest.mark.parametrize(
     ("name", "signature"),
@@ -158,6 +159,7 @@ def test_other_hashes_are_unauthorized(web: Client, algorithm: str, size: int) -
     assert web.ask(Parts(cert_ids=(encode(SEQUENCE, content),)).encode()) == UNAUTHORIZED
 
 
+@pytest.mark.invariant("G2")
 @pytest.mark.conformance("Q-06")
 @pytest.mark.parametrize("oid", UNKNOWN_OIDS)
 def test_unknown_extensions_are_ignored_unless_critical(
@@ -211,6 +213,7 @@ def test_several_certids_are_one_certificate_or_unauthorized(
     assert after - before == 2 * len(mixed)
 
 
+@pytest.mark.invariant("G2")
 @pytest.mark.conformance("Q-08")
 @pytest.mark.parametrize("size", [0, 1, 8, 16, 23, 32, 33, 128, 129])
 def test_a_nonce_changes_nothing(web: Client, plain: bytes, cert_id: bytes, size: int) -> None:
@@ -243,6 +246,7 @@ def _hashes_of(ca: CA) -> bytes:
     return encode(OCTET_STRING, key[:20]) + encode(OCTET_STRING, key[20:])
 
 
+@pytest.mark.invariant("G2")
 @pytest.mark.conformance("Q-11")
 @pytest.mark.parametrize(
     "algorithms",

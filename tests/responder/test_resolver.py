@@ -267,7 +267,7 @@ async def settle(application: Application, shelf: Shelf) -> None:
 
 
 @pytest.mark.conformance("D-01")
-@pytest.mark.invariant("B5", "C2")
+@pytest.mark.invariant("B5", "C2", "G3")
 @pytest.mark.parametrize(
     "fault", ["stranger", "not-for-ocsp", "wrong-key-hash", "expired", "ca-hash-of-delegate"]
 )

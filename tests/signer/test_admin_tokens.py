@@ -69,6 +69,7 @@ def test_a_strangers_file(tmp_path: Path) -> None:
         Tokens(path)
 
 
+@pytest.mark.invariant("G5")
 def test_a_changed_file_is_read_again(tmp_path: Path) -> None:
     """Replaced, altered, damaged, gone: what it says now counts, and nothing of what it said."""
     path = write(tmp_path, f"ra {FIRST}\n")

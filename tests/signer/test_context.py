@@ -92,6 +92,7 @@ def test_a_key_of_another_certificate(works: Works) -> None:
         context.ocsp_signer("demo")
 
 
+@pytest.mark.invariant("G3")
 @pytest.mark.conformance("C-02")
 def test_crls_are_signed_by_the_ca_alone(works: Works) -> None:
     with (
@@ -101,6 +102,7 @@ def test_crls_are_signed_by_the_ca_alone(works: Works) -> None:
         context.crl_signer("demo")
 
 
+@pytest.mark.invariant("G3")
 @pytest.mark.conformance("D-08")
 def test_an_expired_responder_certificate(works: Works, clock: FakeClock) -> None:
     clock.seconds = NOW + 60 * DAY

@@ -192,6 +192,7 @@ def own(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Signer]:
                 found.end()
 
 
+@pytest.mark.invariant("G5")
 @pytest.mark.conformance("R-10", "R-09")
 def test_issued_then_revoked_is_answered(signer: Signer) -> None:
     """A4, A1: the store has the answer right after, from the same running process."""
@@ -582,6 +583,7 @@ def test_who_says_nothing_is_let_go(own: Signer) -> None:
     assert own.issue("01").status_code == 200
 
 
+@pytest.mark.invariant("G5")
 @pytest.mark.slow
 def test_off_without_credentials(own: Signer) -> None:
     own.change('tokens = "intake.tokens"\n', "")
@@ -617,6 +619,7 @@ def write_pair(directory: Path, name: str, ca: tuple[Any, Any] | None, host: str
     return certificate, key
 
 
+@pytest.mark.invariant("G5")
 @pytest.mark.slow
 def test_client_certificates(own: Signer, tmp_path: Path) -> None:
     here = own.works.directory

@@ -53,6 +53,7 @@ def bring(place: Place, format: str) -> Path:
     return path
 
 
+@pytest.mark.invariant("G5")
 @pytest.mark.parametrize("format", EVERY)
 def test_the_same_again_changes_nothing(place: Place, format: str) -> None:
     path = bring(place, format)

@@ -66,7 +66,7 @@ def test_reading_again_changes_nothing(tmp_path: Path, ledger: Ledger, r1: Ledge
     assert ledger.generation(r1.id) == generation
 
 
-@pytest.mark.invariant("A1")
+@pytest.mark.invariant("A1", "G5")
 def test_a_file_cannot_unrevoke(tmp_path: Path, ledger: Ledger, r1: LedgerIssuer) -> None:
     read(tmp_path / "index.txt", REVOKED.format("", 5), ledger, r1.id)
     report = read(tmp_path / "index.txt", GOOD.format(5), ledger, r1.id)

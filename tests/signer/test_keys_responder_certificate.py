@@ -164,6 +164,7 @@ def test_times_are_looked_at() -> None:
     check_responder_certificate(PATH, responder(begin=NOW, end=NOW + 1), CA.issuer, NOW)
 
 
+@pytest.mark.invariant("G3")
 @pytest.mark.conformance("D-06")
 def test_an_extension_twice_is_a_defect_not_a_crash() -> None:
     """No builder writes this: the octets are changed and the certificate is signed again."""
@@ -176,6 +177,7 @@ def test_an_extension_twice_is_a_defect_not_a_crash() -> None:
     assert "its extensions cannot be read" in defect(x509.load_der_x509_certificate(certificate))
 
 
+@pytest.mark.invariant("G3")
 @pytest.mark.conformance("D-09")
 def test_the_ca_itself_needs_digital_signature() -> None:
     check_ca_as_signer(PATH, CA.issuer.certificate, NOW)

@@ -152,6 +152,7 @@ def test_no_such_token(token: Token) -> None:
     assert f"token 'absent', key 'responder': NoSuchToken: 0 tokens have that label; those there are '{token.label}'" in text  # fmt: skip
 
 
+@pytest.mark.invariant("G4")
 def test_a_token_that_goes_away(hsm: SoftHsm, token: Token) -> None:
     """Nothing is signed while it is away, nor asked of it too often; once back it signs, for every key of it."""
     clock = FakeClock()
@@ -207,6 +208,7 @@ def test_a_token_that_signs_wrongly(token: Token) -> None:
         key.sign_der(DATA)
 
 
+@pytest.mark.invariant("G4")
 def test_threads_have_sessions_of_their_own(token: Token) -> None:
     private = new_key()
     token.put(private, "responder", "01")

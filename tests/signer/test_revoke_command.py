@@ -146,6 +146,7 @@ def test_a_dry_run_needs_no_count(desk: Desk, tmp_path: Path) -> None:
     assert desk.events() == []
 
 
+@pytest.mark.invariant("G5")
 def test_a_batch_is_journalled_from_its_beginning_to_its_end(desk: Desk, tmp_path: Path) -> None:
     rows = desk.works.add_some(2_500)
     path = write(tmp_path / "list", [row.serial.hex() for row in rows])
@@ -172,6 +173,7 @@ def test_a_batch_is_journalled_from_its_beginning_to_its_end(desk: Desk, tmp_pat
     assert "batch" not in desk.text(RevokeRequest(from_file=path, expect=2_500))
 
 
+@pytest.mark.invariant("G5")
 def test_what_a_crash_left_is_done_by_the_same_again(desk: Desk, tmp_path: Path) -> None:
     rows = desk.works.add_some(2_500)
     asked = [Revocation(row.serial, NOW) for row in rows]

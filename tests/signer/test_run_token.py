@@ -119,6 +119,7 @@ def command(works: Works, *arguments: str, expect: int = 0) -> str:
     return done.stdout + done.stderr
 
 
+@pytest.mark.invariant("G4")
 def test_pages_and_crls(works: Works, token: Token, clock: FakeClock) -> None:
     """Nothing is stored or published while the token is away; then all of it."""
     works.add(row_in_page(page, number) for page in range(4) for number in range(3))
@@ -159,6 +160,7 @@ def test_without_python_pkcs11(works: Works, monkeypatch: pytest.MonkeyPatch) ->
         context.ocsp_signer("demo")
 
 
+@pytest.mark.invariant("G4")
 @pytest.mark.slow
 def test_commands(own: Works, token: Token) -> None:
     """Each of two workers opens its own session after it was spawned (G4)."""
@@ -179,6 +181,7 @@ def test_commands(own: Works, token: Token) -> None:
         assert f"the PIN in {token.pin_file} is refused" in shown and "0815" not in shown
 
 
+@pytest.mark.invariant("G4")
 @pytest.mark.slow
 def test_a_token_taken_away_and_brought_back_while_it_runs(own: Works, token: Token) -> None:
     """G4: meanwhile nothing is signed, and the log says why; afterwards everything is, without a restart."""
@@ -223,6 +226,7 @@ def test_a_batch_of_two_processes(own: Works) -> None:
         own.check_store()
 
 
+@pytest.mark.invariant("G4")
 @pytest.mark.slow
 @KINDS
 @pytest.mark.conformance("A-05")
@@ -244,6 +248,7 @@ def test_a_batch_meets_a_token_that_comes_and_goes(own: Works, token: Token) -> 
         own.check_store()
 
 
+@pytest.mark.invariant("G4")
 @pytest.mark.slow
 @KINDS
 @pytest.mark.conformance("A-05")
