@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 
 .DEFAULT_GOAL := help
-.PHONY: help build demo test test-slow bench-micro bench-serve bench-sign bench-crl bench-import bench-scale bench-revoke bench-mass fuzz sanitize conformance invariants lint package tools clean
+.PHONY: help build demo test test-slow bench-micro bench-serve bench-sign bench-crl bench-import bench-scale bench-revoke bench-mass bench-siege fuzz sanitize conformance invariants lint package tools clean
 
 help:
 	@echo "make build      virtual environment and Cython modules"
@@ -20,6 +20,7 @@ help:
 	@echo "make bench-scale  N certificates imported, signed, published and looked up (N=20000000)"
 	@echo "make bench-revoke  from a revocation's acceptance until every worker says so (ARGS=--quick for direction)"
 	@echo "make bench-mass    N revocations at once until all are signed and in CRLs (N=3048289)"
+	@echo "make bench-siege   good requests beside slow clients, under overload, after a flood (ARGS=--quick for direction)"
 	@echo "make sanitize   the codec and the fast path under AddressSanitizer and UndefinedBehaviorSanitizer"
 	@echo "make fuzz       every reader of outside octets against made-up input, under sanitizers (ARGS='--seconds 600')"
 	@echo "make conformance  all tests, and docs/conformance.md from them"
@@ -91,6 +92,9 @@ bench-revoke: build
 
 bench-mass: build
 	@$(BIN)/python -m bench.revoke --mass $(or $(N),3048289) $(ARGS)
+
+bench-siege: build
+	@$(BIN)/python -m bench.siege $(ARGS)
 
 lint: build
 	$(BIN)/ruff check .

@@ -1,5 +1,5 @@
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Any, Protocol, final
 
 from _fastpath.serve import FastPath
@@ -50,8 +50,8 @@ class Connections:
         body_timeout: float,
         write_timeout: float,
     ) -> None: ...
-    def sweep(self, now: float) -> None:
-        """End what takes too long, at this loop time."""
+    def sweep(self, members: Iterable[object], now: float) -> None:
+        """End those of these members that take too long, at this loop time, if they are still there."""
 
 @final
 class Connection(asyncio.Protocol):

@@ -40,10 +40,11 @@ cdef class Connections:
         self.write_timeout = write_timeout
         self.first_due = self.idle_due = INFINITY
 
-    def sweep(self, double now):
-        """End what takes too long."""
-        for member in tuple(self.members):
-            member.sweep(now)
+    def sweep(self, members, double now):
+        """End those of these that take too long, if they are still there."""
+        for member in members:
+            if member in self.members:
+                member.sweep(now)
 
 
 @cython.final

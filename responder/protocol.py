@@ -46,6 +46,7 @@ FRAMING = 8  # octets of chunked coding allowed for one of the body limit
 FIRST_WAIT = 10.0  # seconds at most until a new connection sends something (F3)
 LAST_WAIT = 5.0  # seconds for the rest of a message once the worker stops, of those that server.GRACE gives
 SWEEP_INTERVAL = 1.0
+SWEEP_SLICE, SWEEP_PAUSE = 16, 0.001  # connections looked at in a row, and seconds for others in between
 
 
 class _Phase(Enum):
@@ -70,6 +71,7 @@ class ServingState:
         self._server_state: ServerState | None = None  # uvicorn's
         self._answered = 0  # by the fast path, as far as uvicorn was told
         self._timer: asyncio.Handle | None = None
+        self._slices: asyncio.Handle | None = None
 
     def share(self, library: "Callable[[Connection], Library]", server_state: ServerState) -> Connections:
         """What all connections of uvicorn's server share; `library` makes a protocol of the HTTP library."""
@@ -94,9 +96,10 @@ class ServingState:
         self._timer = asyncio.get_running_loop().call_later(SWEEP_INTERVAL, self._sweep)
 
     def stop(self) -> None:
-        """End the timer."""
-        if self._timer is not None:
-            self._timer.cancel()
+        """End the timers."""
+        for timer in (self._timer, self._slices):
+            if timer is not None:
+                timer.cancel()
 
     def _set_dues(self, connections: Connections) -> None:
         now = asyncio.get_running_loop().time()
@@ -104,10 +107,9 @@ class ServingState:
         connections.first_due = now + min(FIRST_WAIT, self.section.keep_alive) + SWEEP_INTERVAL
 
     def _sweep(self) -> None:
-        if self.shared is not None:
-            self.shared.sweep(asyncio.get_running_loop().time())
+        if self.shared is not None and self._server_state is not None:
             self._set_dues(self.shared)
-        if self._server_state is not None:
+            self._look(self.shared, tuple(self._server_state.connections))
             self._server_state.total_requests += self.path.answered - self._answered
             self._answered = self.path.answered
         cache = self.path.cache
@@ -116,6 +118,14 @@ class ServingState:
         self.counters.set("ocsp_cache_removals_total", cache.evicted, "evicted")
         self.counters.set("ocsp_cache_removals_total", cache.invalidated, "invalidated")
         self.start()
+
+    def _look(self, shared: Connections, members: tuple[object, ...], first: int = 0) -> None:
+        """End what takes too long; thousands whose time is over at once hold nobody up who asks meanwhile (F3)."""
+        loop = asyncio.get_running_loop()
+        behind = first + SWEEP_SLICE
+        shared.sweep(members[first:behind], loop.time())
+        if behind < len(members):
+            self._slices = loop.call_later(SWEEP_PAUSE, self._look, shared, members, behind)
 
 
 class _Flow(FlowControl):

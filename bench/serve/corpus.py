@@ -20,6 +20,7 @@ CONFIG = """\
 listen = "127.0.0.1:{port}"
 admin = "127.0.0.1:{admin}"
 cache = "{cache}"
+{more}
 
 [[issuer]]
 name = "bench"
@@ -43,10 +44,10 @@ class Corpus:
         return sorted(self.serials, key=lambda serial: hash32(serial_from_int(serial)))
 
 
-def write_config(directory: Path, name: str, port: int, admin: int, cache: str) -> Path:
-    """An ocsp.toml; all in one directory share store and ledger."""
+def write_config(directory: Path, name: str, port: int, admin: int, cache: str, more: str = "") -> Path:
+    """An ocsp.toml, with these lines behind [responder]; all in one directory share store and ledger."""
     path = directory / f"{name}.toml"
-    path.write_text(CONFIG.format(port=port, admin=admin, cache=cache))
+    path.write_text(CONFIG.format(port=port, admin=admin, cache=cache, more=more))
     return path
 
 

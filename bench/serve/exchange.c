@@ -22,6 +22,7 @@
 
 enum { BUFFER = 16384, BATCH = 256, OCSP_STATUSES = 8, HEAD_LIMIT = 12 };
 enum { KEEP = 0, CLOSE = 1 };
+enum { NOT_200 = 254, UNANSWERED = 255 };
 enum { SILENCE = 5 }; /* seconds after which nobody waits any longer, for an answer or a connection */
 
 struct request {
@@ -43,6 +44,7 @@ struct plan {
     const uint64_t *due; /* open loop: nanoseconds since the start, ascending; else NULL */
     uint64_t due_count;
     uint64_t *latencies; /* open loop: of each request */
+    uint8_t *kinds;      /* open loop: what came of each, an OCSPResponseStatus or one of the above */
 };
 
 struct outcome {
@@ -170,17 +172,25 @@ static void keep(struct run *run, const struct connection *c)
     out->kept_size += sizeof head + c->got;
 }
 
+static uint8_t kind_of(const struct connection *c)
+{
+    const uint8_t *last = c->buffer + c->got;
+    if (c->got < HEAD_LIMIT || memcmp(c->buffer + 9, "200", 3) != 0)
+        return NOT_200;
+    if (c->got > 9 && memcmp(last - 9, "\r\n\r\n\x30\x03\x0a\x01", 8) == 0)
+        return last[-1] & 7;
+    return 0;
+}
+
 static void count(struct run *run, const struct connection *c)
 {
     struct outcome *out = run->out;
-    const uint8_t *last = c->buffer + c->got;
+    uint8_t kind = kind_of(c);
     out->octets += c->got;
-    if (c->got < HEAD_LIMIT || memcmp(c->buffer + 9, "200", 3) != 0)
+    if (kind == NOT_200)
         out->not_200++;
-    else if (c->got > 9 && memcmp(last - 9, "\r\n\r\n\x30\x03\x0a\x01", 8) == 0)
-        out->statuses[last[-1] & 7]++;
     else
-        out->statuses[0]++;
+        out->statuses[kind]++;
     if (out->answers++ % run->plan->every == 0)
         keep(run, c);
 }
@@ -202,6 +212,7 @@ static void finish(struct run *run, struct connection *c, int answered)
         run->out->failures++;
     if (run->plan->due != NULL) {
         run->plan->latencies[c->number] = clock_of(CLOCK_MONOTONIC) - run->start - c->due;
+        run->plan->kinds[c->number] = answered ? kind_of(c) : UNANSWERED;
         run->spare[(run->first_spare + run->spares++) % run->plan->connections] = (uint32_t)(c - run->all);
     }
 }

@@ -13,12 +13,13 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-__all__ = ["Load", "Mode", "Outcome", "Request", "Schedule", "Status", "run"]
+__all__ = ["NOT_200", "UNANSWERED", "Load", "Mode", "Outcome", "Request", "Schedule", "Status", "run"]
 
 SOURCE = Path(__file__).with_name("exchange.c")
 BUILD = Path(__file__).parents[2] / "build" / "bench"
 KEPT_LIMIT = 64 << 20  # octets of answers that are kept
 NO_LIMIT = 1 << 62  # nanoseconds
+NOT_200, UNANSWERED = 254, 255  # instead of an OCSPResponseStatus
 
 
 class Mode(IntEnum):
@@ -81,6 +82,7 @@ class Outcome:
     statuses: dict[int, int]  # OCSPResponseStatus to count, of answers with HTTP 200
     kept: list[tuple[Request, bytes]]
     latencies: Sequence[int]  # nanoseconds; open loop
+    kinds: Sequence[int]  # OCSPResponseStatus, NOT_200 or UNANSWERED, of each of these
 
     @property
     def rate(self) -> float:
@@ -109,6 +111,7 @@ class _Plan(ctypes.Structure):
         ("due", ctypes.c_void_p),
         ("due_count", ctypes.c_uint64),
         ("latencies", ctypes.c_void_p),
+        ("kinds", ctypes.c_void_p),
     )
 
 
@@ -161,6 +164,7 @@ def run(load: Load, port: int, schedule: Schedule) -> Outcome:
     flat = load.flat()
     requests, begins = _table(load, flat)
     due, latencies = array("Q", schedule.due), array("Q", bytes(8 * len(schedule.due)))
+    kinds = array("B", [UNANSWERED]) * len(schedule.due)
     kept = bytearray(KEPT_LIMIT)
     timed = schedule.seconds is not None
     plan = _Plan(
@@ -178,14 +182,17 @@ def run(load: Load, port: int, schedule: Schedule) -> Outcome:
         due=due.buffer_info()[0] if due else None,
         due_count=len(due),
         latencies=latencies.buffer_info()[0] if due else None,
+        kinds=kinds.buffer_info()[0] if due else None,
     )
     result = _Outcome()
     if _library().exchange(ctypes.byref(plan), ctypes.byref(result)) != 0:
         raise OSError(ctypes.get_errno(), f"127.0.0.1:{port}: {os.strerror(ctypes.get_errno())}")
-    return _outcome(result, list(_kept(memoryview(kept)[: result.kept_size], flat)), latencies)
+    return _outcome(result, list(_kept(memoryview(kept)[: result.kept_size], flat)), latencies, kinds)
 
 
-def _outcome(result: _Outcome, kept: list[tuple[Request, bytes]], latencies: Sequence[int]) -> Outcome:
+def _outcome(
+    result: _Outcome, kept: list[tuple[Request, bytes]], latencies: Sequence[int], kinds: Sequence[int]
+) -> Outcome:
     return Outcome(
         answers=result.answers,
         not_200=result.not_200,
@@ -197,4 +204,5 @@ def _outcome(result: _Outcome, kept: list[tuple[Request, bytes]], latencies: Seq
         statuses={status: count for status, count in enumerate(result.statuses) if count},
         kept=kept,
         latencies=latencies,
+        kinds=kinds,
     )

@@ -64,4 +64,5 @@ def outcome_of(text: str, wall: float, cpu: float) -> Outcome:
         statuses={0: succeeded},
         kept=[],
         latencies=(),
+        kinds=(),
     )

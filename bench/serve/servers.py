@@ -96,10 +96,10 @@ class StoreServer:
 
 
 @contextlib.contextmanager
-def responder(corpus: Corpus, name: str, cache: str) -> Iterator[Responder]:
-    """`ocsp-responder serve` with one worker and so large a cache; it has answered once."""
+def responder(corpus: Corpus, name: str, cache: str, more: str = "") -> Iterator[Responder]:
+    """`ocsp-responder serve` with one worker, so large a cache and `more` settings; it has answered once."""
     port, admin = free_port(), free_port()
-    config = write_config(corpus.directory, name, port, admin, cache)
+    config = write_config(corpus.directory, name, port, admin, cache, more)
     program = Path(sys.executable).with_name("ocsp-responder")
     with started([program, "serve", "--config", config], corpus.directory) as (process, log):
         _wait_for_answer(port, corpus.questions.path(corpus.serials[0], escaped=True).decode(), process, log)

@@ -19,7 +19,7 @@ OURS = Side("ours", NOBODY, lambda turn: Load([]), Schedule())
 PEER = replace(OURS, name="peer")
 OUTCOME = Outcome(
     answers=100, not_200=0, reconnects=0, failures=0, wall=1.0, cpu=0.5, octets=0, statuses={0: 100}, kept=[],
-    latencies=(),
+    latencies=(), kinds=(),
 )  # fmt: skip
 
 

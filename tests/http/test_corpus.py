@@ -7,6 +7,7 @@ import h11
 import pytest
 
 from responder.app import Application
+from tests.http import sequences
 from tests.http.answers import Answer, parse
 from tests.http.corpus import CASES
 from tests.http.parts import CLOSING, Case
@@ -82,10 +83,11 @@ async def test_the_corpus_in_pieces(world: World) -> None:
             await check(world, case, segments, read(message))
 
 
-@pytest.mark.slow  # about two minutes
+@pytest.mark.slow  # a minute
 @pytest.mark.invariant("E5", "E6")
-async def test_the_corpus_cut_at_every_octet(world: World) -> None:
-    for case in CASES.values():
+async def test_sequences_cut_at_every_octet(world: World) -> None:
+    """And with garbage between the requests."""
+    for case in sequences.CASES:
         message = case.message(world.parts)
         reading = read(message)
         for at in range(len(message) + 1):

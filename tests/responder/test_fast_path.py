@@ -16,7 +16,7 @@ from responder import lookup
 from responder.app import Application
 from responder.config import load_settings
 from responder.counters import Counters
-from responder.protocol import LAST_WAIT, PIPELINE
+from responder.protocol import LAST_WAIT, PIPELINE, SWEEP_SLICE
 from store.embedded import EmbeddedStore
 from tests.responder.ca import CA, Shelf, good, revoked
 from tests.responder.conftest import GOOD, GOOD_TOO, REVOKED, FakeClock, Gate, eventually, write_config
@@ -93,6 +93,25 @@ async def test_a_young_connection_may_have_unread_answers(application: Applicati
         client.protocol.sweep(asyncio.get_running_loop().time())
         assert not client.closed
         client.leave()
+
+
+@pytest.mark.invariant("F3")
+async def test_thousands_whose_time_is_over_hold_nobody_up(application: Application, ca: CA) -> None:
+    """They are ended a few at a time, and others are answered in between."""
+    worker = Worker(application)
+    slow = [worker.connect() for _ in range(20 * SWEEP_SLICE)]
+    for client in slow[: len(slow) // 2]:
+        client.send(b"GET / HTTP/1.1\r\nX: ")
+    members = tuple(worker.server_state.connections)
+    for member in members:
+        getattr(member, "fast", member).due = 0.0
+    serving = application._state
+    assert serving.shared is not None
+    serving._look(serving.shared, members)
+    assert sum(client.closed for client in slow) == SWEEP_SLICE
+    assert len(await answer_to(worker, ca, GOOD)) > 100
+    assert not all(client.closed for client in slow)
+    await eventually(lambda: all(client.closed for client in slow))
 
 
 @pytest.mark.conformance("Q-05")
