@@ -4,6 +4,7 @@ import asyncio
 import random
 from collections.abc import AsyncIterator, Awaitable, Callable
 from pathlib import Path
+from typing import Any, cast
 
 import pytest
 import redis
@@ -103,7 +104,7 @@ async def test_thousands_whose_time_is_over_hold_nobody_up(application: Applicat
     for client in slow[: len(slow) // 2]:
         client.send(b"GET / HTTP/1.1\r\nX: ")
     members = tuple(worker.server_state.connections)
-    for member in members:
+    for member in cast(Any, members):
         getattr(member, "fast", member).due = 0.0
     serving = application._state
     assert serving.shared is not None
