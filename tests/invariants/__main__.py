@@ -1,4 +1,7 @@
-"""`python -m tests.invariants [A1 | D | NAME]...`: takes guards out, one after the other, and keeps what became of it."""
+"""`python -m tests.invariants [A1 | D | NAME]...`: takes guards out, one after the other, and keeps what became of it.
+
+`--new` leaves out those that were taken out since their entry in the table changed; `--test` tries other tests.
+"""
 
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -7,7 +10,7 @@ from typing import Annotated
 import typer
 
 from tests.invariants.guard import Guard, load_guards, selected
-from tests.invariants.kept import keep
+from tests.invariants.kept import keep, load_kept
 from tests.invariants.removal import Found, try_without
 
 app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
@@ -23,12 +26,20 @@ def main(
         list[str] | None,
         typer.Option(help="Run these instead, and keep nothing: which tests fail without a guard?"),
     ] = None,
+    new: Annotated[
+        bool, typer.Option("--new", help="Only those that were not taken out since their entry changed.")
+    ] = False,
     verbose: Annotated[bool, typer.Option("--verbose", help="What pytest said of each.")] = False,
 ) -> None:
     """Take guards out of copies of the tree: the tests that the table names for each must fail."""
     guards = list(selected(load_guards().values(), which or []))
     if not guards:
         raise typer.BadParameter("no guard is named so", param_hint="which")
+    if new:
+        kept = load_kept()
+        guards = [
+            guard for guard in guards if guard.name not in kept or kept[guard.name].digest != guard.digest
+        ]
     missed = [guard.name for guard in guards if not _is_caught(guard, test or [], verbose)]
     typer.echo(f"{len(guards)} guards, {len(missed)} not caught: {', '.join(missed) or 'none'}")
     raise typer.Exit(1 if missed else 0)

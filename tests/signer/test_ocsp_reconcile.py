@@ -94,6 +94,7 @@ def test_what_was_lost_is_signed_before_the_head(works: Works, pool: Pool, whole
     works.check_store()
 
 
+@pytest.mark.invariant("A1")
 @pytest.mark.parametrize("whole_pass", [False, True], ids=["run", "sign"])
 def test_a_new_change_does_not_pass_for_what_the_page_lacks(
     works: Works, pool: Pool, whole_pass: bool

@@ -227,7 +227,6 @@ steps = st.lists(
 
 
 @pytest.mark.conformance("R-20")
-@pytest.mark.invariant("A1")
 @settings(max_examples=12, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(plan=steps, seed=st.integers(0, 10**6))
 def test_any_order_of_events_ends_with_the_store_as_the_ledger(
