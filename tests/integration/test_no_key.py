@@ -55,6 +55,7 @@ def family(process: "subprocess.Popen[bytes]") -> set[int]:
     return {process.pid, *children_of(process.pid)}
 
 
+@pytest.mark.invariant("G1")
 def test_no_key_and_no_credential_in_its_memory(tmp_path: Path) -> None:
     with at_work(tmp_path) as signer:
         works = signer.works
@@ -74,6 +75,7 @@ def test_no_key_and_no_credential_in_its_memory(tmp_path: Path) -> None:
         assert {"token of the intake API", "responder: little-endian", "ca: little-endian"} <= held
 
 
+@pytest.mark.invariant("G1")
 def test_no_way_to_a_token(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """No PKCS #11 library is mapped, and the PIN is not there, though the configuration names both."""
     (tmp_path / "hsm").mkdir()

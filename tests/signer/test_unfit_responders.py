@@ -90,6 +90,7 @@ def refusals(place: Path, store_url: str) -> list[str]:
 
 
 @pytest.mark.conformance("D-01", "D-02", "D-03", "D-04", "D-05", "D-06", "D-08")
+@pytest.mark.invariant("G3")
 @pytest.mark.parametrize(("certificate", "row"), UNFIT.values(), ids=UNFIT)
 def test_each_defect_stops_the_start(
     place: Path, store_url: str, certificate: x509.Certificate, row: str
@@ -107,6 +108,7 @@ def test_the_key_of_another_certificate_stops_the_start(place: Path, store_url: 
         assert "responder.key: issuer demo: not the key of" in message
 
 
+@pytest.mark.invariant("G3")
 def test_a_ca_that_may_not_sign_responses_stops_the_start(place: Path, store_url: str) -> None:
     """It is named as its own responder."""
     ca = make_ca("CA", digital_signature=False)
