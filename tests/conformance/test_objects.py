@@ -151,6 +151,7 @@ def test_the_run_has_every_kind_of_certificate(run: Fetched) -> None:
     assert len(run.answers) == 2 * len(everyone)
 
 
+@pytest.mark.invariant("B4")
 @pytest.mark.conformance(
     "R-01", "R-03", "R-04", "R-05", "R-06", "R-07", "R-12", "R-13", "R-14", "R-17", "R-18", "R-21", "R-23", "R-24",
     "R-29", "A-01", "A-02", "D-01",
@@ -240,6 +241,7 @@ def test_ended_certificates_are_unauthorized(run: Fetched) -> None:
     assert set(run.expired) == {UNAUTHORIZED}
 
 
+@pytest.mark.invariant("B4")
 @pytest.mark.conformance(
     "C-01", "C-02", "C-03", "C-05", "C-06", "C-07", "C-08", "C-09", "C-10", "C-11", "C-13", "C-14", "C-15", "C-17",
     "C-20", "C-21", "A-01", "A-02", "P-03",
@@ -264,6 +266,7 @@ def test_the_shards_of_an_issuer_are_its_revocations(run: Fetched) -> None:
         assert list(set_findings(shards, revoked, issuer.shards)) == []
 
 
+@pytest.mark.invariant("A5")
 @pytest.mark.conformance("R-21", "C-15", "C-17")
 def test_responses_and_crls_agree_on_every_revocation(run: Fetched) -> None:
     agreed = 0

@@ -133,6 +133,7 @@ def test_a_page_ahead_of_the_ledger(audited: Audited) -> None:
     assert found["page"] == 2
 
 
+@pytest.mark.invariant("A4")
 def test_a_record_that_is_missing(audited: Audited) -> None:
     """C4: also in a page whose header goes with it."""
     row = rows(audited)[0]

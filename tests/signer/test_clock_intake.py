@@ -72,6 +72,7 @@ def revoked_at(works: Works, serial: str) -> int | None:
     return found.revocation_time
 
 
+@pytest.mark.invariant("A6", "B6")
 @pytest.mark.parametrize(("step", "behind"), [(-HOUR, 600), (-20 * YEAR, 600), (DAY, 0), (YEAR, 0)])
 def test_in_mid_run(api: Api, works: Works, clock: FakeClock, step: int, behind: int) -> None:
     """With and without a date, as the CA's right clock has it; the change is recorded with that time too."""

@@ -211,6 +211,7 @@ def running(works: Works) -> Iterator[None]:
     assert not thread.is_alive()
 
 
+@pytest.mark.invariant("B6")
 def test_a_whole_run(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> None:
     """A day ahead and back; then a year, for good: the processes of the pool sign again once it was confirmed."""
     monkeypatch.setattr(signer.steady, "SETTLED", 1.0)

@@ -192,7 +192,7 @@ def own(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Signer]:
                 found.end()
 
 
-@pytest.mark.invariant("G5")
+@pytest.mark.invariant("A1", "A4", "G5")
 @pytest.mark.conformance("R-10", "R-09")
 def test_issued_then_revoked_is_answered(signer: Signer) -> None:
     """A4, A1: the store has the answer right after, from the same running process."""
@@ -524,6 +524,7 @@ def test_a_token_taken_out_is_void_at_once(own: Signer) -> None:
     assert own.issue("02").status_code == 200
 
 
+@pytest.mark.invariant("A4")
 @pytest.mark.parametrize("turns", [1, pytest.param(10, marks=pytest.mark.slow)])
 def test_what_was_answered_survives_kill(own: Signer, turns: int) -> None:
     """SIGKILL right after the answer: nothing acknowledged is lost, and it is signed afterwards."""

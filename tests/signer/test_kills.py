@@ -201,6 +201,7 @@ def kills_of(life: Life, kind: str) -> Callable[[], None]:
     return {"signer": life.kill_signer, "worker": life.kill_worker, "store": life.kill_store}[kind]
 
 
+@pytest.mark.invariant("A1", "A4", "B3")
 @pytest.mark.conformance("R-09", "R-20")
 def test_one_of_each(life: Life) -> None:
     for kind in KINDS:
@@ -209,6 +210,7 @@ def test_one_of_each(life: Life) -> None:
     life.check()
 
 
+@pytest.mark.invariant("A1", "A4", "B3")
 @pytest.mark.slow
 @pytest.mark.conformance("R-09", "R-16", "R-20")
 @pytest.mark.parametrize("kind", KINDS)

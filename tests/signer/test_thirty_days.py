@@ -63,6 +63,7 @@ def check(simulation: Simulation) -> None:
     assert set(SHOWN) <= checker.checked.keys()
 
 
+@pytest.mark.invariant("B3", "B5", "B6")
 @pytest.mark.conformance(*SHOWN)
 def test_two_days(simulate: Simulate) -> None:
     simulation = simulate(1, steps=(2 * HOUR,), attention=61)
@@ -80,6 +81,7 @@ def test_two_days(simulate: Simulate) -> None:
     assert any("cannot be signed" in words for words in simulation.told)
 
 
+@pytest.mark.invariant("B3", "B5", "B6")
 @pytest.mark.slow
 @pytest.mark.conformance(*SHOWN, "P-01")
 @pytest.mark.parametrize("seed", [1, 2])
