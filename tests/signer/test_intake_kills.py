@@ -2,6 +2,7 @@
 
 import subprocess
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
@@ -30,7 +31,7 @@ STEPS = (  # in the order in which a deed comes to them
 FAST = "carry_out-return"
 
 
-def _points() -> list[object]:
+def _points() -> Sequence[object]:
     """Before and after each."""
     points = []
     for module, name in STEPS:
