@@ -69,7 +69,9 @@ def install(place: Path, certificate: x509.Certificate) -> None:
 
 
 def run(place: Path) -> None:
-    Runner(place).run(threading.Event())
+    stop = threading.Event()
+    stop.set()  # should it start, it is to end at once
+    Runner(place).run(stop)
 
 
 def sign_all(place: Path) -> None:
