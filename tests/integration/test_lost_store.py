@@ -5,12 +5,10 @@ Real servers, the real signer and responders over TCP: one responder has seen it
 
 import asyncio
 import contextlib
-import subprocess
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
 import pytest
-import redis
 from cryptography.x509 import ocsp
 
 from _fastpath import der
@@ -23,50 +21,15 @@ from responder.errors import TryLater
 from signer.ocsp.batch import Pool
 from signer.ocsp.service import IssuerService, open_service
 from store.clock import SystemClock
-from store.embedded import find_program
 from store.errors import StoreError
 from store.writer import install_functions
-from tests.integration.relay import Relay
-from tests.ports import free_port
+from tests.faults.relay import Relay
+from tests.faults.servers import Server
 from tests.responder.conftest import eventually, wait_until
 from tests.signer.works import DAY, Works, row_in_page
 
 REVOKED = 24  # certificates, over all four pages
 GOOD = ocsp.OCSPCertStatus.GOOD
-
-
-class Server:
-    """A server that can be killed and started again with another snapshot."""
-
-    def __init__(self, directory: Path, *options: str) -> None:
-        directory.mkdir()
-        self.directory = directory
-        self.port = free_port()
-        self._options = options
-        self.start()
-
-    def start(self) -> None:
-        command = [find_program(None), "--port", str(self.port), "--save", "", "--appendonly", "no"]
-        self._process = subprocess.Popen(
-            [*command, *self._options], cwd=self.directory, stdout=subprocess.DEVNULL
-        )
-        wait_until(self._answers)
-
-    def _answers(self) -> bool:
-        with contextlib.suppress(redis.RedisError), self.client() as client:
-            return bool(client.ping())
-        return False
-
-    def client(self) -> redis.Redis:
-        return redis.Redis(port=self.port, protocol=3)
-
-    @property
-    def pid(self) -> int:
-        return self._process.pid
-
-    def kill(self) -> None:
-        self._process.kill()
-        self._process.wait()
 
 
 class Town:
@@ -198,7 +161,7 @@ async def test_a_replica_that_missed_revocations_is_promoted(tmp_path: Path, tow
                 assert primary.wait(1, 10_000) == 1
             async with responding(town) as old:
                 await old.says(town.serials, revoked=False)
-                link.swallows = True
+                link.back.swallows = True
                 town.revoke()
                 await old.says(town.doomed, revoked=True)
                 town.server.kill()

@@ -17,8 +17,8 @@ from signer.steady import SteadyClock
 from store.clock import SystemClock
 from store.errors import StoreError
 from store.writer import install_functions
-from tests.integration.relay import Relay
-from tests.integration.test_lost_store import Server
+from tests.faults.relay import Relay
+from tests.faults.servers import Server
 from tests.signer.loops import Loop
 from tests.signer.processes import wait_until
 from tests.signer.works import DAY, Works, row_in_page
