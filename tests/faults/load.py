@@ -76,7 +76,7 @@ def under_load(
     listed, rows = directory / "load.serials", directory / "load.rows"
     listed.write_text("".join(f"{serial.hex()}\n" for serial in serials))
     rows.write_bytes(b"")
-    arguments = [certificate, str(port), str(connections), str(rate), listed, rows]
+    arguments: list[str | Path] = [certificate, str(port), str(connections), str(rate), listed, rows]
     command = [sys.executable, "-m", "tests.faults.load", *arguments]
     process = subprocess.Popen(command, stdin=subprocess.PIPE, cwd=Path(__file__).parents[2])
     load = Load(process, rows)

@@ -1,7 +1,7 @@
 """C5: each right of deploy/acl taken away alone. What needs it says so, and nobody gets a wrong answer for it."""
 
 import subprocess
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -9,6 +9,7 @@ import redis
 from cryptography.x509 import ocsp
 from structlog.testing import capture_logs
 
+from responder import app
 from responder.app import Application
 from responder.config import load_settings
 from responder.counters import Counters
@@ -51,8 +52,17 @@ def admin(server: Server) -> Iterator[redis.Redis]:
 
 def login(admin: redis.Redis, server: Server, user: str, rights: list[str]) -> str:
     """The URL by which a user comes in that has these rights only."""
-    words = ["on", "resetpass", f">{PASSWORD}", "resetkeys", "resetchannels", "-@all", *rights]
-    admin.execute_command("ACL SETUSER", user, *words)
+    words: tuple[str, ...] = (
+        "on",
+        "resetpass",
+        f">{PASSWORD}",
+        "resetkeys",
+        "resetchannels",
+        "-@all",
+        *rights,
+    )
+    execute: Callable[..., object] = admin.execute_command
+    execute("ACL SETUSER", user, *words)
     return f"redis://{user}:{PASSWORD.replace(' ', '%20')}@127.0.0.1:{server.port}"
 
 
@@ -74,13 +84,14 @@ ALWAYS = ["GOOD", "REVOKED", "unauthorized"]
 @pytest.mark.invariant("C5", "A8")
 @pytest.mark.parametrize("right", rights_of("responder"))
 async def test_a_responder_without_a_right(
-    tmp_path: Path, ca: CA, server: Server, admin: redis.Redis, right: str
+    tmp_path: Path, ca: CA, server: Server, admin: redis.Redis, right: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """It answers as always, or nothing but tryLater, which its log and /readyz give the reason of."""
     Shelf(ca, admin).put(good(GOOD), revoked(REVOKED))
     url = login(admin, server, RESPONDER, [one for one in rights_of("responder") if one != right])
     settings = load_settings(write_config(tmp_path, ca, url, "lookup_timeout_ms = 5000"))
     worker = Application(settings, Counters.private(), FakeClock())
+    monkeypatch.setattr(app, "WARM_UP", 60.0 if right in SPARE else 0.2)
     with capture_logs() as logs:
         await worker.start()
         try:
@@ -131,4 +142,6 @@ def test_a_signer_without_a_right(works: Works, server: Server, admin: redis.Red
         return
     assert done.returncode == 1
     assert "the user lacks a right" in done.stderr and right.strip("+~ocsp:*") in done.stderr
-    assert all(admin.hget(key, HEAD_FIELD) is None for key in admin.scan_iter("ocsp:issuer:*"))  # nobody answers
+    assert all(
+        admin.hget(key, HEAD_FIELD) is None for key in admin.scan_iter("ocsp:issuer:*")
+    )  # nobody answers

@@ -169,7 +169,7 @@ def test_rights(admin: redis.Redis, command: str, responder_may: bool, signer_ma
 
 def every_command(admin: redis.Redis) -> Iterator[tuple[str, list[str]]]:
     """All that the server has, those below others too, each with as many words as it needs at least."""
-    listed: Any = admin.execute_command("COMMAND")
+    listed: dict[str, dict[str, Any]] = admin.command()
     for name, about in listed.items():
         subcommands = [(one[0].decode(), int(one[1])) for one in about["subcommands"]]
         for full, arity in subcommands or [(name, int(about["arity"]))]:
