@@ -1,5 +1,7 @@
 """Asking a responder over HTTP, and judging each answer: about the certificate asked for, signed under its CA, in its time."""
 
+import contextlib
+import os
 import re
 import socket
 import time
@@ -16,7 +18,7 @@ from _fastpath import der
 from _fastpath.certid import SHA256
 from store.model import load_issuer
 
-__all__ = ["Answer", "Asker", "Judge", "Outcome"]
+__all__ = ["Answer", "Asker", "Judge", "Outcome", "spread"]
 
 
 class Outcome(IntEnum):
@@ -101,6 +103,17 @@ class Asker:
             self._socket.close()
             self._socket = None
 
+    def holder(self) -> int:
+        """The process at the other end of it; 0 where there is none."""
+        if self._socket is None:
+            return 0
+        ends = f":{self._port:04X}", f":{self._socket.getsockname()[1]:04X}"
+        for line in Path("/proc/net/tcp").read_text().splitlines():
+            _, here, there, *_, inode = line.split()[:10]
+            if (here[-5:], there[-5:]) == ends:
+                return _holder_of(inode)
+        return 0
+
     def ask(self, serial: bytes) -> Answer:
         body = self._judge.request(serial)
         head, answer = self.post(body)
@@ -141,3 +154,27 @@ def _more(source: socket.socket) -> bytes:
     if not data:
         raise ConnectionError("the responder closed the connection")
     return data
+
+
+def spread(port: int, judge: Judge, processes: int, each: int) -> list[Asker]:
+    """Connections to a responder, so many to each of its processes: the kernel gives them to whom it likes."""
+    kept: dict[int, list[Asker]] = {}
+    while len(kept) < processes or min(map(len, kept.values())) < each:
+        asker = Asker(port, judge)
+        while not (holder := asker.holder()):
+            asker.post(b"")  # it is somebody's once it is answered
+        found = kept.setdefault(holder, [])
+        if len(found) < each:
+            found.append(asker)
+        else:
+            asker.close()
+    return [asker for found in kept.values() for asker in found]
+
+
+def _holder_of(inode: str) -> int:
+    """The process that has a socket; 0 where it is nobody's yet. Processes that end meanwhile have none."""
+    for link in Path("/proc").glob("[0-9]*/fd/*"):
+        with contextlib.suppress(OSError):
+            if os.readlink(link) == f"socket:[{inode}]":
+                return int(link.parts[2])
+    return 0

@@ -1,6 +1,6 @@
 """A steady load on a responder from a process of its own, and a row for every answer.
 
-    python -m tests.faults.load CA PORT CONNECTIONS RATE SERIALS ROWS
+    python -m tests.faults.load CA PORT WORKERS EACH RATE SERIALS ROWS
 
 It asks about what standard input says: each line, `FIRST LAST`, are lines of the file SERIALS. It ends with the input.
 """
@@ -15,7 +15,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from tests.faults.asking import Asker, Judge, Outcome
+from tests.faults.asking import Asker, Judge, Outcome, spread
 
 __all__ = ["Load", "Row", "quantile", "under_load"]
 
@@ -70,22 +70,27 @@ class Load:
 
 @contextmanager
 def under_load(
-    directory: Path, certificate: Path, port: int, serials: Sequence[bytes], connections: int, rate: int
+    directory: Path,
+    certificate: Path,
+    port: int,
+    serials: Sequence[bytes],
+    workers: int,
+    each: int,
+    rate: int,
 ) -> Iterator[Load]:
-    """`rate` questions a second by all connections together."""
+    """`rate` questions a second by all connections together, of which each worker has so many."""
     listed, rows = directory / "load.serials", directory / "load.rows"
     listed.write_text("".join(f"{serial.hex()}\n" for serial in serials))
     rows.write_bytes(b"")
-    arguments: list[str | Path] = [certificate, str(port), str(connections), str(rate), listed, rows]
+    arguments: list[str | Path] = [certificate, *map(str, (port, workers, each, rate)), listed, rows]
     command = [sys.executable, "-m", "tests.faults.load", *arguments]
-    process = subprocess.Popen(command, stdin=subprocess.PIPE, cwd=Path(__file__).parents[2])
-    load = Load(process, rows)
-    try:
-        yield load
-        load.end()
-    finally:
-        process.kill()
-        process.wait()
+    with subprocess.Popen(command, stdin=subprocess.PIPE, cwd=Path(__file__).parents[2]) as process:
+        load = Load(process, rows)
+        try:
+            yield load
+            load.end()
+        finally:
+            process.kill()
 
 
 def quantile(values: Sequence[float], share: float) -> float:
@@ -97,22 +102,23 @@ def quantile(values: Sequence[float], share: float) -> float:
 class _Asking:
     """Connections at work, each at its own pace: who waits for an answer asks less."""
 
-    def __init__(self, serials: list[bytes], pace: float, rows: Path) -> None:
+    def __init__(self, serials: list[bytes], connections: int, rate: int, rows: Path) -> None:
         self._serials = serials
-        self._pace = pace
+        self._connections = connections
+        self._pace = connections / rate
         self._rows = rows.open("ab", buffering=0)
         self.wanted = range(0)
         self.over = threading.Event()
 
     def go(self, number: int, asker: Asker) -> None:
-        place, due = number, time.monotonic()
+        place, due = 0, time.monotonic()
         while not self.over.wait(max(0.0, due - time.monotonic())):
             due = max(due + self._pace, time.monotonic())
             wanted = self.wanted
             if not wanted:
                 continue
-            place += 1
-            index = wanted[place % len(wanted)]
+            place += 1  # and each connection is elsewhere
+            index = wanted[(place + number * len(wanted) // self._connections) % len(wanted)]
             sent = time.monotonic()
             answer = asker.ask(self._serials[index])
             seconds = time.monotonic() - sent
@@ -121,11 +127,10 @@ class _Asking:
 
 
 def main() -> None:
-    certificate, port, connections, rate, listed, rows = sys.argv[1:]
+    certificate, port, workers, each, rate, listed, rows = sys.argv[1:]
     serials = [bytes.fromhex(line) for line in Path(listed).read_text().split()]
-    asking = _Asking(serials, int(connections) / int(rate), Path(rows))
-    judge = Judge(Path(certificate))
-    askers = [Asker(int(port), judge) for _ in range(int(connections))]
+    askers = spread(int(port), Judge(Path(certificate)), int(workers), int(each))
+    asking = _Asking(serials, len(askers), int(rate), Path(rows))
     threads = [threading.Thread(target=asking.go, args=pair) for pair in enumerate(askers)]
     for thread in threads:
         thread.start()

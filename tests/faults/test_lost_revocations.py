@@ -40,7 +40,7 @@ class Witness:
         self.others: Counter[Outcome] = Counter()
         self.late = time.monotonic()  # when something was last answered with tryLater
         self._town = town
-        self._askers = responder.connections(town.judge)
+        self._askers = responder.connections()
         self._over = threading.Event()
         self._thread = threading.Thread(target=self._go)
         self._thread.start()

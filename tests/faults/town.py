@@ -11,7 +11,7 @@ from pathlib import Path
 import httpx
 
 from store.clock import SystemClock
-from tests.faults.asking import Asker, Judge, Outcome
+from tests.faults.asking import Asker, Judge, Outcome, spread
 from tests.integration.service import running
 from tests.ports import free_port
 from tests.signer.ledgers import certificate_rows
@@ -23,20 +23,28 @@ __all__ = ["Responder", "Town", "built"]
 
 PAGE_BITS = 5
 WORKERS = 2
-CONNECTIONS = 4  # to a responder, so that each of its workers has some
+CONNECTIONS = 2  # to each worker
 PATIENCE = 180.0  # seconds: the machine may be busy
 
 
 class Responder:
-    """One with several workers. `asker` are connections to any of them."""
+    """One with several workers. `askers` are connections to all of them."""
 
     def __init__(self, port: int, admin: int, judge: Judge, log: Path) -> None:
         self.port, self.admin, self.log = port, admin, log
-        self.askers = self.connections(judge)
+        self._judge = judge
+        self.askers: list[Asker] = []
 
-    def connections(self, judge: Judge) -> list[Asker]:
+    def connections(self) -> list[Asker]:
         """New ones."""
-        return [Asker(self.port, judge) for _ in range(CONNECTIONS)]
+        return spread(self.port, self._judge, WORKERS, CONNECTIONS)
+
+    def answers(self) -> bool:
+        """Whether it is there at all."""
+        asker = Asker(self.port, self._judge)
+        head, _ = asker.post(b"")
+        asker.close()
+        return head != b""
 
     def is_ready(self) -> bool:
         with contextlib.suppress(httpx.HTTPError):
@@ -108,8 +116,9 @@ class Town:
         log = self.directory / f"{name}.log"
         made = Responder(port, admin, self.judge, log)
         with running(log, "ocsp-responder", "serve", "--config", str(file)):
-            wait_until(lambda: made.askers[0].post(b"")[0] != b"", PATIENCE)
+            wait_until(made.answers, PATIENCE)
             try:
+                made.askers = made.connections()
                 yield made
             finally:
                 for asker in made.askers:
