@@ -29,6 +29,7 @@ pytestmark = pytest.mark.slow
 
 OUTAGE = 60.0  # seconds
 MAX_UNVERIFIED = 30  # seconds: half of the outage
+PAUSE = 0.5  # between two looks at what came of it
 RATE = 400  # questions a second
 WARM, COLD = 300, 300  # certificates that are asked about before, and from the outage on
 REVOKED = 20  # of the warm ones, during the outage
@@ -72,6 +73,7 @@ def scene(directory: Path) -> Iterator[Scene]:
 
 def is_warm(load: Load) -> bool:
     """Whether every connection was told of each certificate, and has had nothing but answers lately."""
+    time.sleep(PAUSE)
     rows = [row for row in load.rows() if row.outcome is Outcome.GOOD]
     connections = {row.connection for row in rows}
     asked = {(row.connection, row.index) for row in rows}
@@ -108,6 +110,7 @@ def outlast(here: Scene, fail: Callable[[], None], mend: Callable[[], None]) -> 
 
 def is_right(here: Scene, rows: Sequence[Row]) -> bool:
     """Whether these rows say what holds, and there are some of every certificate."""
+    time.sleep(PAUSE)
     doomed = {*here.doomed}
     right = all(row.outcome is (Outcome.REVOKED if row.index in doomed else Outcome.GOOD) for row in rows)
     return right and {row.index for row in rows} == {*range(WARM + COLD)}
