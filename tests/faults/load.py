@@ -37,10 +37,9 @@ class Row:
 class Load:
     """What the test has of the process."""
 
-    def __init__(self, process: "subprocess.Popen[bytes]", rows: Path, rate: int) -> None:
+    def __init__(self, process: "subprocess.Popen[bytes]", rows: Path) -> None:
         self._process = process
         self._rows = rows
-        self._rate = rate
 
     def ask(self, first: int, last: int) -> None:
         """About these indexes from now on, by every connection in turn."""
@@ -48,22 +47,14 @@ class Load:
         self._process.stdin.write(b"%d %d\n" % (first, last))
         self._process.stdin.flush()
 
-    def rows(self, first: int = 0) -> list[Row]:
-        """All so far, from one of them on."""
-        with self._rows.open("rb") as file:
-            file.seek(first * ROW.size)
-            data = file.read()
+    def rows(self) -> list[Row]:
+        """All so far."""
+        data = self._rows.read_bytes()
         whole = len(data) - len(data) % ROW.size
         return [
             Row(sent, seconds, index, connection, Outcome(outcome), max_age)
             for sent, seconds, index, connection, outcome, max_age in ROW.iter_unpack(data[:whole])
         ]
-
-    def latest(self, seconds: float) -> list[Row]:
-        """Of requests that were sent in the last seconds. Reads no more: who asks often must not slow a relay down."""
-        since = time.monotonic() - seconds
-        count = self._rows.stat().st_size // ROW.size
-        return [row for row in self.rows(max(0, count - int(2 * seconds * self._rate))) if row.sent >= since]
 
     def end(self) -> None:
         assert self._process.stdin is not None
@@ -89,7 +80,7 @@ def under_load(
     arguments: list[str | Path] = [certificate, *map(str, (port, workers, each, rate)), listed, rows]
     command = [sys.executable, "-m", "tests.faults.load", *arguments]
     with subprocess.Popen(command, stdin=subprocess.PIPE, cwd=Path(__file__).parents[2]) as process:
-        load = Load(process, rows, rate)
+        load = Load(process, rows)
         try:
             yield load
             load.end()

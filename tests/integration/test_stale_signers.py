@@ -11,8 +11,8 @@ from pathlib import Path
 import pytest
 
 import store.writer
+from tests.faults.servers import Server
 from tests.integration.stale_signers import Counts, Race, Terms
-from tests.integration.test_lost_store import Server
 from tests.kept import keep
 
 SMALL = Terms(serials=60, signers=2, longest=0.02)

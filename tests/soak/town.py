@@ -17,7 +17,7 @@ from signer.commands.audit import audit
 from signer.context import Context
 from store.errors import OcspeedError
 from store.writer import install_functions
-from tests.integration.test_lost_store import Server
+from tests.faults.servers import Server
 from tests.ports import free_port
 from tests.signer.processes import wait_until, workers_of
 from tests.signer.works import Works, row_in_page
