@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 
 .DEFAULT_GOAL := help
-.PHONY: help build demo test test-slow bench-micro bench-serve bench-sign bench-crl bench-import bench-scale bench-revoke bench-mass bench-siege fuzz sanitize conformance invariants lint package tools clean
+.PHONY: help build demo test test-slow bench-micro bench-serve bench-sign bench-crl bench-import bench-scale bench-revoke bench-mass bench-siege fuzz fuzz-ci sanitize conformance invariants lint package tools clean
 
 help:
 	@echo "make build      virtual environment and Cython modules"
@@ -23,6 +23,7 @@ help:
 	@echo "make bench-siege   good requests beside slow clients, under overload, after a flood (ARGS=--quick for direction)"
 	@echo "make sanitize   the codec and the fast path under AddressSanitizer and UndefinedBehaviorSanitizer"
 	@echo "make fuzz       every reader of outside octets against made-up input, under sanitizers (ARGS='--seconds 600')"
+	@echo "make fuzz-ci    two minutes of that"
 	@echo "make conformance  all tests, and docs/conformance.md from them"
 	@echo "make invariants  the tests of invariants, each guard taken out in turn, and docs/invariants.md from both"
 	@echo "make lint       ruff, mypy, cython-lint, import-linter"
@@ -52,6 +53,11 @@ fuzz: build
 	@sh bench/tools.sh clang:clang
 	@$(BIN)/python -m pip install --quiet --group fuzz
 	@sh tests/fuzz.sh "$(BIN)/python" $(ARGS)
+
+fuzz-ci: build # as many processes as cores, and modules that are built fast
+	@sh bench/tools.sh clang:clang
+	@$(BIN)/python -m pip install --quiet --group fuzz
+	@LEVEL=0 sh tests/fuzz.sh "$(BIN)/python" --seconds 120 --together $(ARGS)
 
 sanitize: build
 	sh tests/sanitize.sh "$(BIN)/python"

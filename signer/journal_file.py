@@ -101,7 +101,7 @@ def _entry(path: Path, number: int, line: bytes | RowError) -> JournalEntry:
             bytes.fromhex(read.previous_hash),
             bytes.fromhex(read.entry_hash),
         )
-    except (msgspec.DecodeError, ValueError) as error:
+    except (msgspec.DecodeError, ValueError, RecursionError) as error:
         raise _broken(path, number, f"no entry of a journal: {error}") from None
 
 

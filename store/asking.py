@@ -96,8 +96,9 @@ class Asker:
         headers = {} if body is None else {"Content-Type": "application/ocsp-request"}
         self._connection.request(method, target, body, headers)
         answer = self._connection.getresponse()
-        octets = answer.read(MOST + 1)
-        if len(octets) > MOST:
+        buffer = bytearray(MOST + 1)
+        size = answer.readinto(buffer)  # `read` takes a chunk of negative size for all that comes
+        if size > MOST:
             raise AskFailed(f"more than {MOST} octets")
         if answer.length:  # `read` with a size says nothing of it
             raise AskFailed(f"the body ends {answer.length} octets too early")
@@ -107,7 +108,7 @@ class Asker:
         for name, value in answer.getheaders():
             known = fields.get(name.lower())
             fields[name.lower()] = value if known is None else f"{known}, {value}"
-        return Answer(answer.status, fields, octets)
+        return Answer(answer.status, fields, bytes(buffer[:size]))
 
 
 def _said(error: Exception) -> str:

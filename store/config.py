@@ -222,7 +222,9 @@ def load_document(path: Path, environ: Mapping[str, str] = os.environ) -> Docume
         ) from None
     try:
         data = tomllib.loads(text)
-    except tomllib.TOMLDecodeError as error:
+    except RecursionError:
+        raise _bad_toml(path, text, "nested too deep") from None
+    except ValueError as error:  # TOMLDecodeError, and what Python says of a number with thousands of digits
         raise _bad_toml(path, text, str(error)) from None
     document = Document(path.absolute(), text, data)
     for variable, value in sorted(environ.items()):
@@ -244,9 +246,11 @@ def _overlay(document: Document, variable: str, value: str) -> None:
         raise ConfigError(
             f"{variable}: not of the form OCSP__SECTION__KEY", remedy=f"unset {variable} or rename it"
         )
+    if not value.isprintable():
+        raise ConfigError(f"{variable}: holds what is no text", remedy=f"unset {variable} or correct it")
     try:
         parsed = tomllib.loads(f"value = {value}")["value"]
-    except tomllib.TOMLDecodeError:
+    except (ValueError, RecursionError):
         parsed = value
     document.data[parts[0]][parts[1]] = parsed
     document.environment[f"{parts[0]}.{parts[1]}"] = variable

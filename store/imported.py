@@ -14,8 +14,8 @@ from _fastpath.certid import SHA1, SHA256, IssuerID, serial_from_int
 from _fastpath.errors import MalformedDer
 from _fastpath.imported import LARGEST_RESPONSE
 from _fastpath.ocsp import split_response
-from store.model import REASON_NUMBERS, Issuer, public_key_bits, subject_name
-from store.trust import ALGORITHMS, UNREADABLE, Untrusted, responder_of, verifies
+from store.model import REASON_NUMBERS, UNREADABLE, Issuer, public_key_bits, subject_name
+from store.trust import ALGORITHMS, Untrusted, responder_of, verifies
 
 __all__ = ["Admitted", "ImportedResponse", "Unfit", "admit", "read_response"]
 

@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from cryptography import x509
+from cryptography.exceptions import UnsupportedAlgorithm
 
 from _fastpath import der
 from _fastpath.certid import IssuerID
@@ -11,6 +12,7 @@ from store.errors import ConfigError
 
 __all__ = [
     "REASON_NUMBERS",
+    "UNREADABLE",
     "Issuer",
     "load_certificate",
     "load_issuer",
@@ -35,6 +37,16 @@ REASON_NUMBERS = {
 
 
 VERSION_TAG = 0xA0
+
+# What cryptography raises for octets that are no certificate or response, or of a kind that it does not know.
+UNREADABLE = (
+    ValueError,
+    TypeError,  # a BIT STRING in a Name, and a key that signs nothing
+    UnsupportedAlgorithm,
+    x509.DuplicateExtension,
+    x509.InvalidVersion,
+    x509.UnsupportedGeneralNameType,
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,20 +96,23 @@ def load_certificate(path: Path) -> x509.Certificate:
     """Read one PEM or DER certificate. Raises ConfigError naming the file."""
     try:
         data = path.read_bytes()
-    except OSError as error:
+    except (OSError, ValueError) as error:  # the second: a path that no file can have
+        reason = error.strerror if isinstance(error, OSError) else error
         raise ConfigError(
-            f"{path}: the certificate cannot be read: {error.strerror}",
+            f"{path}: the certificate cannot be read: {reason}",
             remedy="check the path (`certificate` in the configuration, or the option) and its permissions",
         ) from None
     try:
-        if b"-----BEGIN" in data:
-            return x509.load_pem_x509_certificate(data)
-        return x509.load_der_x509_certificate(data)
-    except ValueError as error:
+        pem = b"-----BEGIN" in data
+        found = x509.load_pem_x509_certificate(data) if pem else x509.load_der_x509_certificate(data)
+        # Read when they are asked for.
+        _ = found.issuer, found.subject, found.public_key()
+    except UNREADABLE as error:
         raise ConfigError(
             f"{path}: not a PEM or DER certificate: {error}",
             remedy="`openssl x509 -in FILE -noout -text` must read it",
         ) from None
+    return found
 
 
 def load_issuer(name: str, path: Path) -> Issuer:
@@ -108,7 +123,7 @@ def load_issuer(name: str, path: Path) -> Issuer:
         is_ca = constraints.ca
     except x509.ExtensionNotFound:
         is_ca = False
-    except (ValueError, x509.DuplicateExtension) as error:
+    except UNREADABLE as error:
         raise ConfigError(f"{path}: issuer {name}: unreadable extensions: {error}") from None
     if not is_ca:
         raise ConfigError(

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from typing import TypeGuard
 
 from cryptography import x509
-from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
+from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec, ed25519, padding, rsa
 from cryptography.hazmat.primitives.serialization import Encoding
@@ -14,11 +14,10 @@ from _fastpath.certid import IssuerID
 from _fastpath.errors import MalformedDer
 from _fastpath.ocsp import split_response
 from _fastpath.template import Template
-from store.model import Issuer, public_key_bits, subject_name
+from store.model import UNREADABLE, Issuer, public_key_bits, subject_name
 
 __all__ = [
     "ALGORITHMS",
-    "UNREADABLE",
     "TrustedTemplate",
     "Untrusted",
     "responder_of",
@@ -38,15 +37,6 @@ ALGORITHMS: dict[bytes, tuple[type[SignerKey], hashes.HashAlgorithm | None]] = {
     bytes.fromhex("300d06092a864886f70d01010c0500"): (rsa.RSAPublicKey, hashes.SHA384()),
     bytes.fromhex("300d06092a864886f70d01010d0500"): (rsa.RSAPublicKey, hashes.SHA512()),
 }
-
-# What cryptography raises for octets that are no certificate or response, or of a kind that it does not know.
-UNREADABLE = (
-    ValueError,
-    UnsupportedAlgorithm,
-    x509.DuplicateExtension,
-    x509.InvalidVersion,
-    x509.UnsupportedGeneralNameType,
-)
 
 
 class Untrusted(Exception):
@@ -133,7 +123,7 @@ def responder_of(issuer: Issuer, octets: bytes) -> x509.Certificate:
         _ = certificate.public_key(), certificate.not_valid_before_utc, certificate.not_valid_after_utc
     except x509.ExtensionNotFound:
         raise Untrusted("the responder certificate has no extendedKeyUsage") from None
-    except (*UNREADABLE, TypeError, InvalidSignature) as error:
+    except (*UNREADABLE, InvalidSignature) as error:
         reason = str(error) or "its signature is not the CA's"
         raise Untrusted(f"the responder certificate is not one of the CA: {reason}") from None
     if ExtendedKeyUsageOID.OCSP_SIGNING not in usages:

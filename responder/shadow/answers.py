@@ -14,8 +14,8 @@ from _fastpath.errors import FastpathError
 from _fastpath.ocsp import split_response
 from responder.shadow.fields import Value
 from store.asking import RESPONSE_TYPE, Answer
-from store.model import Issuer, validity_fault
-from store.trust import ALGORITHMS, UNREADABLE, Untrusted, responder_of, verifies
+from store.model import UNREADABLE, Issuer, validity_fault
+from store.trust import ALGORITHMS, Untrusted, responder_of, verifies
 
 __all__ = ["Reading", "outcome_of", "read_answer"]
 

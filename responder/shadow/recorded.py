@@ -6,6 +6,7 @@ import gzip
 import os
 import re
 import sys
+import zlib
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -159,7 +160,10 @@ def _opened(path: Path) -> Iterator[BinaryIO]:
             f"{path}: cannot be read: {error.strerror}", remedy="name a file of requests, a directory, or -"
         ) from None
     with file:
-        yield file
+        try:
+            yield file
+        except (OSError, EOFError, zlib.error) as error:
+            raise UsageError(f"{path}: cannot be read on: {error}", remedy="check the file") from None
 
 
 def _bounded(file: BinaryIO) -> Iterable[bytes]:

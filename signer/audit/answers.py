@@ -19,7 +19,7 @@ from signer.ledger.ledger import Ledger
 from signer.ledger.values import CertificateRow, LedgerCertificate
 from signer.stored import KnownTemplate
 from store.clock import Clock
-from store.model import REASON_NUMBERS
+from store.model import REASON_NUMBERS, UNREADABLE
 from store.reader import StoreReader
 from store.schema import page_key
 
@@ -119,7 +119,7 @@ class AnswerAudit:
                 return f"answered {response.response_status.name.lower()}"
             said = _read(response)
             tbs, _, _ = split_response(body)
-        except ValueError as error:
+        except UNREADABLE as error:
             return f"not an OCSPResponse of ours: {error}"
         if self._subject.issuer.id.encode_cert_id(algorithm, serial) not in tbs:
             return f"answered about serial {response.serial_number:x} and its issuer"

@@ -115,9 +115,11 @@ class Fetcher:
     def _body(self, answer: HTTPResponse) -> bytes:
         parts: list[bytes] = []
         left = self.limits.max_size + 1
-        while left > 0 and (part := answer.read(min(PART, left))):
-            parts.append(part)
-            left -= len(part)
+        part = memoryview(bytearray(PART))
+        # `read` takes a chunk of negative size for all that comes.
+        while left > 0 and (size := answer.readinto(part[: min(PART, left)])):
+            parts.append(bytes(part[:size]))
+            left -= size
         if left <= 0:
             raise FetchFault("size", f"more than {self.limits.max_size} octets")
         declared = answer.getheader("Content-Length")

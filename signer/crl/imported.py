@@ -14,6 +14,7 @@ from signer.crl.verify_crl import Sight, crl_faults
 from signer.ledger.values import Covers, Publication
 from store.clock import Clock
 from store.errors import OcspeedError, UsageError
+from store.model import UNREADABLE
 
 __all__ = ["SignedCrl", "check_signed", "publish_signed", "read_signed"]
 
@@ -51,7 +52,7 @@ def read_signed(path: Path, data: bytes) -> ReadCrl:
     if data.startswith(b"-----BEGIN"):
         try:
             data = x509.load_pem_x509_crl(data).public_bytes(Encoding.DER)
-        except (ValueError, x509.InvalidVersion) as error:
+        except UNREADABLE as error:
             raise UsageError(f"{path}: no CRL in PEM: {error}", remedy="bring a CRL") from None
     try:
         return read_crl(data)

@@ -17,7 +17,7 @@ from _fastpath.crl_reader import Crl
 from _fastpath.errors import MalformedDer
 from signer.crl.build import CrlEntry
 from store.errors import UsageError
-from store.model import REASON_NUMBERS
+from store.model import REASON_NUMBERS, UNREADABLE
 
 __all__ = [
     "CRL_NUMBER",
@@ -93,7 +93,7 @@ class ReadCrl:
             if not isinstance(self.strict, Crl):
                 for entry in parsed:
                     _ = entry.revocation_date_utc
-        except (ValueError, x509.InvalidVersion) as error:
+        except UNREADABLE as error:
             return ValueError(str(error))
         return parsed
 
@@ -293,11 +293,6 @@ def _reason(entry: x509.RevokedCertificate) -> int:
     """Its number; 0 if there is none or it cannot be read."""
     try:
         reason = entry.extensions.get_extension_for_class(x509.CRLReason).value.reason
-    except (
-        x509.ExtensionNotFound,
-        x509.DuplicateExtension,
-        x509.UnsupportedGeneralNameType,
-        ValueError,
-    ):
+    except (x509.ExtensionNotFound, *UNREADABLE):
         return 0
     return REASON_NUMBERS[reason]

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 from cryptography import x509
-from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
+from cryptography.exceptions import InvalidSignature
 from cryptography.x509.oid import CRLEntryExtensionOID
 
 from _fastpath.errors import MalformedDer
@@ -15,7 +15,7 @@ from signer.crl.algorithms import allowed_algorithms, verify
 from signer.crl.build import CrlScope, subject_key_identifier
 from signer.crl.preflight import MAX_SIZE, MAX_VALIDITY, REASONS
 from signer.crl.read import CRL_NUMBER, IDP, KEY_IDENTIFIER, NUMBER_SIZE, ReadCrl, Value
-from store.model import subject_name, validity_fault
+from store.model import UNREADABLE, subject_name, validity_fault
 
 __all__ = ["CRL_CHECKS", "CrlCheck", "Sight", "crl_faults"]
 
@@ -109,7 +109,7 @@ def check_signature(sight: Sight) -> Iterator[str]:
         return
     try:
         verify(crl.parsed, sight.certificate.public_key(), crl.signature_value, crl.tbs_cert_list)
-    except (InvalidSignature, UnsupportedAlgorithm, ValueError):
+    except (InvalidSignature, *UNREADABLE):
         yield "signatureValue does not verify with the key of the CA"
 
 
@@ -223,7 +223,7 @@ def check_entry_extensions(sight: Sight) -> Iterator[str]:
         where = f"entry {index}, serial {entry.serial_number:x}"
         try:
             extensions = list(entry.extensions)
-        except (ValueError, x509.DuplicateExtension, x509.UnsupportedGeneralNameType) as error:
+        except UNREADABLE as error:
             yield f"{where}: crlEntryExtensions: {error}"
             continue
         for extension in extensions:

@@ -8,7 +8,7 @@ import warnings
 from datetime import timedelta
 
 from cryptography import x509
-from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
+from cryptography.exceptions import InvalidSignature
 from cryptography.x509.oid import AuthorityInformationAccessOID, ExtendedKeyUsageOID
 
 from _fastpath import der
@@ -17,7 +17,7 @@ from _fastpath.errors import MalformedDer
 from signer.intake.rows import ImportRow, RowError, printable
 from signer.intake.scope import Scope
 from signer.ledger.values import CA_SERIES, UNSPECIFIED, PlacedBy, Placement
-from store.model import subject_name
+from store.model import UNREADABLE, subject_name
 
 __all__ = ["CertificateRows"]
 
@@ -53,7 +53,7 @@ class CertificateRows:
             raise RowError("issuer", f"another name than that of issuer {name}")
         try:
             certificate.verify_directly_issued_by(self._ca)
-        except (InvalidSignature, UnsupportedAlgorithm, ValueError, TypeError):
+        except (InvalidSignature, *UNREADABLE):
             raise RowError("signature", f"not made with the key of issuer {name}") from None
 
     def _place(self, points: list[str]) -> Placement | None:
@@ -90,7 +90,7 @@ def _is_authority(certificate: x509.Certificate) -> bool:
         return certificate.extensions.get_extension_for_class(x509.BasicConstraints).value.ca
     except x509.ExtensionNotFound:
         return False
-    except (ValueError, x509.DuplicateExtension, x509.UnsupportedGeneralNameType) as error:
+    except UNREADABLE as error:
         raise RowError("extensions", f"cannot be read: {printable(str(error))}") from None
 
 
@@ -119,7 +119,7 @@ def _load(data: bytes) -> x509.Certificate:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # about odd certificates: they were issued all the same
             return x509.load_der_x509_certificate(data)
-    except (ValueError, x509.InvalidVersion) as error:
+    except UNREADABLE as error:
         raise RowError("certificate", f"cannot be read: {printable(str(error))}") from None
 
 
@@ -129,7 +129,7 @@ def _distribution_points(certificate: x509.Certificate) -> list[str]:
         points = certificate.extensions.get_extension_for_class(x509.CRLDistributionPoints).value
     except x509.ExtensionNotFound:
         return []
-    except (ValueError, x509.DuplicateExtension, x509.UnsupportedGeneralNameType) as error:
+    except UNREADABLE as error:
         raise RowError("extensions", f"cannot be read: {printable(str(error))}") from None
     return [
         name.value

@@ -48,7 +48,8 @@ def pem_file(file: IO[bytes]) -> Found:
             yield number, line
             continue
         text = line.strip()
-        label = text[len(PREFIX) : -len(SUFFIX)] if text.startswith(PREFIX) else b""
+        begins = text.startswith(PREFIX) and text.endswith(SUFFIX)
+        label = text[len(PREFIX) : -len(SUFFIX)] if begins else b""
         if label:
             if block is not None:
                 yield block.line, RowError("PEM", "another one begins before its END")

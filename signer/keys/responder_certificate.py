@@ -12,7 +12,7 @@ from cryptography.x509.oid import ExtensionOID
 from _fastpath.certid import IssuerID
 from signer.keys.file import SigningKey
 from store.errors import ConfigError
-from store.model import Issuer, public_key_bits, subject_name
+from store.model import UNREADABLE, Issuer, public_key_bits, subject_name
 
 __all__ = ["OcspSigner", "check_ca_as_signer", "check_responder_certificate", "key_matches"]
 
@@ -66,7 +66,7 @@ def check_responder_certificate(path: Path, certificate: x509.Certificate, issue
     _check_issued_by(path, certificate, issuer)
     try:
         len(certificate.extensions)
-    except (ValueError, x509.DuplicateExtension) as error:
+    except UNREADABLE as error:
         raise _Unfit(path, "D-06", f"its extensions cannot be read: {error}") from None
     _check_usage(path, certificate)
     _check_profile(path, certificate)

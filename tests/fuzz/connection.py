@@ -10,7 +10,7 @@ import uvloop
 from responder.app import Application
 from responder.config import load_settings
 from responder.counters import Counters
-from tests.fuzz.targets import Target
+from tests.fuzz.target import Target
 from tests.responder.ca import CA, Shelf, good, revoked
 from tests.responder.conftest import GOOD, REVOKED, FakeClock, write_config
 from tests.responder.connections import Worker

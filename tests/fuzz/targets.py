@@ -6,8 +6,7 @@ sanitizers' to find (F6).
 
 import base64
 import urllib.parse
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -27,25 +26,18 @@ from _fastpath.template import Template
 from responder.counters import Counters, bounds_of, slot_of
 from store.imported import Unfit, read_response
 from tests.fastpath import test_head
-from tests.fuzz import intake
+from tests.fuzz import certificates, crls, exchanges, intake, rows, shadow, state
+from tests.fuzz.target import Target
 from tests.property import crl_differences, request_readers, response_readers
 from tests.property.responses import raw_signature, said, signer
 from tests.store.offline import OfflineCA
 
-__all__ = ["TARGETS", "Target"]
+__all__ = ["TARGETS"]
 
 VECTORS = Path(__file__).parents[1] / "vectors"
 WAITING = 6  # commands without a reply
 OFFLINE = OfflineCA()
 COUNTERS = Counters.private()
-
-
-@dataclass(frozen=True, slots=True)
-class Target:
-    """`seeds` are read by the reader that `check` is about, or refused by it for a reason worth keeping."""
-
-    seeds: Callable[[], list[bytes]]
-    check: Callable[[bytes], Any]
 
 
 def _files(pattern: str) -> list[bytes]:
@@ -291,4 +283,29 @@ TARGETS = {
     "csv": Target(intake.csv_files, intake.check_csv),
     "rows": Target(intake.packed_files, intake.check_rows),
     "replies": Target(lambda: [b"\x05" + one for one in REPLIES], check_replies),
+    "issuer-record": Target(state.issuer_records, state.check_issuer_record),
+    "presence": Target(state.presences, state.check_presence),
+    "floor": Target(state.floors, state.check_floor),
+    "floor-crl": Target(crls.crl_files, crls.check_floor_crl),
+    "brought-crl": Target(crls.crl_files, crls.check_brought_crl),
+    "signed-response": Target(crls.signed_responses, crls.check_signed_response),
+    "crl-list": Target(state.lists, state.check_list),
+    "fetch": Target(exchanges.fetches, exchanges.check_fetch),
+    "answer": Target(exchanges.answers, exchanges.check_answer),
+    "conditions": Target(exchanges.conditions, exchanges.check_conditions),
+    "recorded": Target(shadow.recorded, shadow.check_recorded),
+    "seen-answer": Target(shadow.seen_answers, shadow.check_answer),
+    "certificate": Target(certificates.certificate_files, certificates.check_certificate),
+    "responder": Target(certificates.responder_files, certificates.check_responder),
+    "pem": Target(certificates.pem_files, certificates.check_pem),
+    "key": Target(certificates.key_files, certificates.check_key),
+    "pkcs12": Target(certificates.pkcs12_files, certificates.check_pkcs12),
+    "json": Target(rows.json_lines, rows.check_json),
+    "revocations": Target(rows.revocation_files, rows.check_revocations),
+    "call": Target(rows.call_bodies, rows.check_call),
+    "batch": Target(rows.batches, rows.check_batch),
+    "export": Target(rows.exports, rows.check_export),
+    "run-state": Target(state.run_states, state.check_run_state),
+    "tokens": Target(state.token_files, state.check_tokens),
+    "config": Target(state.configs, state.check_config),
 }

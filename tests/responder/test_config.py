@@ -1,10 +1,12 @@
 """The responder's configuration: defaults, what it passes over, and errors that name file, line and field."""
 
+import os
 from pathlib import Path
 
 import pytest
 
 from responder.config import load_settings
+from store.config import load_document
 from store.errors import ConfigError
 from store.listening import Address
 from tests.responder.ca import CA
@@ -86,3 +88,32 @@ def test_a_missing_ca_certificate_is_told_with_its_place(tmp_path: Path, ca: CA)
 def test_addresses(text: str, host: str, port: int) -> None:
     assert Address.parse(text) == Address(host, port)
     assert str(Address.parse(text)) == text
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [("a = " + "[" * 5000, "nested too deep"), ("a = " + "1" * 5000, "digits"), ("a = 1 1", "at line 1")],
+    ids=["nested", "digits", "no TOML"],
+)
+def test_what_the_parser_of_toml_gives_up_on(tmp_path: Path, text: str, message: str) -> None:
+    """F6: found by fuzzing."""
+    path = tmp_path / "ocsp.toml"
+    path.write_text(text)
+    with pytest.raises(ConfigError, match=f"{path}:1: not valid TOML: .*{message}"):
+        load_document(path, {})
+
+
+def test_what_the_environment_may_hold(tmp_path: Path, ca: CA) -> None:
+    """F6: found by fuzzing. What is no value of TOML is text, and octets that are no text are refused."""
+    path = write_config(tmp_path, ca, "embedded:")
+    for value in ("[" * 5000, "1" * 5000):
+        assert load_document(path, {"OCSP__STORE__URL": value}).data["store"]["url"] == value
+    with pytest.raises(ConfigError, match="OCSP__STORE__URL: holds what is no text"):
+        load_document(path, {"OCSP__STORE__URL": os.fsdecode(b"\xff")})
+
+
+def test_a_path_that_no_file_can_have(tmp_path: Path, ca: CA) -> None:
+    path = write_config(tmp_path, ca, "embedded:")
+    path.write_text(path.read_text() + '[[issuer]]\nname = "x"\ncertificate = "a\\u0000b"\n')
+    with pytest.raises(ConfigError, match="the certificate cannot be read: embedded null"):
+        load_settings(path)

@@ -115,6 +115,10 @@ ALTERED: dict[str, tuple[Callable[[Lines], Lines], str]] = {
     "twice": (lambda lines: [*lines[:5], *lines[4:]], "6: entry 5: it comes after entry 5"),
     "swapped": (lambda lines: [*lines[:4], lines[5], lines[4], *lines[6:]], "5: entry 6: entry 5 is missing"),
     "no entry": (lambda lines: [*lines[:4], b"{}\n", *lines[4:]], "5: no entry of a journal: "),
+    "nested": (  # F6: found by fuzzing
+        lambda lines: [lines[0].replace(b'"detail":{', b'"detail":{"x":' + b"[" * 5000), *lines],
+        "1: no entry of a journal: ",
+    ),
     "no JSON": (lambda lines: [b"\x00\xff\n", *lines], "1: no entry of a journal: "),
     "too long": (lambda lines: [*lines, b"x" * 70_000 + b"\n"], f"{DEEDS + 3}: line: longer than 65536"),
     "first changed": (lambda lines: [lines[3].replace(b"ann", b"eve"), *lines[4:]], "1: entry 4: it was"),
