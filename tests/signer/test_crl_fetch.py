@@ -185,6 +185,7 @@ def test_a_body_without_a_length_that_is_cut_is_not_whole() -> None:
     assert fault(lambda method, target: slow, timeout=0.5) == ("fetch", "no whole answer within 0.5 s")
 
 
+@pytest.mark.invariant("F1")
 def test_a_chunk_of_negative_size_is_no_way_around_the_bound() -> None:
     """F1: found by fuzzing. Else all that comes would be kept until time is over."""
     head = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n-1\r\n"

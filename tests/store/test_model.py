@@ -19,6 +19,7 @@ ODD = {
 }
 
 
+@pytest.mark.invariant("F6")
 @pytest.mark.parametrize("odd", ODD)
 def test_what_is_read_late_is_told_at_once(tmp_path: Path, odd: str) -> None:
     """Found by fuzzing: each ended a command with a traceback."""
