@@ -252,6 +252,7 @@ def test_what_is_taken_means_the_same_to_llhttp(cases: int) -> None:
     assert taken > cases // 5
 
 
+@pytest.mark.invariant("E5")
 @pytest.mark.conformance("H-16")
 @pytest.mark.parametrize("tier", TIERS)
 def test_heads_made_of_odd_parts_mean_the_same_to_llhttp(tier: str) -> None:
@@ -278,6 +279,7 @@ def test_heads_made_of_odd_parts_mean_the_same_to_llhttp(tier: str) -> None:
     compare()
 
 
+@pytest.mark.invariant("E5")
 @pytest.mark.parametrize("line", LINES, ids=repr)
 def test_every_odd_field_line(line: bytes) -> None:
     for seed in SEEDS:

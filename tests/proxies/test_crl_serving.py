@@ -158,6 +158,7 @@ def resident(session: int) -> int:
     return total
 
 
+@pytest.mark.invariant("F2")
 @pytest.mark.conformance("U-10", "P-03")
 def test_slow_readers_share_one_copy(tmp_path_factory: pytest.TempPathFactory) -> None:
     """F2: whole CRLs and parts that hundreds do not read take no memory of their own; who reads on gets all of it."""

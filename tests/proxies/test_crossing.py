@@ -40,6 +40,7 @@ def expected(responder: Origin) -> dict[bytes, bytes]:
     return known | {b"garbage": MALFORMED_REQUEST}
 
 
+@pytest.mark.invariant("E2", "E6")
 @pytest.mark.conformance("H-12", "H-19", "R-20", "Q-04", "Q-08")
 def test_everybody_gets_their_own_answer(front: Front, expected: dict[bytes, bytes]) -> None:
     """Long enough for entries to be made, used and expire meanwhile."""
@@ -58,6 +59,7 @@ def test_a_crowd_notices_an_answer_for_another(front: Front, expected: dict[byte
         asyncio.run(ask_all(front.port, swapped, clients=2, each=20))
 
 
+@pytest.mark.invariant("E2")
 @pytest.mark.conformance("H-12", "Q-01")
 def test_get_and_post_share_no_entry(front: Front, responder: Origin) -> None:
     """A POST at the path of a cached GET is about its body; a GET at a posted path about its path."""
@@ -77,6 +79,7 @@ def test_get_and_post_share_no_entry(front: Front, responder: Origin) -> None:
     assert front.web.request("POST", target, b"0").body == MALFORMED_REQUEST
 
 
+@pytest.mark.invariant("E2")
 @pytest.mark.conformance("H-12")
 def test_a_post_is_never_answered_by_a_cache(front: Front, responder: Origin) -> None:
     """Every POST sees what is in the store now, after a GET and a POST of the same request."""

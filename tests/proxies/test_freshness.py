@@ -48,6 +48,7 @@ def test_an_answer_is_kept(front: Front, responder: Origin, request_of_new: byte
     assert sights[0].max_age == MAX_AGE
 
 
+@pytest.mark.invariant("E3")
 @pytest.mark.conformance("H-04", "H-11", "R-20", "K-10")
 def test_a_revocation_is_seen_when_max_age_is_over(front: Front, responder: Origin) -> None:
     """And until then the old answer is as old as it says, and never older than it may be."""
@@ -75,6 +76,7 @@ def _left(sight: Sight) -> float:
     return sight.max_age - sight.says_age
 
 
+@pytest.mark.invariant("B1")
 @pytest.mark.conformance("H-11", "R-20")
 def test_what_is_over_is_not_served_once_more(front: Front, responder: Origin) -> None:
     """To one who asks a while later, as a cache would that asks for the new one behind their back."""
@@ -116,6 +118,7 @@ def test_an_overdue_answer_is_served_and_not_kept(front: Front, responder: Origi
     assert reached(responder) == before + 4
 
 
+@pytest.mark.invariant("E3")
 @pytest.mark.conformance("H-06", "R-10", "R-11", "Q-02")
 def test_errors_are_not_kept(front: Front, responder: Origin) -> None:
     """An issued certificate is answered for at once, however often it was asked about before."""
@@ -135,6 +138,7 @@ def test_errors_are_not_kept(front: Front, responder: Origin) -> None:
     assert reached(responder) == before  # and what is kept then is the answer
 
 
+@pytest.mark.invariant("E3")
 @pytest.mark.conformance("H-06", "R-11")
 def test_try_later_is_not_kept(front: Front, responder: Origin) -> None:
     """A page is gone and comes back."""

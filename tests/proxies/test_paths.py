@@ -107,6 +107,7 @@ def same(one: Response, other: Response) -> bool:
     )
 
 
+@pytest.mark.invariant("E1")
 @pytest.mark.conformance("H-14", "H-15", "H-19", "K-12")
 @pytest.mark.parametrize("name", [*PATHS, *NOT_REQUESTS])
 def test_a_path_arrives_as_it_was_sent(
@@ -125,6 +126,7 @@ def test_a_path_arrives_as_it_was_sent(
     assert targets(seen) in ([target], []) if name in PATHS else targets(seen) == [target]
 
 
+@pytest.mark.invariant("E1", "E2")
 @pytest.mark.conformance("H-14")
 def test_a_cold_cache_sends_every_spelling_on(responder: Origin, watched: Client, seen: Hop) -> None:
     """Each spelling of a request of its own, so that no entry hides what is sent."""
@@ -140,6 +142,7 @@ def test_a_cold_cache_sends_every_spelling_on(responder: Origin, watched: Client
         assert targets(seen) == [target]
 
 
+@pytest.mark.invariant("E5")
 @pytest.mark.conformance("H-14")
 @pytest.mark.parametrize("host", ["http://ocsp.test/", "http://ocsp.test:80/", "http://ocsp.test//"])
 def test_absolute_form(front: Front, responder: Origin, asked: str, host: str) -> None:
@@ -147,6 +150,7 @@ def test_absolute_form(front: Front, responder: Origin, asked: str, host: str) -
     assert same(answer, responder.web.request("GET", f"/{asked}"))
 
 
+@pytest.mark.invariant("E2")
 @pytest.mark.conformance("H-19")
 def test_no_query_changes_the_answer(front: Front, responder: Origin, asked: str) -> None:
     direct = responder.web.request("GET", f"/{asked}")

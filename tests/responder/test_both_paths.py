@@ -188,6 +188,7 @@ async def outcomes(worker: Worker, messages: Iterable[tuple[bytes, ...]], *, fas
     return found
 
 
+@pytest.mark.invariant("E1", "E5")
 @pytest.mark.conformance("H-01", "H-09", "H-10", "H-14", "H-16", "H-19")
 async def test_every_form_of_every_question(
     mounted: tuple[Application, bytes], ca: CA, counters: Counters
@@ -281,6 +282,7 @@ OTHERS = [
 ]
 
 
+@pytest.mark.invariant("E5", "F6")
 @pytest.mark.conformance("H-19", "Q-01")
 @pytest.mark.parametrize("cases", CASES)
 async def test_damaged_requests_are_answered_alike(application: Application, ca: CA, cases: int) -> None:

@@ -126,6 +126,7 @@ async def test_one_look_up_for_all_who_ask(shop: Shop, versions: CrlVersions, ca
     assert shop.asked == [PATH]
 
 
+@pytest.mark.invariant("F2")
 async def test_what_is_not_there_leaves_nothing(shop: Shop, versions: CrlVersions, ca: CA) -> None:
     """F2."""
     for index in range(50):

@@ -202,6 +202,7 @@ def test_a_request_half_read_is_awaited_and_its_answer_says_that_the_connection_
     assert service.process.wait(timeout=20) == 0
 
 
+@pytest.mark.invariant("F3")
 @pytest.mark.slow
 @pytest.mark.parametrize("path", [b"/", b"/?slow"], ids=["fast", "slow"])
 def test_a_request_that_never_ends_is_refused_before_the_worker_ends(

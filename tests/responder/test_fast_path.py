@@ -83,6 +83,7 @@ async def answer_to(worker: Worker, ca: CA, serial: int) -> bytes:
     return body
 
 
+@pytest.mark.invariant("F3")
 async def test_a_young_connection_may_have_unread_answers(application: Application, ca: CA) -> None:
     """F3: its time to read begins with it, not with the machine."""
     for message in (get(path_of(ca.request(GOOD))), post(b"/", ca.request(GOOD))):
@@ -216,6 +217,7 @@ async def test_an_overdue_lookup_is_try_later_and_its_reply_is_nobodys(
     assert await body_of(late) == expected
 
 
+@pytest.mark.invariant("E6")
 async def test_clients_that_leave_get_nothing_and_nobody_gets_theirs(
     start: Start, ca: CA, counters: Counters, shelf: Shelf, gate: Gate
 ) -> None:
@@ -338,6 +340,7 @@ async def test_a_reply_that_does_not_fit_ends_the_connection_to_the_store(
         assert await eventual_answer(worker, ca, serial) == body
 
 
+@pytest.mark.invariant("E6")
 @pytest.mark.parametrize("fast", [True, False], ids=["fast", "slow"])
 @pytest.mark.parametrize("form", ["get", "post", "get unescaped", "chunked", "tags"])
 @pytest.mark.parametrize("before", [0, 1, 3], ids=["alone", "second", "fourth"])
@@ -416,6 +419,7 @@ async def test_a_body_that_comes_after_the_worker_was_told_to_stop(start: Start,
     assert client.closed
 
 
+@pytest.mark.invariant("E6")
 @pytest.mark.parametrize("fast", [True, False], ids=["fast", "slow"])
 async def test_a_client_may_close_its_half_while_many_of_its_requests_wait(
     start: Start, ca: CA, gate: Gate, fast: bool
@@ -434,6 +438,7 @@ async def test_a_client_may_close_its_half_while_many_of_its_requests_wait(
     assert client.closed
 
 
+@pytest.mark.invariant("F1")
 @pytest.mark.conformance("H-20")
 @pytest.mark.parametrize("fast", [True, False], ids=["fast", "slow"])
 async def test_no_more_is_answered_than_the_client_reads(start: Start, ca: CA, fast: bool) -> None:

@@ -303,6 +303,42 @@ def test_target_limit(port: int) -> None:
             assert response.getheader("date")
 
 
+@pytest.mark.invariant("F1")
+@pytest.mark.conformance("H-01")
+@pytest.mark.parametrize("target", ["/M", "/M?slow"])
+def test_header_limit_to_the_octet(port: int, target: str) -> None:
+    """Of all fields together, each with four octets more than its name and value."""
+    for fields in (1, 7):
+        for excess, status in ((0, 200), (1, 431)):
+            room = 32_768 + excess - len("ConnectioncloseHostx") - 8 - fields * (4 + len("X"))
+            values = [room // fields] * (fields - 1)
+            values.append(room - sum(values))
+            lines = "".join(f"X: {'a' * value}\r\n" for value in values)
+            head = f"GET {target} HTTP/1.1\r\nHost: x\r\nConnection: close\r\n{lines}\r\n"
+            assert status_of(raw(port, head.encode())) == status
+
+
+@pytest.mark.invariant("F1")
+@pytest.mark.conformance("Q-12")
+def test_lengths_that_lie(port: int, request_der: bytes) -> None:
+    """What is claimed takes nothing: more than comes, and more than there may be, in HTTP and in DER."""
+    head = b"POST / HTTP/1.1\r\nHost: x\r\nConnection: close\r\n"
+    for claimed in (16_385, 1 << 31, 1 << 32, 1 << 40, (1 << 63) - 1):
+        assert status_of(raw(port, head + b"Content-Length: %d\r\n\r\n" % claimed + request_der)) == 413
+    for size in (b"5000", b"7fffffff", b"ffffffff", b"7fffffffffffffff"):
+        content = size + b"\r\n" + bytes(17_000)
+        assert status_of(raw(port, head + b"Transfer-Encoding: chunked\r\n\r\n" + content)) == 413
+    short = b"POST / HTTP/1.1\r\nHost: x\r\nContent-Length: %d\r\n\r\n" % (len(request_der) - 1) + request_der
+    answers = raw(port, short)  # the last octet begins what is no request
+    assert MALFORMED_REQUEST in answers and answers.count(b"HTTP/1.1 400 ") == 1
+    for octets in range(1, 5):
+        for first in (0x7F, 0xFF):
+            lie = bytes([0x30, 0x80 | octets, first, *[0xFF] * (octets - 1)]) + request_der
+            post = head + b"Content-Length: %d\r\n\r\n" % len(lie) + lie
+            assert raw(port, post).endswith(MALFORMED_REQUEST)
+
+
+@pytest.mark.invariant("F1")
 @pytest.mark.conformance("H-01")
 def test_header_limit(port: int) -> None:
     head = b"GET /M HTTP/1.1\r\nHost: x\r\nConnection: close\r\n"
@@ -389,6 +425,7 @@ def test_an_upgrade_is_declined_and_the_request_answered(port: int, request_der:
     assert status_of(raw(port, b"POST / HTTP/1.1\r\n" + upgrade + length + request_der)) == 400
 
 
+@pytest.mark.invariant("E5")
 def test_expect_continue_and_bodies_of_get(port: int, request_der: bytes) -> None:
     """E5."""
     length = b"Content-Length: %d\r\n" % len(request_der)

@@ -190,6 +190,7 @@ async def check_leaving(worker: Worker, source: random.Random, asked: list[Asked
     client.leave()
 
 
+@pytest.mark.invariant("E6")
 @pytest.mark.conformance("H-20")
 @pytest.mark.parametrize("cases", CASES)
 async def test_any_sequence_is_answered_in_order(

@@ -202,6 +202,7 @@ def test_a_client_that_left_is_no_error(
     assert counters.value("ocsp_responses_total", "malformed_request", "POST") == 0
 
 
+@pytest.mark.invariant("E6")
 @pytest.mark.parametrize(
     "bad", [b"\0\r\n\r\n", b"GET /" + b"a" * 9000, b"GET / HTTP/1.1\r\nContent-Length: -1\r\n\r\n"]
 )
