@@ -34,6 +34,7 @@ class Plan:
     """How much is measured."""
 
     rows: tuple[str, ...]
+    certificates: int = 36_000
     clients: int = 5_000  # slow ones
     pairs: int = 5  # with them and without
     seconds: float = 10.0
@@ -74,6 +75,7 @@ class _Place:
             return {
                 "p99_beside_slow_vs_without": _ratio(found["beside"], found["without"]),
                 "slow_clients": crowds,
+                "slow_refused": int(server.settled_metrics().get("http_refusals_total,408", 0)),
                 "slow_resident_mib": [
                     round(size / MEBIBYTE, 1) for size in (resident, server.processes.resident())
                 ],
@@ -116,7 +118,7 @@ class _Place:
 
     def flood(self) -> dict[str, Any]:
         """Serials that nobody issued, none asked twice; certificates known before are asked about before and after."""
-        plan, chooser = self.plan, random.Random(1)
+        plan, chooser = self.plan, random.Random("nobody issued them")
         warm = self.corpus.serials[:WARM]
         with responder(self.corpus, "flood", "64MiB") as server:
             answers_of(server, self.corpus, warm)
@@ -165,8 +167,8 @@ def measure(plan: Plan, say: Say) -> dict[str, Any]:
         tempfile.TemporaryDirectory(prefix="ocspeed-siege-") as name,
         EmbeddedStore(Path(name) / ".ocspeed") as store,
     ):
-        say("36,000 certificates: import, signing")
-        corpus = create_corpus(Path(name), 36_000, seed=1)
+        say(f"{plan.certificates:,} certificates: import, signing")
+        corpus = create_corpus(Path(name), plan.certificates, seed=1)
         StoreServer(store.url)
         place = _Place(plan, corpus, store, say)
         found: dict[str, Any] = {}
