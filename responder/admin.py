@@ -39,7 +39,7 @@ class Readiness:
 
 
 def check_readiness(settings: Settings, clock: Clock) -> Readiness:
-    """Look at the store as a lookup would: issuer records, templates and the header of page 0. Blocks."""
+    """Look at the store as a lookup would: issuer records, templates and whether page 0 is whole. Blocks."""
     result = Readiness()
     if not settings.ocsp_issuers:
         return result
@@ -65,9 +65,9 @@ def _issuer_fault(reader: StoreReader, issuer: Issuer, now: int) -> str | None:
         return "the store's issuer has another name or key than the configured certificate"
     if record.head is None or record.head.replication_id != reader.replication_id():
         return "the store was emptied, restored or failed over, and no signer has reconciled it; run `ocsp-signer sign`"
-    header = reader.header(issuer.name, record.page_epoch, 0)
+    (header,) = reader.whole_headers(issuer.name, record.page_epoch, [0])
     if header is None:
-        return "page 0 has no header; run `ocsp-signer sign --all`"
+        return "page 0 has no header, or not as many records as it says; run `ocsp-signer sign --all`"
     if not record.templates:
         return None  # its responses were signed elsewhere and end each by itself
     templates = [reader.template(number) for number in record.templates.values()]

@@ -10,6 +10,7 @@ from cryptography.x509 import ocsp
 from structlog.testing import capture_logs
 
 from responder import app
+from responder.admin import check_readiness
 from responder.app import Application
 from responder.config import load_settings
 from responder.counters import Counters
@@ -103,6 +104,8 @@ async def test_a_responder_without_a_right(
         return
     assert "tryLater" in found
     assert all(one in ("tryLater", always) for one, always in zip(found, ALWAYS, strict=True))
+    # Of changes being pushed it cannot know; the workers' store_up tells of that.
+    assert check_readiness(settings, FakeClock()).ready is (right == "+client|tracking")
     refusals = [str(line["error"]) for line in logs if line["event"] == "store refused a command"]
     assert any("NOPERM" in line and right.strip("+%R~ocsp:*") in line for line in refusals)
 
