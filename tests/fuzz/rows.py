@@ -50,7 +50,8 @@ REASON, TIME = 4, NOW - 7
 NUMBERS = {name.lower(): number for number, name in REASON_NAMES.items()}
 PAUSE = 5  # seconds
 LONG = b"x" * (MAX_LINE // 2 + 1)  # stands for an octet that no line of JSON has
-SURROGATES = range(0xD800, 0xE000)
+MOST_LONG = 8
+NO_LIMIT = 1 << 30
 
 
 # JSON
@@ -217,7 +218,7 @@ def check_batch(data: bytes) -> None:
     """Wherever it is cut, the lines are those between line ends, and one that is too long is one line."""
     if not data:
         return
-    content = data[1:].replace(b"\xff", LONG)
+    content = data[1:].replace(b"\xff", LONG, MOST_LONG)
     wanted = [
         (number, line.strip(b"\r\n \t") if len(line) < MAX_LINE else None)
         for number, line in enumerate(content.split(b"\n"), 1)
@@ -233,7 +234,7 @@ def check_batch(data: bytes) -> None:
 
 def _check_bounds(content: bytes, wanted: list[tuple[int, bytes | None]]) -> None:
     """One octet less, or one line, is too little."""
-    for octets, lines in ((len(content) - 1, 1 << 20), (1 << 20, wanted[-1][0] - 1 if wanted else 0)):
+    for octets, lines in ((len(content) - 1, NO_LIMIT), (NO_LIMIT, wanted[-1][0] - 1 if wanted else 0)):
         try:
             _loop().run_until_complete(_lines([content], octets, lines))
         except Problem:
@@ -242,7 +243,7 @@ def _check_bounds(content: bytes, wanted: list[tuple[int, bytes | None]]) -> Non
 
 
 async def _lines(
-    pieces: list[bytes], octets: int = 1 << 20, lines: int = 1 << 20
+    pieces: list[bytes], octets: int = NO_LIMIT, lines: int = NO_LIMIT
 ) -> list[tuple[int, bytes | None]]:
     messages = ({"type": "http.request", "body": one, "more_body": True} for one in pieces)
     source = itertools.chain(messages, itertools.repeat({"type": "http.request", "body": b""}))
