@@ -80,14 +80,18 @@ def take_over(connection: Connection, issuer_id: int, stored: Layout) -> None:
 
 
 def _exchange(connection: Connection, present: LedgerIssuer, found: Layout) -> None:
-    """What was in force is the other one then. The schedule goes on at the same certificates."""
+    """What was in force is the other one then. The schedule goes on at the same certificates.
+
+    That is, after the first part of the page that was signed last: the other parts are not due yet, and the time at which
+    they are must not be taken for one that has been, or whoever starts before it would find the clock behind (B6).
+    """
     forget(connection, present.id)
     connection.execute(insert(schema.repaging).values(issuer_id=present.id, **present.layout._asdict()))
     table = schema.issuer
     connection.execute(update(table).where(table.c.id == present.id).values(**found._asdict()))
     if checkpoint := positions.checkpoint(connection, present.id):
         cycle_start, next_page = checkpoint
-        page = (next_page << found.page_bits) >> present.page_bits
+        page = (((next_page - 1) << found.page_bits) >> present.page_bits) + 1
         positions.set_checkpoint(connection, present.id, cycle_start, page)
 
 

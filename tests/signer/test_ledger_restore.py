@@ -385,7 +385,7 @@ def test_pages_laid_out_anew_since_the_backup_stay_as_they_are(
     assert works.issuer.layout == (2, 4)
     assert all(map(works.is_revoked, victims)) and town.revoked() >= {*victims}
     if moment != "before the issuer":
-        assert works.ledger.checkpoint(works.issuer.id) == (4 * DAY, 12)
+        assert works.ledger.checkpoint(works.issuer.id) == (4 * DAY, 9)
     with Pool(works.file, 1, town.clock) as pool:
         assert not open_service(works.context, "demo", pool).sign_due(lambda pages: None).faults
     works.check_store()

@@ -17,6 +17,7 @@ from signer.ocsp.repager import Repager
 from signer.ocsp.schedule import PageRange
 from signer.ocsp.service import IssuerService, open_service
 from signer.steady import SteadyClock
+from signer.witness import witness
 from store.errors import StoreError, UsageError
 from tests.signer.loops import Loop
 from tests.signer.test_ocsp_service import step_until_idle
@@ -94,7 +95,7 @@ def test_answers_are_the_same_octets(signed: Works) -> None:
     assert layout_told(signed) == signed.issuer.layout == (2, BITS)
     assert records(signed) == before
     assert {signed.header(page).as_of for page in range(16)} == generations
-    assert signed.ledger.checkpoint(signed.issuer.id) == (86_400, 12)
+    assert signed.ledger.checkpoint(signed.issuer.id) == (86_400, 9)
     signed.check_store()
     assert signed.ledger.other_layout(signed.issuer.id) == (1, 2)
     assert signed.reader.incomplete_pages("demo", 1, range(4)) == []
@@ -102,6 +103,18 @@ def test_answers_are_the_same_octets(signed: Works) -> None:
     assert signed.reader.incomplete_pages("demo", 1, range(4)) == [0, 1, 2, 3]
     assert signed.ledger.other_layout(signed.issuer.id) is None
     signed.check_store()
+
+
+@pytest.mark.invariant("B6")
+@pytest.mark.parametrize("hour", [1, 7, 20])
+def test_who_starts_after_it_finds_the_clock_right(signed: Works, clock: FakeClock, hour: int) -> None:
+    """Nothing is taken for signed at a time that is yet to come, in whichever part of the cycle that is."""
+    clock.pass_time(hour * 3600)
+    with Pool(signed.file, 1, clock) as pool:
+        open_service(signed.context, "demo", pool).sign_due(lambda pages: None)
+    begin(signed)
+    finish(Repaging(signed.context, "demo", None).work("me"))
+    assert SteadyClock(clock, witness(signed.ledger, signed.context.settings.root.issuer)).doubt is None
 
 
 @pytest.mark.conformance("R-08", "R-20")
