@@ -8,7 +8,7 @@ from pathlib import Path
 from cryptography import x509
 from cryptography.hazmat.primitives.asymmetric.types import CertificatePublicKeyTypes
 
-__all__ = ["FULL", "Key", "Model", "Version"]
+__all__ = ["FULL", "Key", "Model", "Version", "read", "shard_of"]
 
 Key = tuple[int, int]
 FULL: Key = (65_534, 0)
@@ -43,6 +43,11 @@ class Version:
     this_update: int
     next_update: int
     entries: dict[bytes, tuple[int, int]]
+
+
+def shard_of(serial: bytes, count: int) -> int:
+    """By hash, among so many."""
+    return int.from_bytes(hashlib.sha256(serial).digest()[:4]) % count
 
 
 def read(data: bytes, key: CertificatePublicKeyTypes) -> Version:
@@ -83,8 +88,7 @@ class Model:
     def issue(self, serial: bytes, not_after: int, now: int) -> Key:
         """By hash into the newest series that is open."""
         number = max(one for one, (_, opened) in self.series.items() if opened <= now)
-        hash32 = int.from_bytes(hashlib.sha256(serial).digest()[:4])
-        home = (number, hash32 % self.series[number][0])
+        home = (number, shard_of(serial, self.series[number][0]))
         self.certificates[serial] = Certificate(not_after, [(now, home)])
         return home
 

@@ -24,7 +24,7 @@ from tests.signer.loops import Loop
 from tests.signer.served import Checker, Subject
 from tests.signer.works import DAY, Works, row_in_page
 
-__all__ = ["HOUR", "PAGE_BITS", "SharedClock", "Simulation"]
+__all__ = ["HOUR", "PAGE_BITS", "DoomedLedger", "Killed", "LivingSigner", "SharedClock", "Simulation"]
 
 log = structlog.get_logger()
 
@@ -81,49 +81,30 @@ class SharedClock:
         self._times[:] = TIMES.pack(wall, monotonic)
 
 
-class Simulation:
-    """A CA that issues and revokes, its signer, and what befalls them. Every violation is in `found`.
+class LivingSigner:
+    """`ocsp-signer run` of a CA, on a machine whose wall clock may be wrong; it can be stopped, killed and started."""
 
-    What a store answers is checked before and after whatever changes it, so that it holds for every second between.
-    """
-
-    def __init__(
-        self,
-        works: Works,
-        clock: SharedClock,
-        store: EmbeddedStore,
-        seed: int,
-        *,
-        workers: int = 1,
-        steps: tuple[int, ...] = STEPS,
-        attention: int = 1200,
-    ) -> None:
-        """`attention`: seconds after something befell in which everything is looked at once a minute."""
-        self.works, self.store = works, store
-        self.now = NOW  # the true time
-        self.chooser = random.Random(seed)
-        self.told: set[str] = set()  # every kind of trouble that was told
-        self.found: list[str] = []
-        self.checker = Checker(works)
+    def __init__(self, works: Works, clock: SharedClock, *, workers: int = 1) -> None:
+        self.works = works
+        self.now = clock.now()  # the true time
         self.wrong = 0  # seconds that the machine's wall clock is ahead
+        self.told: set[str] = set()  # every kind of trouble that was told
         self._clock = clock
-        self._workers, self._steps, self._attention = workers, steps, attention
-        self._attentive = NOW
-        self._number = 0
-        self._ends: list[tuple[int, Callable[[], None]]] = []
+        self._workers = workers
         self._pool: Pool | None = None
-        self.start()
 
-    # The signer
+    @property
+    def runs(self) -> bool:
+        return self._pool is not None
 
     def start(self) -> None:
         if self._pool is not None:
             return
         works = self.works
-        steady = SteadyClock(self._clock, witness(works.ledger, works.context.settings.root.issuer))
-        self._recording = RecordingClock(steady)
-        self._pool = Pool(works.file, self._workers, steady).__enter__()
-        self._loop = Loop(works, self._pool, steady)
+        self.steady = SteadyClock(self._clock, witness(works.ledger, works.context.settings.root.issuer))
+        self._recording = RecordingClock(self.steady)
+        self._pool = Pool(works.file, self._workers, self.steady).__enter__()
+        self._loop = Loop(works, self._pool, self.steady)
         self._committer = Committer(works.ledger, self._recording).__enter__()
         shards = Shards("demo", works.ledger.series(works.issuer.id))
         issuer = IntakeIssuer(works.issuer.id, works.context.issuer("demo"), shards, None)
@@ -151,7 +132,6 @@ class Simulation:
             self._loop.rest()
         except Killed:
             self.stop()
-            self.later(60, self.start)
 
     def troubles(self) -> list[str]:
         """As /healthz has them."""
@@ -161,6 +141,64 @@ class Simulation:
         found += [words for _, words in self._loop.reports.lateness.alarms(self._recording.now())]
         self.told.update(found)
         return found
+
+    def recorded_now(self) -> int:
+        """The time that is recorded for what happens now."""
+        return self._recording.now()
+
+    def pass_time(self, seconds: int) -> None:
+        self.now += seconds
+        self._clock.set(self.now + self.wrong, self._clock.monotonic() + seconds)
+
+    def submit(self, verb: str, *bodies: bytes, media_type: str = "application/json") -> list[Answer]:
+        """One request of the intake API."""
+        issuer = self._intake.issuer("demo")
+        work = self._intake.work(issuer, verb, media_type, "ca")
+        done = work.submit(work.read(bodies))
+        answers = done.answers(done.done.result(60) if done.done else [])
+        return [_taken(answer) for answer in answers]
+
+
+def _taken(answer: object) -> Answer:
+    assert isinstance(answer, Answer), answer
+    return answer
+
+
+class Simulation(LivingSigner):
+    """A CA that issues and revokes, its signer, and what befalls them. Every violation is in `found`.
+
+    What a store answers is checked before and after whatever changes it, so that it holds for every second between.
+    """
+
+    def __init__(
+        self,
+        works: Works,
+        clock: SharedClock,
+        store: EmbeddedStore,
+        seed: int,
+        *,
+        workers: int = 1,
+        steps: tuple[int, ...] = STEPS,
+        attention: int = 1200,
+    ) -> None:
+        """`attention`: seconds after something befell in which everything is looked at once a minute."""
+        super().__init__(works, clock, workers=workers)
+        self.store = store
+        self.chooser = random.Random(seed)
+        self.found: list[str] = []
+        self.checker = Checker(works)
+        self._steps, self._attention = steps, attention
+        self._attentive = NOW
+        self._number = 0
+        self._ends: list[tuple[int, Callable[[], None]]] = []
+        self.start()
+
+    def rest(self) -> None:
+        """Killed on its way, it is there again a minute later."""
+        running = self.runs
+        super().rest()
+        if running and not self.runs:
+            self.later(60, self.start)
 
     # Time
 
@@ -183,10 +221,6 @@ class Simulation:
                 self._attentive = self.now + self._attention
                 waiting.pop(0)[1](self)
         self.stop()
-
-    def pass_time(self, seconds: int) -> None:
-        self.now += seconds
-        self._clock.set(self.now + self.wrong, self._clock.monotonic() + seconds)
 
     def later(self, seconds: int, end: Callable[[], None]) -> None:
         self._ends.append((self.now + seconds, end))
@@ -237,7 +271,7 @@ class Simulation:
         subject = good[int(of_these * len(good))]
         subject.revoked_at = self.now
         serial = subject.row.serial.hex()
-        if self._pool is not None:
+        if self.runs:
             body = {"serial": serial, "reason": "superseded"}
             self._submit("revocations", body | ({"date": rfc3339(self.now)} if dated else {}))
             return
@@ -246,9 +280,4 @@ class Simulation:
         assert revoke(self.works.file, request, issuer="demo", dry_run=False, as_json=True, clock=self._clock) == 0  # fmt: skip
 
     def _submit(self, verb: str, body: dict[str, str]) -> None:
-        """One request of the intake API."""
-        issuer = self._intake.issuer("demo")
-        work = self._intake.work(issuer, verb, "application/json", "ca")
-        done = work.submit(work.read([json.dumps(body).encode()]))
-        (answer,) = done.answers(done.done.result(60) if done.done else [])
-        assert isinstance(answer, Answer), answer
+        self.submit(verb, json.dumps(body).encode())
