@@ -50,7 +50,7 @@ REASON, TIME = 4, NOW - 7
 NUMBERS = {name.lower(): number for number, name in REASON_NAMES.items()}
 PAUSE = 5  # seconds
 LONG = b"x" * (MAX_LINE // 2 + 1)  # stands for an octet that no line of JSON has
-MOST_LONG = 8
+MOST_LONG, MOST_PIECES = 8, 400
 NO_LIMIT = 1 << 30
 
 
@@ -224,8 +224,8 @@ def check_batch(data: bytes) -> None:
         for number, line in enumerate(content.split(b"\n"), 1)
     ]
     wanted = [(number, line) for number, line in wanted if line != b""]
-    sizes = (len(content), 1 + data[0], max(1, len(content) // 3))
-    for size in sizes if len(content) < MAX_LINE else sizes[::2]:
+    sizes = (len(content), max(1 + data[0], len(content) // MOST_PIECES), max(1, len(content) // 3))
+    for size in sizes:
         pieces = [content[at : at + size] for at in range(0, len(content), size)] if size else []
         assert _loop().run_until_complete(_lines(pieces)) == wanted
     if len(content) > 1:
