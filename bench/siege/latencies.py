@@ -25,7 +25,9 @@ class Latencies:
 
     @classmethod
     def of(cls, nanoseconds: Iterable[int]) -> "Latencies":
-        values = sorted(nanoseconds) or [0]
+        values = sorted(nanoseconds)
+        if not values:
+            return cls(0, 0.0, 0.0, 0.0)
         p50, p99 = (values[int(len(values) * share)] for share in (0.5, 0.99))
         return cls(len(values), *(round(value / MILLISECONDS, 3) for value in (p50, p99, values[-1])))
 

@@ -26,6 +26,7 @@ __all__ = ["ROWS", "Plan", "measure"]
 Say = Callable[[str], None]
 MEBIBYTE = 1 << 20
 WARM = 2_000  # certificates whose answers are in the cache
+SETTLE = 3.0  # seconds from there until what they began with is done
 PATIENCE = 120.0  # seconds for the slow clients to come
 
 
@@ -225,6 +226,7 @@ def crowd(server: Responder, count: int, directory: Path) -> Iterator[Callable[[
             return found
 
         _wait_for(lambda: seen()["connected"] >= 0.99 * count)
+        time.sleep(SETTLE)
         yield seen
 
 
