@@ -107,7 +107,7 @@ def test_no_cause_was_forgotten() -> None:
     assert FAULTS.keys().isdisjoint(ELSEWHERE)
 
 
-@pytest.mark.invariant("A8")
+@pytest.mark.invariant("A8", "G6")
 @pytest.mark.parametrize("cause", FAULTS)
 def test_a_fault_of_the_store_is_counted_and_told(
     port: int, ca: CA, shelf: Shelf, clock: FakeClock, counters: Counters, cause: TryLaterCause

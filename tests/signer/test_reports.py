@@ -108,6 +108,7 @@ def reports(works: Works, clock: FakeClock) -> Reports:
     return Reports(Metrics(works.ledger, ["demo"], lateness, clock), lateness)
 
 
+@pytest.mark.invariant("G6")
 @pytest.mark.parametrize("name", TROUBLES)
 def test_it_is_told_until_it_is_over(reports: Reports, name: str) -> None:
     trouble = TROUBLES[name]
@@ -127,6 +128,7 @@ def value(reports: Reports, name: str, **labels: str) -> float:
     return found
 
 
+@pytest.mark.invariant("G6")
 def test_what_can_be_counted_is(reports: Reports) -> None:
     with capture_logs() as log:
         reports.signed("demo", Tally(faults=[Fault(3, "no such time")]))
