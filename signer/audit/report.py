@@ -67,7 +67,8 @@ REMEDIES = {
     Kind.TEMPLATE: _SIGN_ALL,
     Kind.PAGE_MISSING: "start `ocsp-signer run`, which looks for lost pages, or `ocsp-signer sign`",
     Kind.PAGE_DAMAGED: "delete the page in the store, then `ocsp-signer sign`; find out who wrote it",
-    Kind.PAGE_AHEAD: _RESTORE,
+    Kind.PAGE_AHEAD: _RESTORE
+    + "; if neither is so, the page is damaged or forged: delete it, and it is written anew",
     Kind.RECORD_MISSING: _SIGN_ALL,
     Kind.RECORD_UNKNOWN: "import the CA's records, which know it; or " + _RESTORE,
     Kind.RECORD_DAMAGED: _SIGN_ALL + "; find out who wrote to the store",

@@ -149,6 +149,9 @@ class Pages(ABC):
     def _settle_stale(
         self, page: int, put: PagePut, header: PageHeader, not_before: dict[int, int], tally: Tally
     ) -> bool:
+        if self._is_beyond_ledger(header):
+            tally.faults.append(self._beyond_ledger(page, header))
+            return False
         if header.as_of >= put.as_of and header.this_update >= put.this_update:
             tally.current += 1
             return False
@@ -158,6 +161,18 @@ class Pages(ABC):
             return False
         not_before[page] = max(header.this_update, put.this_update)
         return True
+
+    def _is_beyond_ledger(self, header: PageHeader) -> bool:
+        """Nobody who signs for this ledger wrote that: generations are in commit order. For a header that refused a put."""
+        return header.as_of > self._ledger.generation(self.issuer.id)
+
+    def _beyond_ledger(self, page: int, header: PageHeader) -> Fault:
+        return Fault(
+            page,
+            f"its header says generation {header.as_of}, the ledger is at {self._ledger.generation(self.issuer.id)}, so "
+            f"that nothing gets into it: if an older ledger was put back, `ocsp-signer ledger restore` it; else the page "
+            f"is damaged or forged: delete {self._key(page).decode()} in the store, and it is written anew",
+        )
 
     def _ahead(self, header: PageHeader) -> int:
         """Seconds that the store is ahead of this clock as it is now: what was signed may have waited since it was read."""
@@ -204,7 +219,11 @@ class PageSigner(Pages):
                 result = self._put_record(row, as_of, this_update)
             except ValueError as error:
                 return Tally(faults=[_unsignable(page, error)])
-            if result.status is not PutStatus.STALE or _contains(result.header, change):
+            if result.status is not PutStatus.STALE:
+                break
+            if result.header is not None and self._is_beyond_ledger(result.header):
+                return Tally(faults=[self._beyond_ledger(page, result.header)])
+            if _contains(result.header, change):
                 break
             ahead = self._ahead(result.header) if result.header else 0
             if ahead > (FARTHEST_AHEAD if is_urgent(change) else TOLERATED_AHEAD):

@@ -150,6 +150,26 @@ def test_who_was_stopped_between_reading_and_signing_reads_again(
     assert (tally.pages, len(tally.faults)) == (pages, 4 - pages)
 
 
+@pytest.mark.invariant("A1", "C3")
+def test_a_page_of_a_generation_that_never_was_is_a_fault(
+    works: Works, clock: FakeClock, signer: PageSigner
+) -> None:
+    """One bit of its header keeps everything out: also what was revoked since, and that is told of."""
+    row = works.add([row_in_page(1, 1)])[0]
+    signer.sign_range(ALL)
+    key = page_key("demo", 1, 1)
+    header = bytearray(works.context.client.hget(key, HEADER_FIELD))
+    header[1] |= 0x80  # of as_of
+    works.context.client.hset(key, HEADER_FIELD, bytes(header))
+    (change,) = works.revoke(row.serial)
+    for tally in (signer.sign_change(change), signer.sign_range(ALL)):
+        assert [fault.page for fault in tally.faults] == [1]
+        assert f"delete {key.decode()} in the store" in tally.faults[0].message
+    works.context.client.unlink(key)
+    assert signer.sign_change(change).faults == []
+    assert works.is_revoked(row.serial)
+
+
 @pytest.mark.conformance("R-20")
 def test_a_clock_a_little_behind_signs_at_the_stored_time(
     works: Works, clock: FakeClock, signer: PageSigner
