@@ -1,6 +1,6 @@
 """Everything a signing process works with, opened from one ocsp.toml: ledger, store, keys, clock."""
 
-from contextlib import ExitStack, suppress
+from contextlib import ExitStack
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -237,7 +237,7 @@ class Context:
         Raises LedgerError if the store has a layout of pages that the ledger is too old to know.
         """
         found = self.ledger_issuer(name)
-        self._check_layout(found)
+        readable = self._check_layout(found)
         templates: dict[int, StoredTemplate] = self.ledger.templates(found.id)
         for stored in templates.values():
             self.writer.write_template(stored.number, stored.content)
@@ -248,20 +248,25 @@ class Context:
             certid_algorithms=self.settings.issuer(name).ocsp.algorithms,
             templates={slot: stored.number for slot, stored in templates.items()},
         )
-        self.writer.write_issuer(name, record)
+        self.writer.write_issuer(name, record, anew=not readable)
         return record
 
-    def _check_layout(self, found: LedgerIssuer) -> None:
-        """The ledger has a layout first: one that only the store has is of a ledger newer than this."""
-        reader = StoreReader(self.client, self.endpoint.url)
-        with suppress(StoreFormatError):  # it is written anew
-            stored = reader.issuer(found.name)
-            if stored is not None and stored.page_epoch > found.page_epoch:
-                raise LedgerError(
-                    f"issuer {found.name}: its pages in the store are of page epoch {stored.page_epoch}, the ledger "
-                    f"has {found.page_epoch}: an older ledger was put back, or the store is another ledger's",
-                    remedy="bring back what the store knows: `ocsp-signer ledger restore` with the newest backup",
-                )
+    def _check_layout(self, found: LedgerIssuer) -> bool:
+        """The ledger has a layout first: one that only the store has is of a ledger newer than this.
+
+        Returns whether what the store has can be read.
+        """
+        try:
+            stored = StoreReader(self.client, self.endpoint.url).issuer(found.name)
+        except StoreFormatError:
+            return False
+        if stored is not None and stored.page_epoch > found.page_epoch:
+            raise LedgerError(
+                f"issuer {found.name}: its pages in the store are of page epoch {stored.page_epoch}, the ledger "
+                f"has {found.page_epoch}: an older ledger was put back, or the store is another ledger's",
+                remedy="bring back what the store knows: `ocsp-signer ledger restore` with the newest backup",
+            )
+        return True
 
 
 def _template(table: IssuerTable, signer: OcspSigner) -> Template:

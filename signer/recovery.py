@@ -19,6 +19,7 @@ from signer.intake.rows import fit_reason
 from signer.intake.signed import to_keep
 from signer.ledger.errors import LedgerError
 from signer.ledger.generations import epoch_of
+from signer.ledger.layouts import EPOCHS, MAX_PAGE_BITS
 from signer.ledger.ledger import Ledger
 from signer.ledger.restore import Restored
 from signer.ledger.staging import Staging
@@ -43,6 +44,7 @@ __all__ = ["News", "Seen", "adopt", "look"]
 
 ROWS = 5_000  # looked up in the ledger at a time
 PAGES_AT_A_TIME = 64
+LATER_LAYOUTS = 3 * EPOCHS  # that a ledger gave which was put back twice since the backup
 
 
 @dataclass(slots=True)
@@ -226,8 +228,30 @@ class _StoredPages:
 
     def look(self, progress: Callable[[int], None]) -> None:
         record = self._reader.issuer(self._name)
-        if record is None:
-            return  # nothing was ever signed, or all of it is lost
+        if record is not None:
+            self._look_at(record, progress)
+            return
+        for found in self._left_without_record():
+            self._look_at(found, progress)
+
+    def _left_without_record(self) -> Iterator[IssuerRecord]:
+        """Layouts whose pages outlived the record that names them: it says nothing of what they prove.
+
+        Of this ledger's layout and of those that one lost since can have given; none where nothing was ever signed.
+        """
+        issuer = self._context.ledger_issuer(self._name)
+        templates = {slot: one.number for slot, one in self._context.ledger.templates(issuer.id).items()}
+        for epoch in range(issuer.page_epoch, issuer.page_epoch + LATER_LAYOUTS):
+            ends = [
+                (1 << bits) - 1 for bits in range(MAX_PAGE_BITS + 1)
+            ]  # last pages; a page is there though it is empty
+            headers = self._reader.whole_headers(self._name, epoch, ends)
+            found = [bits for bits, header in enumerate(headers) if header is not None]
+            if found:
+                algorithms = self._context.settings.issuer(self._name).ocsp.algorithms
+                yield IssuerRecord(self._issuer.id.fingerprint, epoch, found[-1], algorithms, templates)
+
+    def _look_at(self, record: IssuerRecord, progress: Callable[[int], None]) -> None:
         if record.fingerprint != self._issuer.id.fingerprint:
             raise LedgerError(
                 f"issuer {self._name}: the store's record is of another CA",

@@ -111,9 +111,12 @@ class IssuerRecord:
             page_bits = int(fields[b"page_bits"])
             if not 0 <= page_bits <= 32:
                 raise ValueError(f"page_bits is {page_bits}, not 0 to 32")
+            page_epoch = int(fields[b"page_epoch"])
+            if not 0 < page_epoch < 1 << 32:
+                raise ValueError(f"page_epoch is {page_epoch}, not 1 to {(1 << 32) - 1}")
             return cls(
                 fingerprint=fields[b"fingerprint"],
-                page_epoch=int(fields[b"page_epoch"]),
+                page_epoch=page_epoch,
                 page_bits=page_bits,
                 certid_algorithms=tuple(int(part) for part in fields[b"certid_algorithms"].split(b",")),
                 templates={

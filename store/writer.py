@@ -105,11 +105,14 @@ class PageWriter:
         """Change single records, in order, each under the guard of its page's header."""
         return self._put(_record_command(record) for record in records)
 
-    def write_issuer(self, issuer: str, record: IssuerRecord) -> None:
-        """Say where an issuer's pages are: all fields at once."""
+    def write_issuer(self, issuer: str, record: IssuerRecord, *, anew: bool = False) -> None:
+        """Say where an issuer's pages are: all fields at once. `anew`: nothing stays of what is there, the head neither."""
         items = [part for item in record.encode().items() for part in item]
-        with translated(self._url):
-            self._client.hset(issuer_key(issuer), items=items)
+        with translated(self._url), self._client.pipeline(transaction=anew) as pipeline:
+            if anew:
+                pipeline.delete(issuer_key(issuer))
+            pipeline.hset(issuer_key(issuer), items=items)
+            pipeline.execute()
 
     def write_head(self, issuer: str, head: Head) -> None:
         """Say that the primary which the head names has what the ledger has: from now on responders use it."""

@@ -12,7 +12,7 @@ from signer.ledger.errors import LedgerError
 from signer.ledger.generations import epoch_of
 from signer.ledger.values import Layout, LedgerIssuer
 
-__all__ = ["MAX_PAGE_BITS", "begin", "forget", "other", "put_in_force", "take_over"]
+__all__ = ["EPOCHS", "MAX_PAGE_BITS", "begin", "forget", "other", "put_in_force", "take_over"]
 
 MAX_PAGE_BITS = 28
 EPOCHS = (

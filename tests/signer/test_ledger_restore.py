@@ -29,7 +29,7 @@ from signer.ocsp.service import open_service
 from signer.ocsp.tail import Tail
 from signer.run import only_signer
 from store.errors import OcspeedError
-from store.schema import page_key
+from store.schema import issuer_key, page_key
 from tests.signer.audits import settle_pages
 from tests.signer.ledgers import NOW, YEAR, certificate_rows
 from tests.signer.works import DAY, FakeClock, Works, row_in_page
@@ -358,6 +358,27 @@ def unknown_to(copy: Path) -> None:
     copy.unlink()
     Ledger.open(f"sqlite:///{copy.with_name('young.db')}", create=True).close()
     backup(copy.with_name("young.db"), copy, lambda done, total: None)
+
+
+@pytest.mark.invariant("A2")
+@pytest.mark.parametrize("bits", [None, 4])
+def test_pages_prove_what_they_say_though_the_record_that_names_them_is_lost(
+    town: Town, bits: int | None
+) -> None:
+    """Also those of a layout that the backup does not know."""
+    works = town.works
+    town.copy.unlink()
+    backup(town.path, town.copy, lambda done, total: None)
+    if bits is not None:
+        works.ledger.begin_layout(works.issuer.id, bits)
+        sum(Repaging(works.context, "demo", None).work("me"))
+    victims = [row.serial for row in town.old if not row.revoked][:9]
+    works.revoke(*victims, reason=1)
+    settle_pages(works)
+    works.context.client.delete(issuer_key("demo"))
+    town.lose()
+    assert town.restore(Sources(crls=False))["records"] > 0
+    assert town.revoked() >= {*victims}
 
 
 @pytest.mark.conformance("R-20")

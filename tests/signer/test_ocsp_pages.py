@@ -158,9 +158,9 @@ def test_a_page_of_a_generation_that_never_was_is_a_fault(
     row = works.add([row_in_page(1, 1)])[0]
     signer.sign_range(ALL)
     key = page_key("demo", 1, 1)
-    header = bytearray(works.context.client.hget(key, HEADER_FIELD))
-    header[1] |= 0x80  # of as_of
-    works.context.client.hset(key, HEADER_FIELD, bytes(header))
+    header = works.header(1)
+    stuck = PageHeader(header.as_of | 1 << 63, header.this_update, header.count, header.revoked_count)
+    works.context.client.hset(key, items=[HEADER_FIELD, stuck.encode()])
     (change,) = works.revoke(row.serial)
     for tally in (signer.sign_change(change), signer.sign_range(ALL)):
         assert [fault.page for fault in tally.faults] == [1]
