@@ -9,18 +9,31 @@ import redis
 
 from store.connection import translated
 
-__all__ = ["replies"]
+__all__ = ["WRONG_TYPE", "replies"]
 
 
-def replies(client: redis.Redis, url: str, commands: Iterable[tuple[Any, ...]], size: int) -> Iterator[Any]:
-    """In the order of `commands`, `size` of which go to the server at once. Raises StoreError, StoreUnavailable."""
+WRONG_TYPE = "WRONGTYPE"  # begins an error about a key that is no hash, or whatever it should be
+
+
+def replies(
+    client: redis.Redis,
+    url: str,
+    commands: Iterable[tuple[Any, ...]],
+    size: int,
+    *,
+    none_for_others: bool = False,
+) -> Iterator[Any]:
+    """In the order of `commands`, `size` of which go to the server at once. Raises StoreError, StoreUnavailable.
+
+    `none_for_others`: a key of another type counts as none, and is no error.
+    """
     iterator = iter(commands)
     while batch := [hiredis.pack_command(command) for command in itertools.islice(iterator, size)]:
         with translated(url):
-            yield from _exchange(client, b"".join(batch), len(batch))
+            yield from _exchange(client, b"".join(batch), len(batch), none_for_others)
 
 
-def _exchange(client: redis.Redis, octets: bytes, count: int) -> list[Any]:
+def _exchange(client: redis.Redis, octets: bytes, count: int, none_for_others: bool) -> list[Any]:
     """One write and what comes back for it."""
     pool: Any = client.connection_pool
     connection = pool.get_connection()
@@ -36,9 +49,11 @@ def _exchange(client: redis.Redis, octets: bytes, count: int) -> list[Any]:
         raise
     finally:
         pool.release(connection)
-    for reply in found:
+    for number, reply in enumerate(found):
         if isinstance(reply, redis.ResponseError):
-            raise reply
+            if not (none_for_others and str(reply).startswith(WRONG_TYPE)):
+                raise reply
+            found[number] = None
     return found
 
 

@@ -10,7 +10,7 @@ from _fastpath.page import HEADER_FIELD, PageHeader
 from _fastpath.template import Template
 from store.connection import translated
 from store.errors import StoreFormatError
-from store.pipeline import replies
+from store.pipeline import WRONG_TYPE, replies
 from store.primary import replication_id
 from store.schema import IssuerRecord, issuer_key, page_key, template_key
 
@@ -96,10 +96,10 @@ class StoreReader:
         return [None if header is None else header.as_of for header in headers]
 
     def whole_headers(self, issuer: str, page_epoch: int, pages: Sequence[int]) -> list[PageHeader | None]:
-        """The header of each page; None for one that is not whole."""
+        """The header of each page; None for one that is not whole, or no page at all."""
         keys = [page_key(issuer, page_epoch, page) for page in pages]
         commands = (command for key in keys for command in (("HGET", key, HEADER_FIELD), ("HLEN", key)))
-        found = list(self._replies(commands))
+        found = list(replies(self._client, self._url, commands, COMMANDS_AT_A_TIME, none_for_others=True))
         return [_whole(*pair) for pair in zip(found[::2], found[1::2], strict=True)]
 
     def _replies(self, commands: Iterable[tuple[Any, ...]]) -> Iterator[Any]:
@@ -107,7 +107,15 @@ class StoreReader:
 
     def _hash(self, key: bytes) -> dict[bytes, bytes]:
         with translated(self._url):
-            fields: Any = self._client.hgetall(key)  # bytes; redis-py's types leave decoding open
+            try:
+                fields: Any = self._client.hgetall(key)  # bytes; redis-py's types leave decoding open
+            except redis.ResponseError as error:
+                if not str(error).startswith(WRONG_TYPE):
+                    raise
+                raise StoreFormatError(
+                    f"{key.decode()} in the store is no hash",
+                    remedy="run `ocsp-signer sign --all`, which writes it anew from the ledger; find out who wrote it",
+                ) from None
         return dict(fields)
 
 

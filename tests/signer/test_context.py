@@ -11,7 +11,8 @@ from signer.context import Context, page_bits_for
 from signer.keys.file import EcKey
 from signer.ledger.errors import LedgerError
 from store.connection import socket_path
-from store.errors import ConfigError, StoreError, StoreUnavailable
+from store.errors import ConfigError, StoreError, StoreFormatError, StoreUnavailable
+from store.schema import issuer_key
 from tests.signer.ledgers import NOW
 from tests.signer.works import DAY, FakeClock, Works
 
@@ -71,6 +72,20 @@ def test_the_store_is_told(works: Works) -> None:
 
 
 @pytest.mark.conformance("D-09")
+@pytest.mark.parametrize("damage", ["another field", "a string"])
+def test_a_record_that_cannot_be_read_is_replaced(works: Works, damage: str) -> None:
+    client = works.context.client
+    record = works.context.announce("demo")
+    if damage == "a string":
+        client.set(issuer_key("demo"), "x")
+    else:
+        client.hset(issuer_key("demo"), items=["template:300", "1"])
+    with pytest.raises(StoreFormatError):
+        works.reader.issuer("demo")
+    works.context.announce("demo")
+    assert works.reader.issuer("demo") == record
+
+
 def test_the_ca_signs_itself(works: Works) -> None:
     with change_config(
         works, 'key = "responder.key", certificate = "responder.pem"', 'key = "ca.key"'

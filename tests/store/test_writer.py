@@ -122,4 +122,8 @@ def test_incomplete_pages_are_found(writer: PageWriter, reader: StoreReader, cli
     writer.put_pages(page({b"\1": False, b"\2": True}, 1, key=key) for key in keys[:4])
     client.hdel(keys[1], b"\2")
     client.hset(keys[2], HEADER_FIELD, b"\1\2\3")
-    assert reader.incomplete_pages("demo", 1, range(5)) == [1, 2, 4]
+    client.delete(keys[3])
+    client.set(keys[3], "a string")
+    assert reader.incomplete_pages("demo", 1, range(5)) == [1, 2, 3, 4]
+    with pytest.raises(StoreFormatError, match="ocsp:page:demo:1:3 in the store is no hash"):
+        reader.page("demo", 1, 3)
