@@ -3,13 +3,13 @@
 import base64
 from collections.abc import Mapping
 from dataclasses import dataclass
-from http.client import HTTPConnection, HTTPException, HTTPSConnection
+from http.client import HTTPConnection, HTTPException, HTTPResponse, HTTPSConnection
 from typing import Self
 from urllib.parse import quote, urlsplit
 
 from store.errors import UsageError
 
-__all__ = ["RESPONSE_TYPE", "Answer", "AskFailed", "Asker", "NotConnected"]
+__all__ = ["RESPONSE_TYPE", "Answer", "AskFailed", "Asker", "NotConnected", "fields_of"]
 
 TIMEOUT = 10.0  # seconds; clients wait for less (H-18)
 MOST = 65_536  # octets of an answer
@@ -95,20 +95,25 @@ class Asker:
     def _exchange(self, method: str, target: str, body: bytes | None) -> Answer:
         headers = {} if body is None else {"Content-Type": "application/ocsp-request"}
         self._connection.request(method, target, body, headers)
-        answer = self._connection.getresponse()
-        buffer = bytearray(MOST + 1)
-        size = answer.readinto(buffer)  # `read` takes a chunk of negative size for all that comes
-        if size > MOST:
-            raise AskFailed(f"more than {MOST} octets")
-        if answer.length:  # `read` with a size says nothing of it
-            raise AskFailed(f"the body ends {answer.length} octets too early")
-        if not answer.isclosed():
-            self._connection.close()
-        fields: dict[str, str] = {}
-        for name, value in answer.getheaders():
-            known = fields.get(name.lower())
-            fields[name.lower()] = value if known is None else f"{known}, {value}"
-        return Answer(answer.status, fields, bytes(buffer[:size]))
+        with self._connection.getresponse() as answer:
+            buffer = bytearray(MOST + 1)
+            size = answer.readinto(buffer)  # `read` takes a chunk of negative size for all that comes
+            if size > MOST:
+                raise AskFailed(f"more than {MOST} octets")
+            if answer.length:  # `read` with a size says nothing of it
+                raise AskFailed(f"the body ends {answer.length} octets too early")
+            if not answer.isclosed():
+                self._connection.close()
+            return Answer(answer.status, fields_of(answer), bytes(buffer[:size]))
+
+
+def fields_of(answer: HTTPResponse) -> dict[str, str]:
+    """By name in lower case; several lines of a name are one list."""
+    fields: dict[str, str] = {}
+    for name, value in answer.getheaders():
+        known = fields.get(name.lower())
+        fields[name.lower()] = value if known is None else f"{known}, {value}"
+    return fields
 
 
 def _said(error: Exception) -> str:

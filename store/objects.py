@@ -2,8 +2,9 @@
 
 from __future__ import annotations  # GetOptions exists for type checkers only
 
+import stat
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
@@ -160,6 +161,7 @@ def read_object(store: ObjectStore, path: str, known: StoredObject | None = None
     Raises StoreUnavailable, or StoreFormatError for more than SIZE_LIMIT octets, before they are read.
     """
     with object_store_faults(path):
+        _check_kind(store, path)
         try:
             result = obstore.get(store, path, options=_unless(known))
         except FileNotFoundError:
@@ -175,6 +177,7 @@ async def read_object_async(
 ) -> StoredObject | None:
     """As `read_object`."""
     with object_store_faults(path):
+        _check_kind(store, path)
         try:
             result = await obstore.get_async(store, path, options=_unless(known))
         except FileNotFoundError:
@@ -187,6 +190,18 @@ async def read_object_async(
 
 def _unless(known: StoredObject | None) -> GetOptions:
     return {"if_none_match": known.e_tag} if known and known.e_tag else {}
+
+
+def _check_kind(store: ObjectStore, path: str) -> None:
+    """In a directory: whoever opens a FIFO or a device may wait for ever."""
+    if not isinstance(store, LocalStore) or store.prefix is None:
+        return
+    with suppress(FileNotFoundError, NotADirectoryError, ValueError):  # told by who reads it
+        mode = (Path(store.prefix) / path).stat().st_mode
+        if not stat.S_ISREG(mode) and not stat.S_ISDIR(mode):
+            raise StoreFormatError(
+                f"object store: {path}: not a regular file", remedy="find out who made it, and move it away"
+            )
 
 
 def _check_size(path: str, size: int) -> None:

@@ -10,6 +10,7 @@ from http.client import HTTPConnection, HTTPException, HTTPResponse, HTTPSConnec
 from urllib.parse import SplitResult, urljoin, urlsplit
 
 from signer.crl.preflight import MAX_SIZE
+from store.asking import fields_of
 from store.clock import Clock
 
 __all__ = ["FetchFault", "Fetcher", "Limits", "Response", "split_url"]
@@ -107,10 +108,12 @@ class Fetcher:
                 target,
                 headers={"Host": parts.netloc, "Accept-Encoding": "identity", "Connection": "close"},
             )
-            answer = connection.getresponse()
-            # A failed answer is not read: its body has no bound that anybody promised.
-            body = self._body(answer) if method == "GET" and answer.status == 200 else b""
-            return answer.status, Response(url, _fields(answer), body, self.clock.now())
+            with (
+                connection.getresponse() as answer
+            ):  # or the socket stays open where it is not read to its end
+                # A failed answer is not read: its body has no bound that anybody promised.
+                body = self._body(answer) if method == "GET" and answer.status == 200 else b""
+                return answer.status, Response(url, fields_of(answer), body, self.clock.now())
 
     def _body(self, answer: HTTPResponse) -> bytes:
         parts: list[bytes] = []
@@ -138,14 +141,6 @@ def _joined(url: str, location: str) -> str:
         return urljoin(url, location)
     except ValueError as error:
         raise FetchFault("redirect", f"to {location!r}, which is not a URL: {error}") from None
-
-
-def _fields(answer: HTTPResponse) -> dict[str, str]:
-    fields: dict[str, str] = {}
-    for name, value in answer.getheaders():
-        known = fields.get(name.lower())
-        fields[name.lower()] = value if known is None else f"{known}, {value}"
-    return fields
 
 
 @contextmanager

@@ -90,7 +90,7 @@ def test_a_head_is_a_field_of_the_issuers_record() -> None:
     st.builds(
         IssuerRecord,
         fingerprint=st.binary(min_size=64, max_size=64),
-        page_epoch=st.integers(0, 2**32),
+        page_epoch=st.integers(1, 2**32 - 1),
         page_bits=st.integers(0, 32),
         certid_algorithms=st.sampled_from([(SHA1,), (SHA256,), (SHA1, SHA256)]),
         templates=st.dictionaries(st.integers(0, 255), st.integers(1, 2**31), max_size=4),
@@ -125,6 +125,9 @@ def test_a_missing_field_is_named(field: bytes) -> None:
     [
         (b"format", b"one"),
         (b"page_epoch", b""),
+        (b"page_epoch", b"0"),
+        (b"page_epoch", b"-5"),
+        (b"page_epoch", b"4294967296"),
         (b"page_bits", b"33"),
         (b"page_bits", b"-1"),
         (b"certid_algorithms", b"1,"),

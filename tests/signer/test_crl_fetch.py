@@ -187,7 +187,7 @@ def test_a_body_without_a_length_that_is_cut_is_not_whole() -> None:
 
 @pytest.mark.invariant("F1")
 def test_a_chunk_of_negative_size_is_no_way_around_the_bound() -> None:
-    """F1: found by fuzzing. Else all that comes would be kept until time is over."""
+    """F1: else all that comes would be kept until time is over."""
     head = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n-1\r\n"
     check, said = fault(lambda method, target: [head + BODY, *[b"x"] * 600], timeout=20)
     assert check == "fetch" and "IncompleteRead" in said

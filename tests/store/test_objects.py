@@ -1,6 +1,7 @@
 """Paths, manifest and reading of the object store, over a directory and over memory."""
 
 import asyncio
+import os
 from pathlib import Path
 
 import obstore
@@ -134,6 +135,18 @@ def test_paths_that_can_be_none(objects: ObjectStore, path: str) -> None:
         read_object(objects, path)
     with pytest.raises(StoreUnavailable, match="Could not parse path"):
         asyncio.run(read_object_async(objects, path))
+
+
+def test_nothing_waits_for_who_writes_into_a_fifo(tmp_path: Path) -> None:
+    objects = LocalStore(tmp_path)
+    (tmp_path / PATH).parent.mkdir(parents=True)
+    os.mkfifo(tmp_path / PATH)
+    with pytest.raises(StoreFormatError, match=f"{PATH}: not a regular file"):
+        read_object(objects, PATH)
+    with pytest.raises(StoreFormatError, match="not a regular file"):
+        asyncio.run(read_object_async(objects, PATH))
+    (tmp_path / PATH).unlink()
+    assert read_object(objects, PATH) is None
 
 
 def test_what_is_too_large_is_not_read(objects: ObjectStore, monkeypatch: pytest.MonkeyPatch) -> None:
