@@ -68,7 +68,7 @@ REMEDIES = {
     Kind.PAGE_MISSING: "start `ocsp-signer run`, which looks for lost pages, or `ocsp-signer sign`",
     Kind.PAGE_DAMAGED: "delete the page in the store, then `ocsp-signer sign`; find out who wrote it",
     Kind.PAGE_AHEAD: _RESTORE
-    + "; if neither is so, the page is damaged or forged: delete it, and it is written anew",
+    + "; a page that is alone in it is damaged or forged: docs/operations.md says how to have it written anew",
     Kind.RECORD_MISSING: _SIGN_ALL,
     Kind.RECORD_UNKNOWN: "import the CA's records, which know it; or " + _RESTORE,
     Kind.RECORD_DAMAGED: _SIGN_ALL + "; find out who wrote to the store",

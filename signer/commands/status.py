@@ -16,6 +16,7 @@ from signer.ledger.schema import EPOCH_SHIFT
 from signer.ledger.values import LedgerIssuer
 from signer.ocsp.ages import slots_of
 from signer.ocsp.waning import waning
+from signer.restored import check_audited
 from signer.run_state import SILENT, IssuerState, RunState
 from store.clock import Clock, SystemClock
 from store.connection import Endpoint, check_server, translated
@@ -36,12 +37,13 @@ def status(file: Path, *, as_json: bool, clock: Clock | None = None) -> int:
     now = (clock or SystemClock()).now()
     run, unread = _state_of_run(settings)
     with closing(Ledger.open(settings.ledger_url)) as ledger:
+        unaudited = _unaudited(ledger)
         issuers = [_issuer(settings, ledger, found, run, now) for found in ledger.issuers()]
         places = settings.root.objects.targets(settings.document)
         objects = [status_of(place, ledger, ledger.issuers()) for place in places]
     signed = [table.name for table in settings.root.issuer if table.ocsp.enabled]
     store = _store(settings, signed) if signed else None
-    troubles = [*_troubles(issuers, store, objects), *unread, *_troubles_of(run, now)]
+    troubles = [*unaudited, *_troubles(issuers, store, objects), *unread, *_troubles_of(run, now)]
     running = _run(run) if run else {"error": unread[0]} if unread else None
     if as_json:
         print_json({"issuers": issuers, "store": store, "objects": objects, "run": running})
@@ -76,6 +78,15 @@ def _troubles(
         yield f"the store is down: {store['error']}"
     for name in store["unreconciled"] if store is not None else ():
         yield f"{name}: not reconciled with this primary of the store, so that responders do not use it: see that `ocsp-signer run` is at work"
+
+
+def _unaudited(ledger: Ledger) -> list[str]:
+    """What stands against signing after a restore."""
+    try:
+        check_audited(ledger)
+    except OcspeedError as error:
+        return [f"{error.message}: {error.remedy}"]
+    return []
 
 
 def _state_of_run(settings: Settings) -> tuple[RunState | None, list[str]]:

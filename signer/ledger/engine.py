@@ -31,7 +31,10 @@ CHECKED = (
     f"cache_size = -{IMPORT_CACHE_KIB}",
 )
 UNCHECKED = ("foreign_keys = ON", "ignore_check_constraints = OFF", "wal_autocheckpoint = 1000")
-CREATE_REMEDY = "create it with `ocsp-signer import`, or correct `[ledger] url`"
+CREATE_REMEDY = (
+    "a first one: create it with `ocsp-signer import`; one that was lost: put it back with `ocsp-signer ledger restore`, "
+    "for a new one lacks its revocations; or correct `[ledger] url`"
+)
 UPGRADE_REMEDY = "stop every signing process, then `ocsp-signer ledger upgrade`"
 
 

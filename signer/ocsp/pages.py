@@ -170,8 +170,8 @@ class Pages(ABC):
         return Fault(
             page,
             f"its header says generation {header.as_of}, the ledger is at {self._ledger.generation(self.issuer.id)}, so "
-            f"that nothing gets into it: if an older ledger was put back, `ocsp-signer ledger restore` it; else the page "
-            f"is damaged or forged: delete {self._key(page).decode()} in the store, and it is written anew",
+            f"that nothing gets into it: an older or a new ledger was put here, and `ocsp-signer ledger restore` brings back "
+            f"what the store proves; or {self._key(page).decode()} alone is damaged or forged: see docs/operations.md",
         )
 
     def _ahead(self, header: PageHeader) -> int:

@@ -15,6 +15,7 @@ from cryptography.hazmat.primitives.serialization import Encoding, load_pem_priv
 from signer import run_state
 from signer.commands.status import status
 from signer.ocsp.batch import Pool
+from signer.restored import RESTORED
 from signer.run_state import IssuerState, RunState
 from signer.steady import SteadyClock
 from store.clock import SystemClock
@@ -56,6 +57,12 @@ def test_all_is_well(watch: Watch) -> None:
     found = watch.look(code=0)
     assert found["store"]["up"] and found["issuers"][0]["fault"] is None
     assert watch.remarks() == ""
+
+
+def test_a_restored_ledger_that_nobody_audited(watch: Watch) -> None:
+    watch.works.ledger.journal(RESTORED, {}, NOW, "me")
+    watch.look(code=1)
+    assert "not audited since: nothing is signed from it: run `ocsp-signer audit`" in watch.remarks()
 
 
 def test_the_store_is_down(tmp_path: Path, clock: FakeClock, capsys: pytest.CaptureFixture[str]) -> None:
